@@ -1,0 +1,15 @@
+"""Class statistics, annotation files and the embedded dataset; importing this registers glyphs."""
+
+from rankdet.environment import check_environment
+
+check_environment()
+
+# The imports below need the environment that the line above has just checked.
+from rankdet.data.class_stats import (  # noqa: E402
+    ClassCounts,
+    class_counts,
+    image_counts,
+    instance_counts,
+)
+
+__all__ = ["ClassCounts", "class_counts", "image_counts", "instance_counts"]

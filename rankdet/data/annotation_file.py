@@ -1,0 +1,157 @@
+"""Reading annotation files in the format of LVIS and COCO, with every defect named in a sentence."""
+
+import gc
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Record = dict[str, Any]
+Int64Array = npt.NDArray[np.int64]
+
+
+def read_annotations(path: str | Path, *, dataset_name: str = "", masks: bool = True) -> Record:
+    """Read an annotation file in the format of LVIS or COCO and check that it is consistent.
+
+    Args:
+        path: The JSON file, with the lists `images`, `annotations` and `categories`.
+        dataset_name: The dataset that the file belongs to, for the messages.
+        masks: False leaves the `segmentation` of the annotations out, which saves most of the
+            memory.
+
+    Returns:
+        The parsed file.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is not valid JSON, lacks a key, repeats an id, refers to an image or a
+            category that does not exist, or has a box of negative or non-finite size.
+    """
+    content = _parse(Path(path), dataset_name, masks)
+    _check(content, str(path))
+    return content
+
+
+def column(records: list[Record], key: str, where: str) -> Int64Array:
+    """Collect the integers under one key of all records.
+
+    Args:
+        records: N images, annotations or categories.
+        key: Name of an integer field that every record has.
+        where: What the records are, for the message ("annotations of FILE").
+
+    Returns:
+        int64, (N,).
+
+    Raises:
+        ValueError: A record lacks the key, or holds something else than an integer there.
+    """
+    try:
+        return np.fromiter((record[key] for record in records), np.int64, count=len(records))
+    except (KeyError, TypeError, ValueError) as error:
+        bad = next(i for i, r in enumerate(records) if not isinstance(r.get(key), int))
+        raise ValueError(
+            f"Entry {bad} of the {where} has {records[bad].get(key)!r} as {key!r}; "
+            "every entry needs an integer there."
+        ) from error
+
+
+def _parse(path: Path, dataset_name: str, masks: bool) -> Record:
+    owner = f" of dataset {dataset_name!r}" if dataset_name else ""
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"The annotation file{owner} does not exist: {path}; set DETECTRON2_DATASETS to the "
+            "folder that holds it (the README's section on datasets says how to get LVIS)."
+        )
+    try:
+        with path.open(encoding="utf-8") as file, _paused_garbage_collection():
+            content = json.load(file, object_hook=None if masks else _without_mask)
+    except ValueError as error:  # JSONDecodeError, UnicodeDecodeError
+        raise ValueError(
+            f"The annotation file{owner} is not valid JSON ({error}): {path} "
+            f"({path.stat().st_size} bytes) is cut short or damaged; download or generate it again."
+        ) from error
+    for key in ("images", "annotations", "categories"):
+        if not isinstance(content, dict) or not isinstance(content.get(key), list):
+            raise ValueError(
+                f"The annotation file{owner} has no list {key!r}: {path}; rankdet reads the "
+                "format of LVIS and COCO."
+            )
+    return dict(content)
+
+
+@contextmanager
+def _paused_garbage_collection() -> Iterator[None]:
+    """Parsing makes millions of objects, none of them garbage: looking for some costs a third."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _without_mask(record: Record) -> Record:
+    record.pop("segmentation", None)
+    return record
+
+
+def _check(content: Record, path: str) -> None:
+    ids = {
+        kind: column(content[kind], "id", f"{kind} of {path}")
+        for kind in ("images", "annotations", "categories")
+    }
+    for kind, values in ids.items():
+        _check_unique(values, f"{kind} of {path}")
+    for key, kind in (("image_id", "images"), ("category_id", "categories")):
+        values = column(content["annotations"], key, f"annotations of {path}")
+        unknown = ~np.isin(values, ids[kind])
+        if unknown.any():
+            bad = int(unknown.argmax())
+            raise ValueError(
+                f"Annotation {ids['annotations'][bad]} of {path} has the {key} {values[bad]}, "
+                f"which is not among the file's {len(ids[kind])} {kind}."
+            )
+    _check_boxes(content["annotations"], path)
+
+
+def _check_unique(ids: Int64Array, where: str) -> None:
+    values, counts = np.unique(ids, return_counts=True)
+    if len(values) < len(ids):
+        bad = int(counts.argmax())
+        raise ValueError(f"Id {values[bad]} occurs {counts[bad]} times among the {where}.")
+
+
+def _check_boxes(annotations: list[Record], path: str) -> None:
+    try:
+        boxes = _box_array([annotation["bbox"] for annotation in annotations])
+    except (KeyError, TypeError, ValueError):
+        boxes = np.stack([_box_or_nan(annotation.get("bbox")) for annotation in annotations])
+    good = np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] >= 0).all(axis=1)
+    if not good.all():
+        bad = annotations[int(good.argmin())]
+        raise ValueError(
+            f"Annotation {bad['id']} of {path} has {bad.get('bbox')!r} as 'bbox'; it must be "
+            "[x, y, width, height] with finite numbers, width and height not negative."
+        )
+
+
+def _box_array(boxes: Iterable[list[float]]) -> npt.NDArray[np.float64]:
+    boxes = list(boxes)
+    if any(len(box) != 4 for box in boxes):
+        raise ValueError("A box has four numbers.")
+    flat = np.fromiter(chain.from_iterable(boxes), np.float64, count=4 * len(boxes))
+    return flat.reshape(-1, 4)
+
+
+def _box_or_nan(box: Any) -> npt.NDArray[np.float64]:
+    try:
+        return _box_array([box])[0]
+    except (TypeError, ValueError):
+        return np.full(4, np.nan)

@@ -1,0 +1,31 @@
+"""Settings and fixtures of all tests: every process gets its own empty dataset and cache folders."""
+
+import atexit
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+SESSION_FOLDER = Path(tempfile.mkdtemp(prefix="rankdet-tests-"))
+atexit.register(shutil.rmtree, SESSION_FOLDER, ignore_errors=True)
+
+# Detectron2 reads its variable when it registers the builtin datasets, that is at import.
+os.environ["DETECTRON2_DATASETS"] = str(SESSION_FOLDER / "datasets")
+os.environ["RANKDET_CACHE"] = str(SESSION_FOLDER / "cache")
+
+# Lets the tests import the modules beside this file under --import-mode=importlib.
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture(scope="session")
+def lvis_datasets() -> Path:
+    """The folder of a tiny `lvis_v1_train` and `lvis_v1_val` of 1,203 classes, ready to be loaded."""
+    from lvis_fixture import write_tiny_lvis
+
+    root = Path(os.environ["DETECTRON2_DATASETS"])
+    write_tiny_lvis(root, split="train", num_images=6, seed=0)
+    write_tiny_lvis(root, split="val", num_images=4, seed=1)
+    return root
