@@ -1,0 +1,128 @@
+"""The LVIS metrics equal those of the lvis package on random federated data."""
+
+import copy
+import logging
+import math
+import types
+from typing import Any
+
+import lvis.eval
+import numpy as np
+import pycocotools.mask
+import pytest
+from lvis import LVIS, LVISEval, LVISResults
+
+from rankdet.evaluation.lvis_scoring import CATEGORIES_PER_CHUNK, score_lvis
+
+NUM_CATEGORIES = CATEGORIES_PER_CHUNK + 5
+SIZE = 160
+Record = dict[str, Any]
+
+
+def make_annotations(rng: np.random.Generator, num_images: int = 12) -> Record:
+    """Federated ground truth; half of the classes are empty, a few have no frequent image."""
+    images, annotations = [], []
+    for image_id in range(1, num_images + 1):
+        present = rng.choice(NUM_CATEGORIES // 2, size=6, replace=False) + 1
+        absent = rng.choice(np.arange(NUM_CATEGORIES // 2, NUM_CATEGORIES) + 1, size=8)
+        images.append(
+            {
+                "id": image_id * 7,
+                "height": SIZE,
+                "width": SIZE,
+                "neg_category_ids": np.unique(absent).tolist(),
+                "not_exhaustive_category_ids": present[:2].tolist(),
+            }
+        )
+        for _ in range(int(rng.integers(1, 25))):
+            box = random_box(rng)
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": image_id * 7,
+                    "category_id": int(rng.choice(present)),
+                    "bbox": box,
+                    "area": box[2] * box[3],
+                    "segmentation": [corners(box)],
+                }
+            )
+    categories = [{"id": i + 1, "frequency": "rcf"[i % 3]} for i in range(NUM_CATEGORIES)]
+    return {"images": images, "annotations": annotations, "categories": categories}
+
+
+def random_box(rng: np.random.Generator) -> list[int]:
+    x, y = rng.integers(0, SIZE - 20, size=2).tolist()
+    w, h = (int(rng.integers(1, SIZE - start)) for start in (x, y))
+    return [x, y, w, h]
+
+
+def corners(box: list[int]) -> list[int]:
+    x, y, w, h = box
+    return [x, y, x + w, y, x + w, y + h, x, y + h]
+
+
+def make_results(content: Record, rng: np.random.Generator, per_image: int) -> list[Record]:
+    """Detections near the ground truth and at random, with many equal scores and some no area."""
+    results = []
+    for image in content["images"]:
+        truth = [a for a in content["annotations"] if a["image_id"] == image["id"]]
+        for _ in range(per_image):
+            if truth and rng.random() < 0.6:
+                near = truth[rng.integers(len(truth))]
+                box = (np.array(near["bbox"]) + rng.integers(-3, 4, size=4)).clip(0, SIZE).tolist()
+                category_id = near["category_id"]
+            else:
+                box, category_id = random_box(rng), int(rng.integers(1, NUM_CATEGORIES + 1))
+            mask = pycocotools.mask.frPyObjects([corners(box)], SIZE, SIZE)[0]
+            results.append(
+                {
+                    "image_id": image["id"],
+                    "category_id": category_id,
+                    "score": float(rng.integers(0, 20)) / 20,
+                    "bbox": box,
+                    "segmentation": mask,
+                }
+            )
+    return results
+
+
+@pytest.fixture
+def lvis_with_todays_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lvis package 0.5.3 uses np.float, which NumPy 1.24 dropped."""
+    monkeypatch.setattr(lvis.eval, "np", types.SimpleNamespace(**vars(np), float=float))
+
+
+def lvis_metrics(content: Record, results: list[Record], task: str, limit: int) -> LVISEval:
+    ground_truth = LVIS.__new__(LVIS)
+    ground_truth.dataset, ground_truth.logger = copy.deepcopy(content), logging.getLogger()
+    ground_truth._create_index()
+    results = copy.deepcopy(results)
+    if task == "segm":
+        for result in results:
+            del result["bbox"]
+    evaluation = LVISEval(ground_truth, LVISResults(ground_truth, results, limit), task)
+    evaluation.run()
+    return evaluation
+
+
+@pytest.mark.usefixtures("lvis_with_todays_numpy")
+@pytest.mark.parametrize("task", ["bbox", "segm"])
+@pytest.mark.parametrize(
+    ("seed", "per_image", "limit"), [(0, 40, 300), (1, 40, 25), (2, 320, 300), (3, 1, 300)]
+)
+def test_metrics_equal_lvis(task: str, seed: int, per_image: int, limit: int) -> None:
+    rng = np.random.default_rng(seed)
+    content = make_annotations(rng)
+    results = make_results(content, rng, per_image)
+    expected = lvis_metrics(content, results, task, limit)
+    scores = score_lvis(content, results, task, max_dets_per_image=limit)
+    for name, value in scores.metrics.items():
+        reference = expected.results[name]
+        if reference == -1:
+            assert math.isnan(value), name
+        else:
+            assert value == pytest.approx(100 * reference, abs=1e-10), name
+    precision = expected.eval["precision"][..., 0].mean(axis=(0, 1))
+    np.testing.assert_allclose(
+        scores.class_ap, np.where(precision < 0, np.nan, 100 * precision), atol=1e-10
+    )
