@@ -1,0 +1,119 @@
+"""Checks of (logits, labels) that all classification losses share."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class CheckedInputs(NamedTuple):
+    """What a classification loss works on.
+
+    Attributes:
+        logits: ``(N, L)`` float32 or wider.
+        labels: ``(N,)`` int64 in [0, C].
+        guard: scalar 0, or NaN if the input is invalid. Add it to the loss.
+    """
+
+    logits: Tensor
+    labels: Tensor
+    guard: Tensor
+
+
+def check_inputs(logits: Tensor, labels: Tensor, num_classes: int) -> CheckedInputs:
+    """Check and widen the inputs of a classification loss without a host sync.
+
+    Infinite logits can cancel out of a loss (a negative class at minus infinity costs nothing),
+    so ``guard`` carries them on: a loss with invalid logits is never finite.
+
+    Args:
+        logits: ``(N, L)`` float of any precision.
+        labels: ``(N,)`` integer in [0, C]; C is background.
+        num_classes: C, number of foreground classes.
+
+    Returns:
+        The inputs to compute with.
+
+    Raises:
+        ValueError: wrong shapes or dtypes; on CPU also a label outside [0, C]. On an accelerator,
+            where reading labels would cost a sync, such a label makes ``guard`` NaN instead.
+    """
+    _check_shapes(logits, labels)
+    wide = logits if logits.dtype == torch.float64 else logits.float()
+    guard = wide.detach().sum() * 0.0
+    if labels.device.type == "cpu":
+        _raise_for_labels(labels, num_classes)
+        return CheckedInputs(wide, labels.long(), guard)
+    safe, is_valid = _clamp_labels(labels, num_classes)
+    return CheckedInputs(wide, safe, torch.where(is_valid, guard, torch.nan))
+
+
+def check_counts(name: str, counts: object) -> Tensor:
+    """Turn per-class counts into a float64 CPU vector.
+
+    Args:
+        name: how the caller calls them, for the message.
+        counts: C numbers >= 0: sequence, array or tensor.
+
+    Returns:
+        ``(C,)`` float64.
+
+    Raises:
+        ValueError: not a non-empty vector, or a count is negative or not finite.
+    """
+    vector = torch.as_tensor(counts, dtype=torch.float64, device="cpu")
+    if vector.dim() != 1 or vector.numel() == 0:
+        raise ValueError(
+            f"{name} must be a vector with one count per class, got shape {tuple(vector.shape)}; "
+            "take it from rankdet.data.class_stats.class_counts(dataset_name)."
+        )
+    bad = (~torch.isfinite(vector) | (vector < 0)).nonzero()
+    if len(bad):
+        index = int(bad[0])
+        raise ValueError(
+            f"{name}[{index}] is {vector[index].item():g}; counts are numbers of training "
+            "instances and must be >= 0 and finite: recount the training set."
+        )
+    return vector
+
+
+def check_num_logits(logits: Tensor, num_logits: int) -> None:
+    """Raise ValueError unless logits are ``(N, num_logits)``."""
+    if logits.dim() != 2 or logits.shape[1] != num_logits:
+        raise ValueError(
+            f"logits must have shape (N, {num_logits}) for this loss, got {tuple(logits.shape)}; "
+            "build the classifier with loss.num_logits outputs."
+        )
+
+
+def _check_shapes(logits: Tensor, labels: Tensor) -> None:
+    if logits.dim() != 2 or not logits.is_floating_point():
+        raise ValueError(
+            f"logits must be a float matrix (N, number of logits), got {logits.dtype} of shape "
+            f"{tuple(logits.shape)}; pass the raw output of the classifier."
+        )
+    if labels.shape != logits.shape[:1]:
+        raise ValueError(
+            f"labels must have shape ({len(logits)},) like the rows of logits, got "
+            f"{tuple(labels.shape)}; pass one class index per row."
+        )
+    if labels.is_floating_point() or labels.dtype == torch.bool:
+        raise ValueError(f"labels must be integers, got {labels.dtype}; pass class indices.")
+
+
+def _raise_for_labels(labels: Tensor, num_classes: int) -> None:
+    if labels.numel() == 0:
+        return
+    low, high = (int(x) for x in torch.aminmax(labels))
+    if low < 0 or high > num_classes:
+        raise ValueError(
+            f"labels contains {low if low < 0 else high}, outside [0, {num_classes}] "
+            f"({num_classes} is background); check the category ids of the data set against "
+            "num_classes."
+        )
+
+
+def _clamp_labels(labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+    """Labels that are safe to index with, and a scalar bool: were they all in [0, C]?"""
+    safe = labels.long().clamp(0, num_classes)
+    return safe, (safe == labels).all()

@@ -1,0 +1,69 @@
+"""The interface between a classification loss and the head that it is injected into."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+
+class ClassificationLoss(nn.Module, ABC):
+    """A loss that fixes how many logits a head predicts and how they become scores.
+
+    A subclass sets ``num_logits`` and implements :meth:`forward` and :meth:`scores`; a head asks it
+    for both, so that logits, loss and activation always fit together.
+
+    Args:
+        num_classes: C, number of foreground classes, >= 1.
+        num_logits: columns of the logits this loss takes.
+
+    Raises:
+        ValueError: ``num_classes`` is not positive.
+    """
+
+    def __init__(self, num_classes: int, num_logits: int) -> None:
+        super().__init__()
+        if num_classes < 1:
+            raise ValueError(f"num_classes is {num_classes}; a detector needs at least one class.")
+        self.num_classes = num_classes
+        self.num_logits = num_logits
+
+    @abstractmethod
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Penalise the logits.
+
+        Args:
+            logits: ``(N, num_logits)``.
+            labels: ``(N,)`` int64 in [0, C]; C is background.
+
+        Returns:
+            Scalar, mean over the N samples; 0 and connected to the graph if N = 0.
+        """
+
+    @abstractmethod
+    def scores(self, logits: Tensor) -> Tensor:
+        """Turn logits into detection scores.
+
+        Args:
+            logits: ``(N, num_logits)``.
+
+        Returns:
+            ``(N, C + 1)`` in [0, 1]; the last column is background.
+        """
+
+    def extra_repr(self) -> str:
+        """Show the sizes when the model is printed."""
+        return f"num_classes={self.num_classes}, num_logits={self.num_logits}"
+
+
+def independent_scores(logits: Tensor) -> Tensor:
+    """Scores of one-vs-all classifiers that have no background logit.
+
+    Args:
+        logits: ``(N, C)``.
+
+    Returns:
+        ``(N, C + 1)``: the sigmoid of each logit, and the probability that no class is present
+        when the classes are independent.
+    """
+    scores = logits.sigmoid()
+    return torch.cat([scores, (1 - scores).prod(dim=1, keepdim=True)], dim=1)

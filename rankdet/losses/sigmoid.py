@@ -1,0 +1,64 @@
+"""Sigmoid binary cross-entropy: one classifier per class, no background logit."""
+
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from rankdet.losses._inputs import check_inputs, check_num_logits
+from rankdet.losses.classification import ClassificationLoss, independent_scores
+
+
+def one_hot(labels: Tensor, like: Tensor) -> Tensor:
+    """One-vs-all targets; a label beyond the last column (background) gives a row of zeros.
+
+    Args:
+        labels: ``(N,)`` int64 in [0, L].
+        like: ``(N, L)`` logits that give width, dtype and device.
+
+    Returns:
+        ``(N, L)`` of 0 and 1.
+    """
+    columns = like.shape[1]
+    targets = like.new_zeros(len(labels), columns + 1)
+    return targets.scatter_(1, labels.unsqueeze(1), 1)[:, :columns]
+
+
+def sigmoid_bce_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Penalise every class's sigmoid against "is it this class?", summed over classes.
+
+    Detectron2's ``use_sigmoid_ce`` has the same value, but carries an unused background logit.
+
+    Args:
+        logits: ``(N, C)``, any real.
+        labels: ``(N,)`` int64 in [0, C]; C is background.
+
+    Returns:
+        Scalar >= 0: sum over classes, mean over N; 0 and connected to the graph if N = 0.
+
+    Raises:
+        ValueError: see :func:`rankdet.losses._inputs.check_inputs`.
+    """
+    x = check_inputs(logits, labels, num_classes=logits.shape[-1])
+    total = F.binary_cross_entropy_with_logits(
+        x.logits, one_hot(x.labels, x.logits), reduction="sum"
+    )
+    return total / max(len(x.labels), 1) + x.guard
+
+
+class SigmoidBCELoss(ClassificationLoss):
+    """Module of :func:`sigmoid_bce_loss`: C logits, sigmoid scores.
+
+    Args:
+        num_classes: C, number of foreground classes.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__(num_classes, num_logits=num_classes)
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """See :func:`sigmoid_bce_loss`."""
+        check_num_logits(logits, self.num_logits)
+        return sigmoid_bce_loss(logits, labels)
+
+    def scores(self, logits: Tensor) -> Tensor:
+        """See :func:`rankdet.losses.classification.independent_scores`."""
+        return independent_scores(logits)
