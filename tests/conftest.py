@@ -1,4 +1,4 @@
-"""Settings and fixtures of all tests: every process gets its own empty dataset and cache folders."""
+"""Settings and fixtures of all tests: every process has its own folders of data and cache."""
 
 import atexit
 import os
@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 @pytest.fixture(scope="session")
 def lvis_datasets() -> Path:
-    """The folder of a tiny `lvis_v1_train` and `lvis_v1_val` of 1,203 classes, ready to be loaded."""
+    """Write a tiny `lvis_v1_train` and `lvis_v1_val` of 1,203 classes; gives their folder."""
     from lvis_fixture import write_tiny_lvis
 
     root = Path(os.environ["DETECTRON2_DATASETS"])

@@ -1,4 +1,4 @@
-"""Writes a tiny dataset in the format and folder layout of LVIS v1, with all of its 1,203 classes."""
+"""Writes a tiny dataset in the format and folder layout of LVIS v1, with its 1,203 classes."""
 
 import json
 from collections import Counter

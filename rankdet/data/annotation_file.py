@@ -1,4 +1,4 @@
-"""Reading annotation files in the format of LVIS and COCO, with every defect named in a sentence."""
+"""Reading annotation files in the format of LVIS and COCO; every defect gets a sentence."""
 
 import gc
 import json
@@ -152,6 +152,6 @@ def _box_array(boxes: Iterable[list[float]]) -> npt.NDArray[np.float64]:
 
 def _box_or_nan(box: Any) -> npt.NDArray[np.float64]:
     try:
-        return _box_array([box])[0]
+        return _box_array([box]).reshape(4)
     except (TypeError, ValueError):
         return np.full(4, np.nan)

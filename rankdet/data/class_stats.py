@@ -1,4 +1,4 @@
-"""How often each class occurs in a registered dataset: the statistics that long-tail losses need."""
+"""How often each class occurs in a registered dataset, as long-tail losses need to know."""
 
 import difflib
 import logging

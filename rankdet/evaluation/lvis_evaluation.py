@@ -87,7 +87,7 @@ class LVISEvaluator(Detectron2LVISEvaluator):  # type: ignore[misc]
         results = list(itertools.chain.from_iterable(p["instances"] for p in predictions))
         self._restore_category_ids(results)
         if self._output_dir:
-            self._write_results(results)
+            _write_results(results, self._output_dir)
         if not self._do_evaluation:
             logger.info("The annotation file has no annotations: there is nothing to score.")
             return
@@ -112,11 +112,12 @@ class LVISEvaluator(Detectron2LVISEvaluator):  # type: ignore[misc]
         for result in results:
             result["category_id"] = category_ids[result["category_id"]]
 
-    def _write_results(self, results: list[Record]) -> None:
-        path = str(Path(self._output_dir) / "lvis_instances_results.json")
-        logger.info("Saving the predictions to %s", path)
-        with PathManager.open(path, "w") as file:
-            json.dump(results, file)
+
+def _write_results(results: list[Record], folder: str) -> None:
+    path = str(Path(folder) / "lvis_instances_results.json")
+    logger.info("Saving the predictions to %s", path)
+    with PathManager.open(path, "w") as file:
+        json.dump(results, file)
 
 
 class _CheckedLVIS(LVIS):  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""The evaluator takes Detectron2 predictions, none included, and gives results its hooks can use."""
+"""The evaluator takes Detectron2 predictions, or none, and its results suit Detectron2's hooks."""
 
 import json
 import math

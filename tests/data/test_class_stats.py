@@ -1,0 +1,187 @@
+"""Class counts of LVIS, COCO and custom datasets, by the class ids that Detectron2 trains with."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data.datasets import register_coco_instances
+from omegaconf import OmegaConf
+
+from rankdet.data import ClassCounts, class_counts, image_counts, instance_counts
+
+CLASSES = ["a", "b", "c"]
+
+
+@pytest.fixture(autouse=True)
+def registered_here() -> Iterator[None]:
+    """Forget the datasets that a test registers."""
+    before = set(MetadataCatalog)
+    yield
+    for name in set(MetadataCatalog) - before:
+        MetadataCatalog.remove(name)
+        DatasetCatalog.pop(name, None)
+
+
+def register_custom(name: str, class_ids: list[list[int]], classes: list[str] | None) -> None:
+    """Register a dataset without a file: one image per list of class ids."""
+    dicts = [
+        {"file_name": f"{i}.jpg", "annotations": [{"category_id": c} for c in ids]}
+        for i, ids in enumerate(class_ids)
+    ]
+    DatasetCatalog.register(name, lambda: dicts)
+    if classes is not None:
+        MetadataCatalog.get(name).thing_classes = classes
+
+
+def write_coco(path: Path, category_ids: list[int], annotated: list[tuple[int, int]]) -> Path:
+    content: dict[str, Any] = {
+        "images": [{"id": i, "file_name": f"{i}.jpg", "height": 9, "width": 9} for i in (1, 2)],
+        "categories": [{"id": i, "name": f"class {i}"} for i in category_ids],
+        "annotations": [
+            {
+                "id": i,
+                "image_id": image,
+                "category_id": category,
+                "bbox": [0, 0, 5, 5],
+                "area": 25,
+                "iscrowd": 0,
+            }
+            for i, (image, category) in enumerate(annotated, start=1)
+        ],
+    }
+    path.write_text(json.dumps(content))
+    return path
+
+
+def counts_of_dicts(name: str) -> ClassCounts:
+    dicts = DatasetCatalog.get(name)  # it also sets thing_classes
+    num_classes = len(MetadataCatalog.get(name).thing_classes)
+    images, instances = torch.zeros(2, num_classes, dtype=torch.int64)
+    for record in dicts:
+        found = [annotation["category_id"] for annotation in record["annotations"]]
+        for class_id in found:
+            instances[class_id] += 1
+        for class_id in set(found):
+            images[class_id] += 1
+    return ClassCounts(images, instances)
+
+
+def assert_equal(counts: ClassCounts, expected: ClassCounts) -> None:
+    for values, reference in zip(counts, expected, strict=True):
+        assert values.dtype == torch.int64
+        assert torch.equal(values, reference)
+
+
+@pytest.mark.usefixtures("lvis_datasets")
+def test_lvis_counts_are_those_of_the_loaded_dataset() -> None:
+    counts = class_counts("lvis_v1_train")
+    assert counts.instances.sum() == 18
+    assert_equal(counts, counts_of_dicts("lvis_v1_train"))
+
+
+def test_coco_counts_are_those_of_the_loaded_dataset(tmp_path: Path) -> None:
+    """The category ids have gaps: they are mapped by rank, until loading makes the map known."""
+    path = write_coco(tmp_path / "coco.json", [90, 7, 13], [(1, 90), (1, 90), (2, 90), (2, 7)])
+    register_coco_instances("custom_coco", {}, str(path), str(tmp_path))
+    before_loading = class_counts("custom_coco")
+    assert_equal(before_loading, counts_of_dicts("custom_coco"))
+    assert_equal(class_counts("custom_coco"), before_loading)
+
+
+def test_custom_dataset_without_file_is_counted_from_its_dicts() -> None:
+    register_custom("custom", [[0, 0, 2], [], [0]], CLASSES)
+    counts = class_counts("custom")
+    assert_equal(counts, ClassCounts(torch.tensor([2, 0, 1]), torch.tensor([3, 0, 1])))
+
+
+def test_crowds_of_a_custom_dataset_are_left_out() -> None:
+    annotations = [{"category_id": 0, "iscrowd": 1}, {"category_id": 1, "iscrowd": 0}]
+    DatasetCatalog.register("crowds", lambda: [{"file_name": "a", "annotations": annotations}])
+    MetadataCatalog.get("crowds").thing_classes = CLASSES
+    assert class_counts("crowds").instances.tolist() == [0, 1, 0]
+
+
+def test_counts_of_several_datasets_are_added() -> None:
+    register_custom("one", [[0, 1]], CLASSES)
+    register_custom("two", [[1, 1], [2]], CLASSES)
+    counts = class_counts(("one", "two"))
+    assert_equal(counts, ClassCounts(torch.tensor([1, 2, 1]), torch.tensor([1, 3, 1])))
+
+
+@pytest.mark.parametrize("as_list", [False, True])
+def test_config_values_are_accepted(as_list: bool) -> None:
+    register_custom("custom", [[0, 0, 2]], CLASSES)
+    config = OmegaConf.create({"names": ["custom"] if as_list else "custom"})
+    assert instance_counts(config.names).tolist() == [2, 0, 1]
+    assert image_counts(config.names).tolist() == [1, 0, 1]
+
+
+def test_dataset_that_generates_itself_is_generated_first(tmp_path: Path) -> None:
+    path = tmp_path / "made.json"
+    DatasetCatalog.register("made", list)
+    MetadataCatalog.get("made").set(
+        json_file=str(path), ensure=lambda: write_coco(path, [1, 2], [(1, 2)])
+    )
+    assert class_counts("made").instances.tolist() == [0, 1]
+
+
+def test_empty_classes_are_named_in_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+    register_custom("custom", [[1]], CLASSES)
+    class_counts("custom")
+    assert [r.getMessage() for r in caplog.records if r.name.startswith("rankdet")] == [
+        "2 of 3 classes have no training instance: a, c"
+    ]
+
+
+def test_long_list_of_empty_classes_is_cut(caplog: pytest.LogCaptureFixture) -> None:
+    register_custom("custom", [[0]], [f"class{i}" for i in range(31)])
+    class_counts("custom")
+    assert "class20 and 10 more" in caplog.text
+    assert "class21" not in caplog.text
+
+
+def test_unknown_dataset_names_the_nearest() -> None:
+    with pytest.raises(ValueError, match=r"'lvis_v1_trian' is not registered.*lvis_v1_train"):
+        class_counts("lvis_v1_trian")
+
+
+def test_missing_annotation_file_is_named(tmp_path: Path) -> None:
+    register_coco_instances("lost", {}, str(tmp_path / "lost.json"), str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=r"'lost'.*lost\.json"):
+        class_counts("lost")
+
+
+def test_no_dataset_is_an_error() -> None:
+    with pytest.raises(ValueError, match="dataset_names is empty"):
+        class_counts([])
+
+
+def test_datasets_with_different_classes_cannot_be_added() -> None:
+    register_custom("one", [[0]], CLASSES)
+    register_custom("two", [[0]], ["a"])
+    with pytest.raises(ValueError, match=r"'one' \(3 classes\) and 'two' \(1 classes\)"):
+        class_counts(["one", "two"])
+
+
+def test_custom_dataset_without_class_names_is_an_error() -> None:
+    register_custom("custom", [[0]], None)
+    with pytest.raises(ValueError, match="classes of dataset 'custom' are unknown"):
+        class_counts("custom")
+
+
+@pytest.mark.parametrize("bad", [-1, 3])
+def test_class_id_outside_the_classes_is_an_error(bad: int) -> None:
+    register_custom("custom", [[0], [bad]], CLASSES)
+    with pytest.raises(ValueError, match=rf"1\.jpg in dataset 'custom' has category_id {bad};"):
+        class_counts("custom")
+
+
+def test_annotated_category_outside_the_classes_is_an_error(tmp_path: Path) -> None:
+    path = write_coco(tmp_path / "coco.json", [1, 2], [(1, 2)])
+    register_coco_instances("custom_coco", {"thing_classes": ["only"]}, str(path), str(tmp_path))
+    with pytest.raises(ValueError, match="Category 2 of dataset 'custom_coco' is none of its 1"):
+        class_counts("custom_coco")
