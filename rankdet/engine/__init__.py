@@ -1,0 +1,1 @@
+"""Building and running a Detectron2 trainer from a LazyConfig."""

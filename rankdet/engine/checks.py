@@ -1,0 +1,48 @@
+"""Checks of data sets and model that are made before any work is lost."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from detectron2.utils.file_io import PathManager
+from torch import nn
+
+from rankdet.data.class_stats import class_counts, ensure_dataset
+from rankdet.data.file_counts import file_counts
+
+
+def check_datasets(model: nn.Module, train_names: Iterable[str], test_names: Iterable[str]) -> None:
+    """Read all annotations once (kept on disk after that) and compare the number of classes.
+
+    Args:
+        model: detector whose parts have a ``num_classes``.
+        train_names: registered training sets.
+        test_names: registered evaluation sets.
+
+    Raises:
+        ValueError: a name is not registered, an annotation file is damaged, or the model has
+            another number of classes than a data set.
+        FileNotFoundError: an annotation file is missing.
+    """
+    train_names, test_names = list(train_names), list(test_names)
+    if train_names:
+        class_counts(train_names)
+    for name in [*train_names, *test_names]:
+        metadata = ensure_dataset(name)
+        if metadata.get("json_file") is not None:
+            path = Path(PathManager.get_local_path(metadata.json_file))
+            num_classes = len(file_counts(path, dataset_name=name).category_ids)
+            _check_num_classes(model, name, num_classes)
+
+
+def _check_num_classes(model: nn.Module, dataset_name: str, num_classes: int) -> None:
+    found = {m.num_classes for m in model.modules() if isinstance(_num_classes(m), int)}
+    if found - {num_classes}:
+        raise ValueError(
+            f"the model has num_classes={sorted(found - {num_classes})[0]}, but data set "
+            f"{dataset_name!r} has {num_classes} classes; set model.roi_heads.num_classes="
+            f"{num_classes} or choose another data set."
+        )
+
+
+def _num_classes(module: nn.Module) -> object:
+    return getattr(module, "num_classes", None)

@@ -1,0 +1,92 @@
+"""Loading a LazyConfig, applying ``key=value`` and rejecting names that mean nothing."""
+
+import difflib
+import inspect
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from detectron2.config import LazyConfig
+from detectron2.utils.registry import locate
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import OverrideParseException
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+SECTIONS = ("train", "model", "dataloader", "optimizer", "lr_multiplier", "hooks")
+
+
+def load_config(path: str, overrides: Iterable[str] = ()) -> DictConfig:
+    """Load an experiment and apply command-line overrides.
+
+    Args:
+        path: a config file (``.py``), or the ``config.yaml`` that a run has saved.
+        overrides: ``key=value`` in hydra's grammar, e.g. ``train.max_iter=100``.
+
+    Returns:
+        A config with the sections ``SECTIONS``.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        KeyError: the file lacks a section, or an override names a key that neither the config nor
+            the constructor it configures has.
+        ValueError: an override is no ``key=value``.
+    """
+    if not path or not Path(path).is_file():
+        raise FileNotFoundError(
+            f"--config-file {path!r} does not exist; give one of configs/**/*.py or a run's "
+            "config.yaml."
+        )
+    cfg = LazyConfig.load(path)
+    missing = [name for name in SECTIONS[:-1] if name not in cfg]
+    if missing:
+        raise KeyError(f"{path} has no section {', '.join(missing)}; an experiment needs them.")
+    OmegaConf.set_struct(cfg, False)
+    for override in _parse(list(overrides)):
+        _check_key(cfg, override.key_or_group, override.value())
+    return LazyConfig.apply_overrides(cfg, list(overrides))
+
+
+def _parse(overrides: list[str]) -> list[Any]:
+    try:
+        return OverridesParser.create().parse_overrides(overrides)
+    except OverrideParseException as error:
+        raise ValueError(
+            f"cannot read the override {error.override!r}; write key=value, e.g. train.max_iter=100."
+        ) from error
+
+
+def _check_key(cfg: DictConfig, key: str, value: object) -> None:
+    """Raise KeyError unless every part of a dotted key, and of a dict value, exists."""
+    node: Any = cfg
+    parts = key.split(".")
+    for depth, part in enumerate(parts):
+        allowed = _allowed_keys(node)
+        if part not in allowed:
+            raise KeyError(_unknown_key(parts[: depth + 1], allowed))
+        is_set = isinstance(node, ListConfig) or part in node
+        node = node[int(part) if isinstance(node, ListConfig) else part] if is_set else None
+    if isinstance(value, Mapping) and isinstance(node, DictConfig):
+        for name, nested in value.items():
+            _check_key(cfg, f"{key}.{name}", nested)
+
+
+def _allowed_keys(node: object) -> list[str]:
+    """Keys of a config node, and the constructor's parameters where it configures an object."""
+    if isinstance(node, ListConfig):
+        return [str(index) for index in range(len(node))]
+    if not isinstance(node, DictConfig):
+        return []
+    keys = [str(key) for key in node]
+    target = node.get("_target_")
+    if target is not None:
+        target = locate(target) if isinstance(target, str) else target
+        keys += [p for p in inspect.signature(target).parameters if p not in ("self", *keys)]
+    return keys
+
+
+def _unknown_key(parts: list[str], allowed: list[str]) -> str:
+    prefix = ".".join(parts[:-1])
+    near = difflib.get_close_matches(parts[-1], allowed, n=1, cutoff=0.0)
+    hint = f"the nearest is {'.'.join([*parts[:-1], near[0]])!r}" if near else "it has no keys"
+    where = f"{prefix!r} has no such key" if prefix else "there is no such section"
+    return f"unknown config key {'.'.join(parts)!r}: {where}; {hint}."

@@ -1,0 +1,120 @@
+"""Hooks for what a loss or a long run needs beyond Detectron2's own."""
+
+import logging
+from typing import Any
+
+import torch
+from detectron2.engine import HookBase
+from detectron2.utils import comm
+from fvcore.common.checkpoint import Checkpointer
+from torch import Tensor, nn
+
+from rankdet.losses.ecm import ECMLoss
+
+logger = logging.getLogger(__name__)
+
+
+class BackgroundRatioHook(HookBase):
+    """Ends ECM's measurement of the background ratio and logs what was found.
+
+    The loss itself counts the labels that the classification layer sees, over all ranks, and uses
+    the running ratio from the first iteration on. After ``num_iterations`` iterations this hook
+    freezes it; from then on the loss is constant. A run resumed later does not measure again.
+    Logged as ``ecm/background_ratio``, or ``ecm/background_ratio/stageK`` in a cascade.
+
+    Args:
+        num_iterations: length of the measurement, iterations since the start of the training.
+
+    Raises:
+        ValueError: ``num_iterations`` is not positive.
+    """
+
+    def __init__(self, num_iterations: int = 100) -> None:
+        if num_iterations < 1:
+            raise ValueError(f"num_iterations is {num_iterations}; measure at least one iteration.")
+        self.num_iterations = num_iterations
+
+    def after_step(self) -> None:
+        """Freeze and log when the time has come."""
+        losses = [m for m in self.trainer.model.modules() if isinstance(m, ECMLoss)]
+        if self.trainer.iter + 1 < self.num_iterations or not any(x.is_measuring for x in losses):
+            return
+        for stage, loss in enumerate(losses):
+            loss.freeze_background_ratio()
+            name = "ecm/background_ratio" + (f"/stage{stage}" if len(losses) > 1 else "")
+            self.trainer.storage.put_scalar(name, loss.background_ratio.item(), smoothing_hint=False)
+            logger.info("Froze %s at %.4f.", name, loss.background_ratio)
+
+
+class GradientClippingHook(HookBase):
+    """Scales all gradients down together when their norm is too large.
+
+    Args:
+        max_norm: largest L2 norm over all parameters.
+    """
+
+    def __init__(self, max_norm: float) -> None:
+        self.max_norm = max_norm
+
+    def after_backward(self) -> None:
+        """Clip the true gradients, that is after AMP's scale is taken out."""
+        scaler = getattr(self.trainer, "grad_scaler", None)
+        if scaler is not None:
+            scaler.unscale_(self.trainer.optimizer)
+        nn.utils.clip_grad_norm_(self.trainer.model.parameters(), self.max_norm)
+
+
+class FiniteLossHook(HookBase):
+    """Stops all ranks at the first non-finite loss, with a checkpoint and a sentence.
+
+    The checkpoint ``non_finite.pth`` holds the model that made the loss; it is for inspection, and
+    ``--resume`` goes back to the last regular one.
+
+    Args:
+        checkpointer: writes the checkpoint.
+    """
+
+    def __init__(self, checkpointer: Checkpointer) -> None:
+        self.checkpointer = checkpointer
+        self.inputs: list[dict[str, Any]] = []
+        self.losses: dict[str, Tensor] = {}
+
+    def before_train(self) -> None:
+        """Watch what goes into the model and what comes out."""
+        self.handle = self.trainer.model.register_forward_hook(self._remember)
+
+    def after_train(self) -> None:
+        """Stop watching."""
+        self.handle.remove()
+
+    def _remember(self, model: nn.Module, args: tuple[Any, ...], losses: Any) -> None:
+        if model.training:
+            self.inputs, self.losses = args[0], losses
+
+    def after_backward(self) -> None:
+        """Check this iteration's losses on all ranks, before they reach the weights.
+
+        Raises:
+            FloatingPointError: a loss is NaN or infinite.
+        """
+        values = torch.stack([loss.detach().double() for loss in self.losses.values()])
+        num_bad = (~torch.isfinite(values)).sum()
+        if comm.get_world_size() > 1:
+            torch.distributed.all_reduce(num_bad)
+        if num_bad:
+            self._stop(values)
+
+    def _stop(self, values: Tensor) -> None:
+        last = self.checkpointer.get_checkpoint_file() if self.checkpointer.has_checkpoint() else ""
+        self.checkpointer.save("non_finite")
+        if last and self.checkpointer.save_to_disk:
+            self.checkpointer.tag_last_checkpoint(last.rsplit("/", 1)[-1])
+        found = dict(zip(self.losses, values.tolist(), strict=True))
+        bad = {name: value for name, value in found.items() if not abs(value) < float("inf")}
+        images = [x.get("image_id", x.get("file_name")) for x in self.inputs]
+        raise FloatingPointError(
+            f"non-finite loss at iteration {self.trainer.iter}: {bad or 'on another rank'}, images "
+            f"{images}; lower the learning rate, lengthen the warm-up or clip gradients, or check "
+            "these images' annotations. The model is in non_finite.pth; --resume continues from "
+            f"{last or 'the start, as there is no earlier checkpoint'}."
+        )

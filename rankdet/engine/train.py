@@ -1,0 +1,184 @@
+"""Training and evaluating a LazyConfig with Detectron2's trainers and hooks."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from detectron2.config import instantiate
+from detectron2.engine import AMPTrainer, HookBase, SimpleTrainer, default_writers
+from detectron2.engine import hooks as d2_hooks
+from detectron2.engine.defaults import create_ddp_model
+from detectron2.evaluation import inference_on_dataset
+from detectron2.utils import comm
+from detectron2.utils.env import seed_all_rng
+from omegaconf import DictConfig, ListConfig
+from tabulate import tabulate
+from torch import nn
+
+from rankdet.engine.checkpoint import Checkpointer
+from rankdet.engine.checks import check_datasets
+from rankdet.engine.hooks import FiniteLossHook
+
+logger = logging.getLogger(__name__)
+
+Metrics = dict[str, dict[str, float]]
+
+
+def build_model(cfg: DictConfig) -> nn.Module:
+    """Build the model on its device, after checking that it fits the data sets.
+
+    Args:
+        cfg: experiment from :func:`rankdet.engine.config.load_config`.
+
+    Returns:
+        The model, randomly initialised.
+
+    Raises:
+        ValueError: see :func:`rankdet.engine.checks.check_datasets`.
+        FileNotFoundError: likewise.
+    """
+    model = instantiate(cfg.model)
+    check_datasets(model, dataset_names(cfg, "train"), dataset_names(cfg, "test"))
+    return model.to(cfg.train.device)
+
+
+def dataset_names(cfg: DictConfig, split: str) -> list[str]:
+    """Names of the data sets of ``dataloader.train`` or ``dataloader.test``."""
+    names = cfg.dataloader[split].dataset.names
+    return list(names) if isinstance(names, list | ListConfig) else [names]
+
+
+def evaluate(cfg: DictConfig, model: nn.Module) -> Metrics:
+    """Evaluate on ``dataloader.test``; logs a table and writes ``results.json``.
+
+    Args:
+        cfg: experiment.
+        model: detector; its mode is restored afterwards.
+
+    Returns:
+        Task ("bbox", "segm") to metric to value in per cent; empty on ranks other than 0.
+    """
+    loader = instantiate(cfg.dataloader.test)
+    results = inference_on_dataset(model, loader, instantiate(cfg.dataloader.evaluator)) or {}
+    if comm.is_main_process():
+        rows = [{"task": task, **values} for task, values in results.items()]
+        logger.info("Results:\n%s", tabulate(rows, headers="keys", floatfmt=".1f"))
+        Path(cfg.train.output_dir, "results.json").write_text(json.dumps(results, indent=1))
+    return results
+
+
+def evaluate_checkpoint(cfg: DictConfig, resume: bool = False) -> Metrics:
+    """Evaluate saved weights: ``train.init_checkpoint``, or the last checkpoint of the run.
+
+    Args:
+        cfg: experiment.
+        resume: take the last checkpoint in ``train.output_dir``.
+
+    Returns:
+        See :func:`evaluate`.
+
+    Raises:
+        FileNotFoundError: no weights are named, or the file does not exist.
+        ValueError: the weights are of another model.
+    """
+    model = build_model(cfg)
+    checkpointer = Checkpointer(model, cfg.train.output_dir)
+    use_last = resume and checkpointer.has_checkpoint()
+    path = checkpointer.get_checkpoint_file() if use_last else cfg.train.init_checkpoint
+    checkpointer.load_strictly(path, checkpointables=[])
+    return evaluate(cfg, create_ddp_model(model, **ddp_options(cfg)))
+
+
+def train(cfg: DictConfig, resume: bool = False) -> None:
+    """Train, evaluate at the end, and leave everything in ``train.output_dir``.
+
+    Args:
+        cfg: experiment.
+        resume: continue from the last checkpoint in ``train.output_dir``, if there is one.
+
+    Raises:
+        FloatingPointError: a loss became NaN or infinite.
+    """
+    trainer = build_trainer(cfg, resume)
+    trainer.train(trainer.start_iter, cfg.train.max_iter)
+
+
+def build_trainer(cfg: DictConfig, resume: bool = False) -> SimpleTrainer:
+    """Build model, data, optimiser and hooks, and load the weights to start from.
+
+    Args:
+        cfg: experiment.
+        resume: continue from the last checkpoint in ``train.output_dir``, if there is one.
+
+    Returns:
+        A trainer whose ``start_iter`` is the iteration to continue with.
+
+    Raises:
+        ValueError: AMP without CUDA, or a checkpoint of another model.
+    """
+    model = build_model(cfg)
+    trainer = _build_trainer(cfg, model)
+    checkpointer = Checkpointer(model, cfg.train.output_dir, trainer=trainer)
+    trainer.register_hooks(_build_hooks(cfg, trainer, checkpointer))
+    trainer.start_iter = _load_start(cfg, trainer, checkpointer, resume)
+    # A resumed run must not see the images in the order of its beginning once more.
+    seed_all_rng(cfg.train.seed + comm.get_rank() + trainer.start_iter)
+    trainer.data_loader = instantiate(cfg.dataloader.train)
+    return trainer
+
+
+def ddp_options(cfg: DictConfig) -> dict[str, Any]:
+    """Options of DistributedDataParallel from ``train.ddp``; on CPU it takes no device ids."""
+    return {**cfg.train.ddp, **({} if _is_cuda(cfg) else {"device_ids": None})}
+
+
+def _is_cuda(cfg: DictConfig) -> bool:
+    return torch.device(cfg.train.device).type == "cuda"
+
+
+def _build_trainer(cfg: DictConfig, model: nn.Module) -> SimpleTrainer:
+    if cfg.train.amp.enabled and not _is_cuda(cfg):
+        raise ValueError(
+            f"train.amp.enabled needs CUDA, but train.device is {cfg.train.device!r}; set "
+            "train.amp.enabled=False."
+        )
+    optimizer_cfg = cfg.optimizer.copy()
+    optimizer_cfg.params.model = model
+    trainer_class = AMPTrainer if cfg.train.amp.enabled else SimpleTrainer
+    return trainer_class(
+        create_ddp_model(model, **ddp_options(cfg)), None, instantiate(optimizer_cfg)
+    )
+
+
+def _build_hooks(
+    cfg: DictConfig, trainer: SimpleTrainer, checkpointer: Checkpointer
+) -> list[HookBase]:
+    """All hooks in the order of their work: loss state and schedule, checkpoint, metrics."""
+    is_main = comm.is_main_process()
+    checkpoints = d2_hooks.PeriodicCheckpointer(checkpointer, **cfg.train.checkpointer)
+    writers = d2_hooks.PeriodicWriter(
+        default_writers(cfg.train.output_dir, cfg.train.max_iter) if is_main else [],
+        period=cfg.train.log_period,
+    )
+    return [
+        d2_hooks.IterationTimer(),
+        FiniteLossHook(checkpointer),
+        *(instantiate(hook) for hook in cfg.get("hooks", {}).values()),
+        d2_hooks.LRScheduler(scheduler=instantiate(cfg.lr_multiplier)),
+        *([checkpoints] if is_main else []),
+        d2_hooks.EvalHook(cfg.train.eval_period, lambda: evaluate(cfg, trainer.model)),
+        *([writers] if is_main else []),
+    ]
+
+
+def _load_start(
+    cfg: DictConfig, trainer: SimpleTrainer, checkpointer: Checkpointer, resume: bool
+) -> int:
+    """Load the last checkpoint or the initial weights; gives the iteration to start with."""
+    if not (resume and checkpointer.has_checkpoint()):
+        checkpointer.load(cfg.train.init_checkpoint, checkpointables=[])
+        return 0
+    checkpointer.load_strictly(checkpointer.get_checkpoint_file())
+    return int(trainer.iter) + 1

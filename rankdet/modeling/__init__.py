@@ -1,0 +1,1 @@
+"""Heads and predictors for Detectron2 models whose losses are injected."""

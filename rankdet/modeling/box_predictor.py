@@ -1,0 +1,140 @@
+"""Box predictor for Fast, Mask and Cascade R-CNN with an injected classification loss.
+
+Shapes: N proposals of all images, C foreground classes, L logits (the loss says how many).
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+from detectron2.layers import ShapeSpec
+from detectron2.modeling.box_regression import Box2BoxTransform
+from detectron2.modeling.roi_heads.fast_rcnn import (
+    FastRCNNOutputLayers,
+    _log_classification_stats,
+)
+from detectron2.structures import Instances
+from detectron2.utils.events import get_event_storage
+from torch import Tensor, nn
+
+from rankdet.losses.classification import ClassificationLoss
+
+_STATS_PERIOD = 20  # iterations; reading accuracies back costs a host sync
+
+
+class BoxPredictor(FastRCNNOutputLayers):
+    """Detectron2's predictor with classifier, activation and loss taken from ``loss``.
+
+    Box regression, its losses and NMS are Detectron2's. As there, a cascade averages the scores of
+    its stages (mmdetection, and so the ECM release, averages the logits).
+
+    Args:
+        input_shape: shape of the per-proposal feature.
+        loss: classification loss; fixes the number of logits and the activation.
+        num_classes: C; must be the loss's.
+        box2box_transform: as in Detectron2.
+        classifier: (in_features, out_features) -> layer, e.g. ``NormedLinear.with_temperature(20)``.
+        prior_prob: initial foreground score of one-vs-all losses, a probability: the bias of the
+            C foreground logits starts at log(p / (1 - p)). None: 0.
+        cls_agnostic_bbox_reg: one box per proposal instead of one per class.
+        smooth_l1_beta: transition from L2 to L1, in units of the normalised deltas.
+        box_reg_loss_type: as in Detectron2.
+        loss_weight: weight of both losses, or a dict with "loss_cls" and "loss_box_reg".
+        test_score_thresh: smallest score of a detection.
+        test_nms_thresh: IoU of non-maximum suppression.
+        test_topk_per_image: largest number of detections, LVIS: 300.
+
+    Raises:
+        ValueError: ``num_classes`` differs from the loss's or ``prior_prob`` is no probability.
+    """
+
+    def __init__(  # noqa: PLR0913  (Detectron2's constructor plus the injected parts)
+        self,
+        input_shape: ShapeSpec,
+        *,
+        loss: ClassificationLoss,
+        num_classes: int,
+        box2box_transform: Box2BoxTransform,
+        classifier: Callable[[int, int], nn.Module] = nn.Linear,
+        prior_prob: float | None = None,
+        cls_agnostic_bbox_reg: bool = False,
+        smooth_l1_beta: float = 0.0,
+        box_reg_loss_type: str = "smooth_l1",
+        loss_weight: float | dict[str, float] = 1.0,
+        test_score_thresh: float = 1e-4,
+        test_nms_thresh: float = 0.5,
+        test_topk_per_image: int = 300,
+    ) -> None:
+        if loss.num_classes != num_classes:
+            raise ValueError(
+                f"num_classes is {num_classes}, but the loss was built for {loss.num_classes} "
+                "classes; count the classes of the data set that the model is trained on."
+            )
+        super().__init__(
+            input_shape,
+            box2box_transform=box2box_transform,
+            num_classes=num_classes,
+            test_score_thresh=test_score_thresh,
+            test_nms_thresh=test_nms_thresh,
+            test_topk_per_image=test_topk_per_image,
+            cls_agnostic_bbox_reg=cls_agnostic_bbox_reg,
+            smooth_l1_beta=smooth_l1_beta,
+            box_reg_loss_type=box_reg_loss_type,
+            loss_weight=loss_weight,
+        )
+        self.loss = loss
+        self.cls_score = _build_classifier(
+            classifier, self.cls_score.in_features, loss, prior_prob
+        )
+
+    def losses(
+        self, predictions: tuple[Tensor, Tensor], proposals: list[Instances]
+    ) -> dict[str, Tensor]:
+        """Classification and box regression loss.
+
+        Args:
+            predictions: logits ``(N, L)`` and box deltas ``(N, 4 or 4 C)``.
+            proposals: sampled and labelled, one ``Instances`` per image.
+
+        Returns:
+            ``loss_cls`` and ``loss_box_reg``, weighted scalars.
+        """
+        logits, deltas = predictions
+        labels = torch.cat([p.gt_classes for p in proposals])
+        boxes = torch.cat([p.proposal_boxes.tensor for p in proposals])
+        # An image without ground truth has no gt_boxes; its proposals are background.
+        gt_boxes = torch.cat([p.get(_target_field(p)).tensor for p in proposals])
+        if get_event_storage().iter % _STATS_PERIOD == 0:
+            _log_classification_stats(self.loss.scores(logits.detach()), labels)
+        losses = {
+            "loss_cls": self.loss(logits, labels),
+            "loss_box_reg": self.box_reg_loss(boxes, gt_boxes, deltas, labels),
+        }
+        return {name: loss * self.loss_weight.get(name, 1.0) for name, loss in losses.items()}
+
+    def predict_probs(
+        self, predictions: tuple[Tensor, Tensor], proposals: list[Instances]
+    ) -> tuple[Tensor, ...]:
+        """Scores ``(R_i, C + 1)`` of the R_i proposals of each image, background last."""
+        return self.loss.scores(predictions[0].float()).split([len(p) for p in proposals])
+
+
+def _target_field(proposals: Instances) -> str:
+    return "gt_boxes" if proposals.has("gt_boxes") else "proposal_boxes"
+
+
+def _build_classifier(
+    classifier: Callable[[int, int], nn.Module],
+    in_features: int,
+    loss: ClassificationLoss,
+    prior_prob: float | None,
+) -> nn.Module:
+    layer = classifier(in_features, loss.num_logits)
+    nn.init.normal_(layer.weight, std=0.01)
+    nn.init.zeros_(layer.bias)
+    if prior_prob is not None:
+        if not 0 < prior_prob < 1:
+            raise ValueError(f"prior_prob is {prior_prob}; give a probability in (0, 1) or None.")
+        prior_logit = math.log(prior_prob / (1 - prior_prob))
+        nn.init.constant_(layer.bias[: loss.num_classes], prior_logit)
+    return layer

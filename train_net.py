@@ -1,0 +1,44 @@
+#!/usr/bin/env python
+"""Train or evaluate an experiment: python train_net.py --config-file configs/.../NAME.py."""
+
+import sys
+from argparse import Namespace
+
+from rankdet.environment import check_environment
+
+check_environment()
+
+# The imports below need the environment that the line above has just checked.
+from detectron2.engine import default_argument_parser, default_setup  # noqa: E402
+
+from rankdet.engine.config import load_config  # noqa: E402
+from rankdet.engine.launch import launch  # noqa: E402
+from rankdet.engine.train import evaluate_checkpoint, train  # noqa: E402
+
+EXAMPLES = """
+examples:
+  train:       python train_net.py --config-file configs/glyphs/mask_rcnn_r18_fpn_ecm.py
+  8 GPUs:      python train_net.py --config-file FILE --num-gpus 8
+  continue:    python train_net.py --config-file FILE --resume
+  evaluate:    python train_net.py --config-file FILE --eval-only train.init_checkpoint=MODEL.pth
+  change:      python train_net.py --config-file FILE train.seed=1 train.output_dir=output/other
+"""
+
+
+def main(args: Namespace) -> None:
+    """Run in each process of the job."""
+    cfg = load_config(args.config_file, args.opts)
+    default_setup(cfg, args)
+    if args.eval_only:
+        evaluate_checkpoint(cfg, resume=args.resume)
+    else:
+        train(cfg, resume=args.resume)
+
+
+if __name__ == "__main__":
+    arguments = default_argument_parser(epilog=EXAMPLES).parse_args()
+    try:
+        load_config(arguments.config_file, arguments.opts)
+    except (FileNotFoundError, KeyError, ValueError) as error:
+        sys.exit(f"train_net.py: {error.args[0]}")
+    launch(main, arguments)
