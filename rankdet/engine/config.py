@@ -10,7 +10,7 @@ from detectron2.config import LazyConfig
 from detectron2.utils.registry import locate
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import OverrideParseException
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig
 
 SECTIONS = ("train", "model", "dataloader", "optimizer", "lr_multiplier", "hooks")
 
@@ -40,7 +40,8 @@ def load_config(path: str, overrides: Iterable[str] = ()) -> DictConfig:
     missing = [name for name in SECTIONS[:-1] if name not in cfg]
     if missing:
         raise KeyError(f"{path} has no section {', '.join(missing)}; an experiment needs them.")
-    OmegaConf.set_struct(cfg, False)
+    # Parts that the experiment imported on its way are left out.
+    cfg = DictConfig({k: cfg[k] for k in SECTIONS if k in cfg}, flags={"allow_objects": True})
     for override in _parse(list(overrides)):
         _check_key(cfg, override.key_or_group, override.value())
     return LazyConfig.apply_overrides(cfg, list(overrides))

@@ -1,0 +1,14 @@
+"""Warm-up over 100 iterations, then a cosine to 1 %, over a short training from scratch."""
+
+from detectron2.config import LazyCall as L
+from detectron2.solver import WarmupParamScheduler
+from fvcore.common.param_scheduler import CosineParamScheduler
+
+_MAX_ITER = 900
+
+schedule = dict(max_iter=_MAX_ITER)
+lr_multiplier = L(WarmupParamScheduler)(
+    scheduler=L(CosineParamScheduler)(start_value=1.0, end_value=0.01),
+    warmup_length=100 / _MAX_ITER,
+    warmup_factor=0.001,
+)
