@@ -110,7 +110,13 @@ class LVISEvaluator(Detectron2LVISEvaluator):  # type: ignore[misc]
             contiguous = {category_id: category_id - 1 for category_id in self._lvis_api.cats}
         category_ids = {class_id: category_id for category_id, class_id in contiguous.items()}
         for result in results:
-            result["category_id"] = category_ids[result["category_id"]]
+            class_id = result["category_id"]
+            if class_id not in category_ids:
+                raise ValueError(
+                    f"The model predicts class {class_id}, but dataset {self._metadata.name!r} has "
+                    f"only {len(category_ids)} classes; evaluate on the dataset it was trained for."
+                )
+            result["category_id"] = category_ids[class_id]
 
 
 def _write_results(results: list[Record], folder: str) -> None:

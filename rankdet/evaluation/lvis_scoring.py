@@ -43,7 +43,8 @@ def score_lvis(
     Args:
         content: A parsed annotation file with the fields of LVIS v1.
         results: Detections with `image_id`, `category_id`, `score` and `bbox` (x, y, width,
-            height) or `segmentation` (RLE). They are not changed.
+            height) or `segmentation` (RLE). They are not changed. Those that lack what the
+            task needs are left out.
         task: "bbox" or "segm".
         max_dets_per_image: Only so many detections of an image count, the highest-scoring ones
             of all categories together.
@@ -116,6 +117,7 @@ def _judged(results: list[Record], ground_truth: COCO) -> list[Record]:
 def _with_area(results: list[Record], task: str) -> list[Record]:
     """Copy what the task needs of the results with an area; without a box, the mask's counts."""
     field = GEOMETRY_FIELD[task]
+    results = [result for result in results if field in result]
     if task == "segm":
         areas = mask_area([result[field] for result in results]) if results else []
     else:

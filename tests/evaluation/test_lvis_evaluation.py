@@ -68,6 +68,13 @@ def test_no_predictions_at_all_score_zero(masks: bool) -> None:
     print_csv_format(results)
 
 
+def test_task_without_predictions_scores_zero() -> None:
+    evaluator = LVISEvaluator("lvis_v1_val", tasks=("bbox", "segm"), distributed=False)
+    results = evaluate(evaluator, perfect_predictions, masks=False)
+    assert results["bbox"]["AP"] == pytest.approx(100)
+    assert results["segm"]["AP"] == 0
+
+
 def test_a_single_detection_scores() -> None:
     first_id = DatasetCatalog.get("lvis_v1_val")[0]["image_id"]
 
@@ -97,6 +104,16 @@ def test_only_the_best_detections_of_an_image_count() -> None:
     )
     assert limited["bbox"]["AP"] == 0
     assert unlimited["bbox"]["AP"] == pytest.approx(100)
+
+
+def test_class_that_the_dataset_lacks_is_named() -> None:
+    def predict(record: Record, masks: bool) -> Instances:
+        predictions = perfect_predictions(record, masks)
+        predictions.pred_classes[:] = 1203
+        return predictions
+
+    with pytest.raises(ValueError, match=r"class 1203, but dataset 'lvis_v1_val' has only 1203"):
+        evaluate(LVISEvaluator("lvis_v1_val", distributed=False), predict)
 
 
 def test_unknown_dataset_names_the_nearest() -> None:

@@ -126,3 +126,26 @@ def test_metrics_equal_lvis(task: str, seed: int, per_image: int, limit: int) ->
     np.testing.assert_allclose(
         scores.class_ap, np.where(precision < 0, np.nan, 100 * precision), atol=1e-10
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [
+        ("images", "neg_category_ids"),
+        ("images", "not_exhaustive_category_ids"),
+        ("annotations", "area"),
+        ("categories", "frequency"),
+    ],
+)
+def test_missing_field_of_lvis_is_named(kind: str, field: str) -> None:
+    content = make_annotations(np.random.default_rng(0))
+    del content[kind][2][field]
+    with pytest.raises(ValueError, match=f"of the {kind} has no '{field}'"):
+        score_lvis(content, [], "bbox")
+
+
+def test_prediction_for_an_unknown_image_is_named() -> None:
+    content = make_annotations(np.random.default_rng(0))
+    result = {"image_id": 5, "category_id": 1, "score": 0.5, "bbox": [0, 0, 9, 9]}
+    with pytest.raises(ValueError, match="image 5, which is not among the 12 images"):
+        score_lvis(content, [result], "bbox")
