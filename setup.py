@@ -1,0 +1,47 @@
+"""Package definition: tested ranges here, exact versions of `make install` in constraints.txt.
+
+Detectron2 is not on PyPI (rankdet/tools/install_detectron2.py installs it), and lvis is installed
+without its dependencies because it asks for opencv-python, which needs libGL: see the Makefile.
+"""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "rankdet/__init__.py").read_text()).group(1)
+
+INSTALL_REQUIRES = [
+    "torch>=2.11,<3",
+    "torchvision>=0.26,<1",
+    "numpy>=2.2",
+    "Pillow>=12",
+    "matplotlib>=3.10",
+    "pycocotools>=2.0.11",
+    "faster-coco-eval>=1.8,<2",
+    "fvcore>=0.1.5,<0.1.6",
+    "iopath>=0.1.9,<=0.1.10",
+    "omegaconf>=2.3,<2.4",
+    "hydra-core>=1.3,<2",
+    "tabulate>=0.9",
+    "tensorboard>=2.20",
+    "tqdm>=4.67",
+    "setuptools<81",  # Detectron2's model zoo imports pkg_resources
+    # What lvis imports or declares, but for opencv-python
+    "opencv-python-headless>=4.12",
+    "Cython>=3",
+    "six>=1.17",
+]
+DEV_REQUIRES = ["pytest>=9", "pytest-xdist>=3.8", "hypothesis>=6.150", "ruff>=0.17", "mypy>=2.0"]
+
+setup(
+    name="rankdet",
+    version=VERSION,
+    description="Losses, heads and metrics for long-tailed and ranking detection on Detectron2",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=["rankdet", "rankdet.*"]),
+    install_requires=INSTALL_REQUIRES,
+    extras_require={"dev": DEV_REQUIRES},
+)
