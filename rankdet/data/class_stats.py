@@ -10,12 +10,11 @@ import numpy as np
 import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils.file_io import PathManager
+from detectron2.utils.logger import log_first_n
 from torch import Tensor
 
 from rankdet.data.annotation_file import Record
 from rankdet.data.file_counts import FileCounts, file_counts
-
-logger = logging.getLogger(__name__)
 
 MAX_NAMES_IN_WARNING = 20
 
@@ -164,7 +163,9 @@ def _warn_of_empty_classes(instances: Tensor, class_names: list[str]) -> None:
     if empty:
         listed = ", ".join(empty[:MAX_NAMES_IN_WARNING])
         more = len(empty) - MAX_NAMES_IN_WARNING
-        logger.warning(
-            "%d of %d classes have no training instance: %s%s",
-            len(empty), len(class_names), listed, f" and {more} more" if more > 0 else "",
-        )  # fmt: skip
+        log_first_n(
+            logging.WARNING,
+            f"{len(empty)} of {len(class_names)} classes have no training instance: {listed}"
+            + (f" and {more} more" if more > 0 else ""),
+            key="message",
+        )

@@ -19,7 +19,7 @@ from rankdet.evaluation.lvis_scoring import LVISScores, score_lvis
 logger = logging.getLogger(__name__)
 
 
-class LVISEvaluator(Detectron2LVISEvaluator):  # type: ignore[misc]
+class LVISEvaluator(Detectron2LVISEvaluator):
     """Evaluate boxes and masks with the metrics of LVIS, for `lvis_v1_*` and `glyphs*`.
 
     It collects, gathers and dumps the predictions as Detectron2's evaluator does and gives results
@@ -126,7 +126,7 @@ def _write_results(results: list[Record], folder: str) -> None:
         json.dump(results, file)
 
 
-class _CheckedLVIS(LVIS):  # type: ignore[misc]
+class _CheckedLVIS(LVIS):
     """An index of a file whose consistency was checked when it was read."""
 
     def __init__(self, path: str, dataset_name: str) -> None:
