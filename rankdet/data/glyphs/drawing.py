@@ -63,7 +63,7 @@ def _bezier(points: np.ndarray) -> np.ndarray:
     weights = np.hstack(
         [(1 - time) ** 3, 3 * time * (1 - time) ** 2, 3 * time**2 * (1 - time), time**3]
     )
-    return np.rint(weights @ points).astype(np.int32)
+    return np.asarray(np.rint(weights @ points), dtype=np.int32)
 
 
 def _paint_glyph(image: FloatArray, glyph: PlacedGlyph, rng: np.random.Generator) -> None:
@@ -79,7 +79,7 @@ def _contrasting_colours(background: FloatArray, rng: np.random.Generator) -> Fl
     contrast = np.abs(candidates - background).sum(axis=1)
     # Grey backgrounds leave few far colours, so the farthest stand in where none is far enough.
     order = np.argsort(-np.minimum(contrast, _MIN_CONTRAST), kind="stable")
-    return candidates[order[:2]]
+    return np.asarray(candidates[order[:2]])
 
 
 def _gradient(shape: tuple[int, ...], rng: np.random.Generator) -> FloatArray:

@@ -20,7 +20,7 @@ _SUPERSAMPLING = 4
 
 @lru_cache(maxsize=4096)
 def glyph_bitmap(character: str, font_size: int = _MASTER_FONT_SIZE) -> ByteArray:
-    """Alpha of a character in 0..255, cropped to its ink: ``(height, width)``, empty without ink."""
+    """Alpha of a character in 0..255, ``(height, width)``, cropped to its ink; may be empty."""
     font = _font(font_size)
     left, top, right, bottom = (int(edge) for edge in font.getbbox(character))
     image = Image.new("L", (right - left + 2, bottom - top + 2))
@@ -46,7 +46,7 @@ def glyph_alpha(character: str, longer_side: float, angle: float) -> FloatArray:
     large = cv2.warpAffine(bitmap, matrix, (side, side), flags=cv2.INTER_LINEAR)
     target = (side // _SUPERSAMPLING, side // _SUPERSAMPLING)
     small = cv2.resize(large, target, interpolation=cv2.INTER_AREA)
-    return crop_to_ink(small.astype(np.uint8)).astype(np.float32) / 255
+    return crop_to_ink(small.astype(np.uint8)).astype(np.float32) / np.float32(255)
 
 
 def crop_to_ink(alpha: ByteArray, threshold: int = 8) -> ByteArray:

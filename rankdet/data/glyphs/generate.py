@@ -86,7 +86,7 @@ def _make_images(
 ) -> list[list[Json]]:
     make = partial(make_image, recipe, split, folder)
     if num_workers is None:
-        num_workers = min(len(os.sched_getaffinity(0)), len(plans) // _MIN_IMAGES_PER_WORKER)
+        num_workers = min(os.cpu_count() or 1, len(plans) // _MIN_IMAGES_PER_WORKER)
     with _mapper(num_workers) as mapper:
         made = mapper(make, count(), plans)
         return list(tqdm(made, total=len(plans), desc=folder.stem, unit="image"))

@@ -31,7 +31,11 @@ class ImagePlan:
 
 
 def plan_split(recipe: GlyphsRecipe, split: Split) -> list[ImagePlan]:
-    """Plans of all images of a split; each class is in exactly ``recipe.image_counts(split)``."""
+    """Plans of all images of a split; each class is in exactly ``recipe.image_counts(split)``.
+
+    Raises:
+        ValueError: the images have no room for so many objects.
+    """
     rng = recipe.rng(SPLITS.index(split))
     return [_plan_image(recipe, classes, rng) for classes in _spread_classes(recipe, split, rng)]
 
@@ -39,7 +43,8 @@ def plan_split(recipe: GlyphsRecipe, split: Split) -> list[ImagePlan]:
 def instance_counts(plans: list[ImagePlan], num_classes: int) -> list[int]:
     """Number of annotated objects of each class."""
     classes = [index for plan in plans for index in plan.annotated]
-    return np.bincount(np.array(classes, dtype=int), minlength=num_classes).tolist()
+    counts = np.bincount(np.array(classes, dtype=int), minlength=num_classes)
+    return [int(count) for count in counts]
 
 
 def _spread_classes(
@@ -50,6 +55,12 @@ def _spread_classes(
     counts = recipe.image_counts(split)
     # The most frequent first: they need the most images that are not full.
     for index in np.argsort(counts, kind="stable")[::-1].tolist():
+        if np.count_nonzero(room) < counts[index]:
+            raise ValueError(
+                f"{recipe.dataset_name(split)!r} has no room for {sum(counts)} objects, up to "
+                f"{max(counts)} of one class, in {len(room)} images of at most "
+                f"{recipe.max_objects}; raise train_images, val_images or max_objects."
+            )
         chosen = rng.choice(len(room), counts[index], replace=False, p=room / room.sum())
         room[chosen] -= 1
         for image in chosen.tolist():
