@@ -14,7 +14,7 @@ FloatArray = npt.NDArray[np.float64]
 
 FIELDS_OF_LVIS = {
     "images": ("neg_category_ids", "not_exhaustive_category_ids"),
-    "annotations": ("area", "segmentation"),
+    "annotations": ("area",),
     "categories": ("frequency",),
 }
 GEOMETRY_FIELD = {"bbox": "bbox", "segm": "segmentation"}
@@ -41,7 +41,8 @@ def score_lvis(
     detections without area.
 
     Args:
-        content: A parsed annotation file with the fields of LVIS v1.
+        content: A parsed annotation file with the fields of LVIS v1. faster-coco-eval adds fields
+            of its own to the annotations.
         results: Detections with `image_id`, `category_id`, `score` and `bbox` (x, y, width,
             height) or `segmentation` (RLE). They are not changed. Those that lack what the
             task needs are left out.

@@ -34,7 +34,7 @@ def main(argv: Sequence[str]) -> None:
         with _registered(path):
             print_timings(
                 {
-                    "json.load alone": timed(lambda: json.loads(path.read_text())),
+                    "json.loads alone": timed(lambda: json.loads(path.read_text())),
                     "class_counts, first call": timed(lambda: class_counts(DATASET)),
                     "class_counts, second call": timed(lambda: class_counts(DATASET)),
                 }

@@ -1,0 +1,53 @@
+"""The benchmarks are listed, run by name, and measure what they claim to."""
+
+from pathlib import Path
+
+import pytest
+
+from rankdet.data import read_annotations
+from rankdet.tools.benchmark.__main__ import BENCHMARKS, main
+from rankdet.tools.benchmark.lvis_sized_file import (
+    NUM_CATEGORIES,
+    NUM_IMAGES,
+    write_lvis_sized_file,
+)
+
+
+def test_help_lists_every_benchmark(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    listed = capsys.readouterr().out.splitlines()
+    for name in BENCHMARKS:
+        assert any(line.startswith(name) and len(line) > len(name) + 10 for line in listed)
+
+
+def test_unknown_benchmark_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["nope"])
+    assert "there is no benchmark 'nope'" in capsys.readouterr().err
+
+
+def test_class_stats_prints_both_calls_and_leaves_nothing(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    main(["class_stats", "--instances", "500"])
+    printed = capsys.readouterr().out
+    for name in ("json.loads alone", "class_counts, first call", "class_counts, second call"):
+        assert name in printed
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_file_of_lvis_size_is_valid_and_long_tailed(tmp_path: Path) -> None:
+    path = tmp_path / "annotations.json"
+    write_lvis_sized_file(path, num_instances=12_000)
+    content = read_annotations(path)
+    assert len(content["images"]) == NUM_IMAGES
+    assert len(content["categories"]) == NUM_CATEGORIES
+    assert len(content["annotations"]) == 12_000
+    assert all(len(a["segmentation"][0]) >= 6 for a in content["annotations"])
+    per_class = [0] * NUM_CATEGORIES
+    for annotation in content["annotations"]:
+        per_class[annotation["category_id"] - 1] += 1
+    per_class.sort()
+    assert sum(per_class[-120:]) > 0.5 * 12_000  # a tenth of the classes has most instances
