@@ -2,7 +2,7 @@
 # Every target prints the plain commands it runs; they work in any environment that has rankdet.
 
 PYTHON ?= python3
-SHELL := /bin/bash
+SHELL := bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 # The recipes below find `python`, `pytest` ... in .venv; this stamp is newer than what it holds.
@@ -33,7 +33,7 @@ bench: $(INSTALLED)
 clean:
 	rm -rf .venv rankdet.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
-$(INSTALLED): Makefile setup.py constraints.txt rankdet/tools/install_detectron2.py
+$(INSTALLED): setup.py constraints.txt rankdet/tools/install_detectron2.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
 	  || { echo 'rankdet needs Python 3.10 or newer: run `make PYTHON=<its path> ...`.' >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \

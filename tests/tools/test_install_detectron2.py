@@ -143,6 +143,31 @@ def test_official_route_checks_the_repository_then_builds_the_pinned_commit():
     assert {"--no-build-isolation", "--constraint=pins.txt"} <= set(build)
 
 
+def test_official_route_installs_from_a_real_repository(tmp_path, monkeypatch):
+    repository, target = tmp_path / "repository", tmp_path / "site"
+    (repository / "detectron2").mkdir(parents=True)
+    (repository / "detectron2/__init__.py").touch()
+    setup = "from setuptools import setup\nsetup(name='detectron2', packages=['detectron2'])\n"
+    (repository / "setup.py").write_text(setup)
+    monkeypatch.setattr(installer, "REPOSITORY", repository.as_uri())
+    monkeypatch.setattr(installer, "COMMIT", _commit(repository))
+
+    installer.install_official(["--no-deps", f"--target={target}"])
+
+    (found,) = importlib.metadata.distributions(path=[str(target)])
+    monkeypatch.setattr(importlib.metadata, "distribution", lambda name: found)
+    assert installer.is_installed()
+
+
+def _commit(repository: Path) -> str:
+    options = ["user.name=test", "user.email=test", "commit.gpgsign=false"]
+    git = ["git", "-C", str(repository), *(word for option in options for word in ("-c", option))]
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "first"]):
+        subprocess.run([*git, *command], check=True)
+    head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
+    return head.stdout.strip()
+
+
 def test_pypi_route_installs_the_packed_wheel(carrier):
     run = FakeRun(carrier)
     installer.install_pypi(["--constraint=pins.txt"], run)
