@@ -10,6 +10,8 @@ check_environment()
 
 # The imports below need the environment that the line above has just checked.
 from detectron2.engine import default_argument_parser, default_setup  # noqa: E402
+from detectron2.utils import comm  # noqa: E402
+from detectron2.utils.logger import setup_logger  # noqa: E402
 
 from rankdet.engine.config import load_config  # noqa: E402
 from rankdet.engine.launch import launch  # noqa: E402
@@ -29,6 +31,7 @@ def main(args: Namespace) -> None:
     """Run in each process of the job."""
     cfg = load_config(args.config_file, args.opts)
     default_setup(cfg, args)
+    setup_logger(cfg.train.output_dir, comm.get_rank(), name="rankdet")
     if args.eval_only:
         evaluate_checkpoint(cfg, resume=args.resume)
     else:

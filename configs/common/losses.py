@@ -13,6 +13,4 @@ sigmoid = L(SigmoidBCELoss)(num_classes="${model.roi_heads.num_classes}")
 federated = L(FederatedLoss)(
     image_counts=L(image_counts)(dataset_names="${dataloader.train.dataset.names}")
 )
-ecm = L(ECMLoss)(
-    class_counts=L(instance_counts)(dataset_names="${dataloader.train.dataset.names}")
-)
+ecm = L(ECMLoss)(class_counts=L(instance_counts)(dataset_names="${dataloader.train.dataset.names}"))

@@ -42,7 +42,9 @@ class BackgroundRatioHook(HookBase):
         for stage, loss in enumerate(losses):
             loss.freeze_background_ratio()
             name = "ecm/background_ratio" + (f"/stage{stage}" if len(losses) > 1 else "")
-            self.trainer.storage.put_scalar(name, loss.background_ratio.item(), smoothing_hint=False)
+            self.trainer.storage.put_scalar(
+                name, loss.background_ratio.item(), smoothing_hint=False
+            )
             logger.info("Froze %s at %.4f.", name, loss.background_ratio)
 
 

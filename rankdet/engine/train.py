@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +64,7 @@ def evaluate(cfg: DictConfig, model: nn.Module) -> Metrics:
     loader = instantiate(cfg.dataloader.test)
     results = inference_on_dataset(model, loader, instantiate(cfg.dataloader.evaluator)) or {}
     if comm.is_main_process():
-        rows = [{"task": task, **values} for task, values in results.items()]
-        logger.info("Results:\n%s", tabulate(rows, headers="keys", floatfmt=".1f"))
-        Path(cfg.train.output_dir, "results.json").write_text(json.dumps(results, indent=1))
+        _report(results, Path(cfg.train.output_dir, "results.json"))
     return results
 
 
@@ -127,6 +126,16 @@ def build_trainer(cfg: DictConfig, resume: bool = False) -> SimpleTrainer:
     seed_all_rng(cfg.train.seed + comm.get_rank() + trainer.start_iter)
     trainer.data_loader = instantiate(cfg.dataloader.train)
     return trainer
+
+
+def _report(results: Metrics, path: Path) -> None:
+    rows = [{"task": task, **values} for task, values in results.items()]
+    logger.info("Results:\n%s", tabulate(rows, headers="keys", floatfmt=".1f"))
+    # A metric over classes or sizes that the data set lacks is NaN, which JSON does not know.
+    known = {
+        t: {k: v if math.isfinite(v) else None for k, v in r.items()} for t, r in results.items()
+    }
+    path.write_text(json.dumps(known, indent=1) + "\n")
 
 
 def ddp_options(cfg: DictConfig) -> dict[str, Any]:

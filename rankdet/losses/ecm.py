@@ -150,8 +150,12 @@ class ECMLoss(ClassificationLoss):
         self.register_buffer("class_counts", counts)
         self.register_buffer("num_samples", torch.zeros(2, dtype=torch.int64, device="cpu"))
         ratio = 1.0 if background_ratio is None else float(background_ratio)
-        self.register_buffer("background_ratio", torch.tensor(ratio, dtype=torch.float64, device="cpu"))
-        self.register_buffer("background_ratio_is_frozen", torch.tensor(not self.is_measuring, device="cpu"))
+        self.register_buffer(
+            "background_ratio", torch.tensor(ratio, dtype=torch.float64, device="cpu")
+        )
+        self.register_buffer(
+            "background_ratio_is_frozen", torch.tensor(not self.is_measuring, device="cpu")
+        )
         self.register_buffer("bias", None, persistent=False)
         self.register_buffer("weights", None, persistent=False)
         self._update_margins()
@@ -204,7 +208,10 @@ class ECMLoss(ClassificationLoss):
         self.weights = detection_weights(num_pos, num_neg)
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
-        configured_counts, configured_ratio = self.class_counts.clone(), self.background_ratio.clone()
+        configured_counts, configured_ratio = (
+            self.class_counts.clone(),
+            self.background_ratio.clone(),
+        )
         super()._load_from_state_dict(state_dict, prefix, *args)
         _warn_of_other_counts(self.class_counts, configured_counts)
         self.class_counts.copy_(configured_counts)

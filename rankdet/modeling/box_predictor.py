@@ -83,9 +83,7 @@ class BoxPredictor(FastRCNNOutputLayers):
             loss_weight=loss_weight,
         )
         self.loss = loss
-        self.cls_score = _build_classifier(
-            classifier, self.cls_score.in_features, loss, prior_prob
-        )
+        self.cls_score = _build_classifier(classifier, self.cls_score.in_features, loss, prior_prob)
 
     def losses(
         self, predictions: tuple[Tensor, Tensor], proposals: list[Instances]
