@@ -5,6 +5,7 @@ registered with Detectron2 in the format of LVIS or COCO.
 """
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +25,6 @@ from rankdet.data.class_stats import ensure_dataset
 from rankdet.data.glyphs import ensure_glyphs
 from rankdet.tools.dataset_summary import as_text, plot, summarize
 
-_COLUMNS = 4
 _CELL = 384  # pixels, least width of a drawn image
 
 
@@ -65,7 +65,7 @@ def draw(options: argparse.Namespace) -> None:
 
 def draw_grid(records: Sequence[dict[str, Any]], metadata: Metadata) -> Figure:
     """Annotated images side by side, each with its id."""
-    columns = min(_COLUMNS, len(records))
+    columns = math.ceil(math.sqrt(len(records)))
     rows = -(-len(records) // columns)
     figure = Figure(figsize=(5 * columns, 5.2 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False)

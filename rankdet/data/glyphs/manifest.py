@@ -16,7 +16,7 @@ FORMAT_VERSION = 1
 
 def write_manifest(folder: Path, recipe: GlyphsRecipe, split: Split) -> None:
     """Record what the folder holds."""
-    content = {**_source(recipe, split), "sha256": {ANNOTATION_FILE: _sha256(folder)}}
+    content = {"source": _source(recipe, split), "sha256": {ANNOTATION_FILE: _sha256(folder)}}
     (folder / MANIFEST_FILE).write_text(json.dumps(content, indent=1) + "\n")
 
 
@@ -30,7 +30,7 @@ def is_current(folder: Path, recipe: GlyphsRecipe, split: Split) -> bool:
         return False
     try:
         recorded = json.loads((folder / MANIFEST_FILE).read_text())
-        if recorded["source"] != _source(recipe, split)["source"]:
+        if recorded["source"] != _source(recipe, split):
             return False
         intact = recorded["sha256"] == {ANNOTATION_FILE: _sha256(folder)}
     except (OSError, ValueError, TypeError, KeyError):
@@ -47,7 +47,7 @@ def is_current(folder: Path, recipe: GlyphsRecipe, split: Split) -> bool:
 def _source(recipe: GlyphsRecipe, split: Split) -> Json:
     source = {"format_version": FORMAT_VERSION, "split": split, "recipe": asdict(recipe)}
     # Through JSON, which turns tuples into lists, so that it compares equal to what is read.
-    return {"source": json.loads(json.dumps(source))}
+    return dict(json.loads(json.dumps(source)))
 
 
 def _sha256(folder: Path) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from lvis import LVIS
 
-from rankdet.data.glyphs import generate
+from rankdet.data.glyphs import generate, manifest
 from rankdet.data.glyphs.annotations import frequency_group
 from rankdet.data.glyphs.generate import ensure_split
 
@@ -155,3 +155,16 @@ def test_files_of_another_recipe_are_replaced(recipe, folder):
     other = replace(recipe, val_images=14)
     ensure_split(other, "val", folder)
     assert len(read(folder)["images"]) == 14
+
+
+def test_files_of_another_version_of_the_generator_are_replaced(
+    recipe, generated, folder, monkeypatch
+):
+    monkeypatch.setattr(manifest, "FORMAT_VERSION", manifest.FORMAT_VERSION + 1)
+    ensure_split(recipe, "val", folder)
+    changed = {
+        name
+        for name, content in all_bytes(generated / "val").items()
+        if all_bytes(folder)[name] != content
+    }
+    assert changed == {"manifest.json"}
