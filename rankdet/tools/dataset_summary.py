@@ -9,6 +9,7 @@ from detectron2.data import Metadata
 from detectron2.structures import BoxMode
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from tabulate import tabulate
 
 from rankdet.data.glyphs.annotations import frequency_group
@@ -163,4 +164,4 @@ def _plot_crowdedness(axes: Axes, summary: DatasetSummary) -> None:
     numbers = np.bincount(summary.instances_per_image)
     axes.bar(np.arange(len(numbers)), numbers, 0.9, color="tab:blue")
     axes.set(xlabel="annotated instances in an image", ylabel="images")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
