@@ -1,0 +1,32 @@
+import torch
+from detectron2.layers import ShapeSpec
+from detectron2.modeling.roi_heads import MaskRCNNConvUpsampleHead
+from torch import nn
+
+from rankdet.modeling.mask_head import MaskHead
+from rankdet.modeling.normed_layers import NormedConv2d
+
+SHAPE = ShapeSpec(channels=8, height=7, width=7)
+
+
+def test_last_layer_is_injected():
+    head = MaskHead(
+        SHAPE, num_classes=5, conv_dims=[8, 6], predictor=NormedConv2d.with_temperature(20.0)
+    )
+    assert isinstance(head.predictor, NormedConv2d)
+    masks = head.layers(torch.randn(3, 8, 7, 7))
+    assert masks.shape == (3, 5, 14, 14) and masks.abs().max() <= 20
+
+
+def test_with_a_plain_convolution_it_is_detectron2s():
+    torch.manual_seed(0)
+    ours = MaskHead(
+        SHAPE,
+        num_classes=5,
+        conv_dims=[8, 6],
+        predictor=lambda cin, cout: nn.Conv2d(cin, cout, kernel_size=1),
+    )
+    theirs = MaskRCNNConvUpsampleHead(SHAPE, num_classes=5, conv_dims=[8, 6])
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.randn(3, 8, 7, 7)
+    torch.testing.assert_close(ours.layers(x), theirs.layers(x))
