@@ -1,4 +1,6 @@
-"""Package definition: tested ranges here, exact versions of `make install` in constraints.txt.
+"""Package definition: ranges here, exact versions of `make install` in constraints.txt.
+
+The tests pass with the lowest versions of the ranges (Python 3.10) and with the exact ones.
 
 Detectron2 is not on PyPI (rankdet/tools/install_detectron2.py installs it), and lvis is installed
 without its dependencies because it asks for opencv-python, which needs libGL: see the Makefile.
@@ -13,27 +15,27 @@ ROOT = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "rankdet/__init__.py").read_text()).group(1)
 
 INSTALL_REQUIRES = [
-    "torch>=2.11,<3",
-    "torchvision>=0.26,<1",
-    "numpy>=2.2",
-    "Pillow>=12",
-    "matplotlib>=3.10",
-    "pycocotools>=2.0.11",
+    "torch>=2.4,<3",
+    "torchvision>=0.19,<1",
+    "numpy>=1.26",
+    "Pillow>=10.4",
+    "matplotlib>=3.8.4",
+    "pycocotools>=2.0.8",
     "faster-coco-eval>=1.8,<2",
     "fvcore>=0.1.5,<0.1.6",
     "iopath>=0.1.9,<=0.1.10",
     "omegaconf>=2.3,<2.4",
     "hydra-core>=1.3,<2",
     "tabulate>=0.9",
-    "tensorboard>=2.20",
-    "tqdm>=4.67",
+    "tensorboard>=2.16",
+    "tqdm>=4.66",
     "setuptools<81",  # Detectron2's model zoo imports pkg_resources
     # What lvis imports or declares, but for opencv-python
-    "opencv-python-headless>=4.12",
+    "opencv-python-headless>=4.10",
     "Cython>=3",
-    "six>=1.17",
+    "six>=1.16",
 ]
-DEV_REQUIRES = ["pytest>=9", "pytest-xdist>=3.8", "hypothesis>=6.150", "ruff>=0.17", "mypy>=2.0"]
+DEV_REQUIRES = ["pytest>=8.3", "pytest-xdist>=3.6", "hypothesis>=6.120", "ruff>=0.17", "mypy>=2.0"]
 
 setup(
     name="rankdet",
