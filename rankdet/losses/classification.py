@@ -50,6 +50,24 @@ class ClassificationLoss(nn.Module, ABC):
             ``(N, C + 1)`` in [0, 1]; the last column is background.
         """
 
+    def initial_logits(self, prior_prob: float) -> Tensor:
+        """Logits of a head that knows nothing, to start its bias from.
+
+        Args:
+            prior_prob: probability of each foreground class in the terms of the loss, in (0, 1).
+
+        Returns:
+            ``(num_logits,)``: the logit of that probability, and 0 for a background logit.
+
+        Raises:
+            ValueError: ``prior_prob`` is no probability.
+        """
+        if not 0 < prior_prob < 1:
+            raise ValueError(f"prior_prob is {prior_prob}; give a probability in (0, 1) or None.")
+        logits = torch.zeros(self.num_logits)
+        logits[: self.num_classes] = torch.logit(torch.tensor(prior_prob, dtype=torch.float64))
+        return logits
+
     def extra_repr(self) -> str:
         """Show the sizes when the model is printed."""
         return f"num_classes={self.num_classes}, num_logits={self.num_logits}"

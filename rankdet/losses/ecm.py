@@ -187,6 +187,12 @@ class ECMLoss(ClassificationLoss):
         background = scores[:, -1:]
         return torch.cat([scores[:, :-1] * (1 - background), background], dim=1)
 
+    def initial_logits(self, prior_prob: float) -> Tensor:
+        """Logits f whose surrogate score sigmoid(2 f + bias) is the prior; background 0."""
+        logits = super().initial_logits(prior_prob)
+        logits[:-1] = (logits[:-1] - self.bias[:-1]) / 2
+        return logits
+
     def freeze_background_ratio(self) -> None:
         """End the measurement: the ratio so far holds for the rest of the training."""
         self.is_measuring = False

@@ -3,7 +3,6 @@
 Shapes: N proposals of all images, C foreground classes, L logits (the loss says how many).
 """
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -33,9 +32,9 @@ class BoxPredictor(FastRCNNOutputLayers):
         loss: classification loss; fixes the number of logits and the activation.
         num_classes: C; must be the loss's.
         box2box_transform: as in Detectron2.
-        classifier: (in_features, out_features) -> layer, e.g. ``NormedLinear.with_temperature(20)``.
-        prior_prob: initial foreground score of one-vs-all losses, a probability: the bias of the
-            C foreground logits starts at log(p / (1 - p)). None: 0.
+        classifier: (in_features, out_features) -> layer, e.g. ``NormedLinear.with_temperature``.
+        prior_prob: probability of each foreground class to start from, for one-vs-all losses (see
+            :meth:`ClassificationLoss.initial_logits`). None: the classifier's bias starts at 0.
         cls_agnostic_bbox_reg: one box per proposal instead of one per class.
         smooth_l1_beta: transition from L2 to L1, in units of the normalised deltas.
         box_reg_loss_type: as in Detectron2.
@@ -131,8 +130,5 @@ def _build_classifier(
     nn.init.normal_(layer.weight, std=0.01)
     nn.init.zeros_(layer.bias)
     if prior_prob is not None:
-        if not 0 < prior_prob < 1:
-            raise ValueError(f"prior_prob is {prior_prob}; give a probability in (0, 1) or None.")
-        prior_logit = math.log(prior_prob / (1 - prior_prob))
-        nn.init.constant_(layer.bias[: loss.num_classes], prior_logit)
+        layer.bias.data.copy_(loss.initial_logits(prior_prob))
     return layer

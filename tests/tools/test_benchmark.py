@@ -51,3 +51,12 @@ def test_file_of_lvis_size_is_valid_and_long_tailed(tmp_path: Path) -> None:
         per_class[annotation["category_id"] - 1] += 1
     per_class.sort()
     assert sum(per_class[-120:]) > 0.5 * 12_000  # a tenth of the classes has most instances
+
+
+@pytest.mark.slow
+def test_iteration_compares_every_loss_with_detectron2(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["iteration", "--iterations", "2", "--classes", "36"])
+    rows = [line.split() for line in capsys.readouterr().out.splitlines() if line.strip()]
+    ratios = {row[1]: row for row in rows if row[0] == "36"}
+    assert set(ratios) == {"Detectron2", "softmax", "sigmoid", "ECM"}
+    assert ratios["Detectron2"][3] == "1.000"

@@ -18,13 +18,13 @@ dataloader = dict(
             is_train=True, augmentations=[], image_format="RGB", use_instance_mask=True
         ),
         total_batch_size=8,
-        num_workers=1,
+        num_workers=0,
     ),
     test=L(build_detection_test_loader)(
         dataset=L(get_detection_dataset_dicts)(names="glyphs_val", filter_empty=False),
         mapper=L(DatasetMapper)(is_train=False, augmentations=[], image_format="RGB"),
         batch_size=16,
-        num_workers=1,
+        num_workers=0,
     ),
     evaluator=L(LVISEvaluator)(
         dataset_name="${..test.dataset.names}",

@@ -6,7 +6,7 @@ from importlib import import_module
 
 from rankdet.tools.benchmark.report import print_machine
 
-BENCHMARKS = ("class_stats",)
+BENCHMARKS = ("class_stats", "iteration")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
