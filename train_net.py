@@ -6,16 +6,20 @@ from argparse import Namespace
 
 from rankdet.environment import check_environment
 
-check_environment()
+try:
+    check_environment()
+except ImportError as error:
+    sys.exit(f"error: {error}")
 
 # The imports below need the environment that the line above has just checked.
-from detectron2.engine import default_argument_parser, default_setup  # noqa: E402
-from detectron2.utils import comm  # noqa: E402
-from detectron2.utils.logger import setup_logger  # noqa: E402
+from detectron2.engine import default_argument_parser, default_setup
+from detectron2.utils import comm
+from detectron2.utils.logger import setup_logger
 
-from rankdet.engine.config import load_config  # noqa: E402
-from rankdet.engine.launch import launch  # noqa: E402
-from rankdet.engine.train import evaluate_checkpoint, train  # noqa: E402
+from rankdet.engine.config import load_config
+from rankdet.engine.known_warnings import silence_known_warnings
+from rankdet.engine.launch import launch
+from rankdet.engine.train import evaluate_checkpoint, train
 
 EXAMPLES = """
 examples:
@@ -29,6 +33,7 @@ examples:
 
 def main(args: Namespace) -> None:
     """Run in each process of the job."""
+    silence_known_warnings()
     cfg = load_config(args.config_file, args.opts)
     default_setup(cfg, args)
     setup_logger(cfg.train.output_dir, comm.get_rank(), name="rankdet")
@@ -39,9 +44,4 @@ def main(args: Namespace) -> None:
 
 
 if __name__ == "__main__":
-    arguments = default_argument_parser(epilog=EXAMPLES).parse_args()
-    try:
-        load_config(arguments.config_file, arguments.opts)
-    except (FileNotFoundError, KeyError, ValueError) as error:
-        sys.exit(f"train_net.py: {error.args[0]}")
-    launch(main, arguments)
+    launch(main, default_argument_parser(epilog=EXAMPLES).parse_args())

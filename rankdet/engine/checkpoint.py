@@ -1,68 +1,113 @@
 """Checkpoints that survive being killed and refuse a model of other classes."""
 
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 
 from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.utils.file_io import PathManager
+
+NON_FINITE = "non_finite"
+"""Name of the checkpoint that a run writes when its loss is not finite."""
+
+
+def last_checkpoint(folder: str) -> str | None:
+    """Path of the checkpoint that a run in ``folder`` continues from; None: there is none."""
+    checkpointer = DetectionCheckpointer(None, folder)
+    return checkpointer.get_checkpoint_file() if checkpointer.has_checkpoint() else None
+
+
+def ensure_checkpoint(path: str) -> str:
+    """Check that there is a file to load, before time is spent on building the model.
+
+    Args:
+        path: a file, or anything that Detectron2 can download.
+
+    Returns:
+        The path.
+
+    Raises:
+        FileNotFoundError: no path is given, or there is no such file.
+    """
+    if not path:
+        raise FileNotFoundError(
+            "there are no weights to load; set train.init_checkpoint=FILE, or use --resume "
+            "with a train.output_dir that holds checkpoints."
+        )
+    if "://" not in path and not PathManager.isfile(path):
+        raise FileNotFoundError(
+            f"the checkpoint {path!r} does not exist; set train.init_checkpoint to a file, or "
+            "train.output_dir to the folder of the run."
+        )
+    return path
 
 
 class Checkpointer(DetectionCheckpointer):
     """Detectron2's checkpointer with two more guarantees.
 
-    A run killed at any moment leaves a ``last_checkpoint`` that names a complete file. And a run
-    that continues or judges a model (``is_strict``) loads all of its weights or none: Detectron2
-    skips weights of another shape with a warning, which is what fine-tuning wants, and what makes
-    an evaluation meaningless.
+    A run killed at any moment leaves a ``last_checkpoint`` that names a complete file to continue
+    from. And a run that continues or judges a model loads all of its weights or none
+    (:meth:`load_strictly`): Detectron2 skips weights of another shape with a warning, which is what
+    fine-tuning wants, and what makes an evaluation meaningless.
     """
 
     is_strict = False
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
         """Name the file to resume from, in one atomic step."""
+        if Path(last_filename_basename).stem == NON_FINITE:
+            return
         tag = Path(self.save_dir, "last_checkpoint")
         temporary = tag.with_suffix(".tmp")
         temporary.write_text(last_filename_basename)
         os.replace(temporary, tag)
 
-    def load_strictly(self, path: str, checkpointables: list[str] | None = None) -> dict[str, Any]:
+    def load_strictly(self, path: str) -> dict[str, Any]:
         """Load a checkpoint of exactly this model.
 
         Args:
             path: file to load.
-            checkpointables: names of what to restore besides the model; None: everything.
 
         Returns:
             What the checkpoint holds besides.
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: it is of a model with other layers, for example another class count.
+            ValueError: it is damaged, or of a model with other layers or another class count.
         """
-        if not path:
-            raise FileNotFoundError(
-                "there are no weights to load; set train.init_checkpoint=FILE, or use --resume "
-                "with a train.output_dir that holds checkpoints."
-            )
         self.is_strict = True
         try:
-            return self.load(path, checkpointables)
+            return self.load(ensure_checkpoint(path))
         finally:
             self.is_strict = False
 
+    def _torch_load(self, f: str) -> Any:
+        try:
+            return super()._torch_load(f)
+        except (EOFError, RuntimeError, pickle.UnpicklingError) as error:
+            raise ValueError(
+                f"{f} is no checkpoint, or damaged ({str(error).splitlines()[0]}); give another."
+            ) from error
+
     def _load_model(self, checkpoint: Any) -> Any:
         incompatible = super()._load_model(checkpoint)
-        if self.is_strict and incompatible.incorrect_shapes:
-            name, found, expected = incompatible.incorrect_shapes[0]
-            raise ValueError(
-                f"the checkpoint does not fit the model: {name} has shape {found} in the "
-                f"checkpoint and {expected} in the model ({len(incompatible.incorrect_shapes)} "
-                "such layers); use the config and the classes that it was trained with."
-            )
-        if self.is_strict and incompatible.missing_keys:
-            raise ValueError(
-                f"the checkpoint does not fit the model: it lacks {incompatible.missing_keys[0]} "
-                f"({len(incompatible.missing_keys)} such weights); use the config that it was "
-                "trained with."
-            )
+        if self.is_strict:
+            _raise_for(incompatible)
         return incompatible
+
+
+def _raise_for(incompatible: Any) -> None:
+    problem = ""
+    if incompatible.incorrect_shapes:
+        name, found, expected = incompatible.incorrect_shapes[0]
+        problem = f"{name} has shape {found} in the checkpoint and {expected} in the model"
+    elif incompatible.missing_keys:
+        problem = f"it lacks {incompatible.missing_keys[0]}"
+    elif incompatible.unexpected_keys:
+        problem = f"the model has no {incompatible.unexpected_keys[0]}"
+    if problem:
+        raise ValueError(
+            f"the checkpoint does not fit the model: {problem}; use the config and the classes "
+            "that it was trained with."
+        )

@@ -27,9 +27,8 @@ def load_config(path: str, overrides: Iterable[str] = ()) -> DictConfig:
 
     Raises:
         FileNotFoundError: there is no such file.
-        KeyError: the file lacks a section, or an override names a key that neither the config nor
-            the constructor it configures has.
-        ValueError: an override is no ``key=value``.
+        ValueError: the file lacks a section, an override is no ``key=value``, or it names a key
+            that neither the config nor the constructor it configures has.
     """
     if not path or not Path(path).is_file():
         raise FileNotFoundError(
@@ -39,7 +38,7 @@ def load_config(path: str, overrides: Iterable[str] = ()) -> DictConfig:
     cfg = LazyConfig.load(path)
     missing = [name for name in SECTIONS[:-1] if name not in cfg]
     if missing:
-        raise KeyError(f"{path} has no section {', '.join(missing)}; an experiment needs them.")
+        raise ValueError(f"{path} has no section {', '.join(missing)}; an experiment needs them.")
     # Parts that the experiment imported on its way are left out.
     cfg = DictConfig({k: cfg[k] for k in SECTIONS if k in cfg}, flags={"allow_objects": True})
     for override in _parse(list(overrides)):
@@ -49,21 +48,30 @@ def load_config(path: str, overrides: Iterable[str] = ()) -> DictConfig:
 
 def _parse(overrides: list[str]) -> list[Any]:
     try:
-        return OverridesParser.create().parse_overrides(overrides)
+        parsed = OverridesParser.create().parse_overrides(overrides)
     except OverrideParseException as error:
-        raise ValueError(
-            f"cannot read the override {error.override!r}; write key=value, e.g. train.max_iter=100."
-        ) from error
+        raise _unreadable(error.override) from error
+    for override in parsed:
+        if override.is_delete() or override.is_sweep_override():
+            raise _unreadable(override.input_line)
+    return parsed
+
+
+def _unreadable(override: object) -> ValueError:
+    return ValueError(
+        f"cannot read the override {override!r}; write key=value, e.g. train.max_iter=100, behind "
+        "all options that start with --."
+    )
 
 
 def _check_key(cfg: DictConfig, key: str, value: object) -> None:
-    """Raise KeyError unless every part of a dotted key, and of a dict value, exists."""
+    """Raise ValueError unless every part of a dotted key, and of a dict value, exists."""
     node: Any = cfg
     parts = key.split(".")
     for depth, part in enumerate(parts):
         allowed = _allowed_keys(node)
         if part not in allowed:
-            raise KeyError(_unknown_key(parts[: depth + 1], allowed))
+            raise ValueError(_unknown_key(parts[: depth + 1], allowed))
         is_set = isinstance(node, ListConfig) or part in node
         node = node[int(part) if isinstance(node, ListConfig) else part] if is_set else None
     if isinstance(value, Mapping) and isinstance(node, DictConfig):
@@ -81,8 +89,12 @@ def _allowed_keys(node: object) -> list[str]:
     target = node.get("_target_")
     if target is not None:
         target = locate(target) if isinstance(target, str) else target
-        keys += [p for p in inspect.signature(target).parameters if p not in ("self", *keys)]
+        keys += [p.name for p in inspect.signature(target).parameters.values() if _is_named(p)]
     return keys
+
+
+def _is_named(parameter: inspect.Parameter) -> bool:
+    return parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
 
 
 def _unknown_key(parts: list[str], allowed: list[str]) -> str:

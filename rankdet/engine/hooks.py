@@ -1,6 +1,7 @@
 """Hooks for what a loss or a long run needs beyond Detectron2's own."""
 
 import logging
+import math
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from detectron2.utils import comm
 from fvcore.common.checkpoint import Checkpointer
 from torch import Tensor, nn
 
+from rankdet.engine.checkpoint import NON_FINITE, last_checkpoint
 from rankdet.losses.ecm import ECMLoss
 
 logger = logging.getLogger(__name__)
@@ -107,16 +109,14 @@ class FiniteLossHook(HookBase):
             self._stop(values)
 
     def _stop(self, values: Tensor) -> None:
-        last = self.checkpointer.get_checkpoint_file() if self.checkpointer.has_checkpoint() else ""
-        self.checkpointer.save("non_finite")
-        if last and self.checkpointer.save_to_disk:
-            self.checkpointer.tag_last_checkpoint(last.rsplit("/", 1)[-1])
+        self.checkpointer.save(NON_FINITE)
+        last = last_checkpoint(self.checkpointer.save_dir)
         found = dict(zip(self.losses, values.tolist(), strict=True))
-        bad = {name: value for name, value in found.items() if not abs(value) < float("inf")}
+        bad = {name: value for name, value in found.items() if not math.isfinite(value)}
         images = [x.get("image_id", x.get("file_name")) for x in self.inputs]
         raise FloatingPointError(
             f"non-finite loss at iteration {self.trainer.iter}: {bad or 'on another rank'}, images "
             f"{images}; lower the learning rate, lengthen the warm-up or clip gradients, or check "
-            "these images' annotations. The model is in non_finite.pth; --resume continues from "
+            f"these images' annotations. The model is in {NON_FINITE}.pth; --resume continues from "
             f"{last or 'the start, as there is no earlier checkpoint'}."
         )

@@ -1,15 +1,20 @@
 """Starting one or many processes, by Detectron2's launcher or under torchrun."""
 
 import os
+import sys
+import traceback
 from argparse import Namespace
 from collections.abc import Callable
 
 import torch
 from detectron2.engine import launch as d2_launch
 from detectron2.utils import comm
+from torch.multiprocessing import ProcessExitedException
+
+Main = Callable[[Namespace], None]
 
 
-def launch(main: Callable[[Namespace], None], args: Namespace) -> None:
+def launch(main: Main, args: Namespace) -> None:
     """Run ``main(args)`` in every process of the job.
 
     Under torchrun the processes exist already and only have to find each other; otherwise
@@ -21,24 +26,61 @@ def launch(main: Callable[[Namespace], None], args: Namespace) -> None:
         args: has Detectron2's ``num_gpus``, ``num_machines``, ``machine_rank``, ``dist_url``.
 
     Raises:
-        ValueError: more GPUs are asked for than there are.
+        SystemExit: see :func:`run_explained`.
     """
     if "TORCHELASTIC_RUN_ID" in os.environ:
-        _join_torchrun()
-        main(args)
-        return
+        run_explained(_join_torchrun, main, args)
+    else:
+        run_explained(_start, main, args)
+
+
+def run_explained(function: Callable[..., None], *args: object) -> None:
+    """Call a function; an error that rankdet itself raises ends the process with its sentence.
+
+    Args:
+        function: what to call.
+        args: for it.
+
+    Raises:
+        SystemExit: rankdet raised a ValueError, FileNotFoundError or FloatingPointError. All other
+            errors pass, with their traceback.
+    """
+    try:
+        function(*args)
+    except (ValueError, FileNotFoundError, FloatingPointError) as error:
+        *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+        if not frame.f_globals["__name__"].startswith("rankdet."):
+            raise
+        sys.exit(f"error: {error}")
+
+
+def _start(main: Main, args: Namespace) -> None:
     num_visible = torch.cuda.device_count()
     if num_visible and args.num_gpus > num_visible:
-        raise ValueError(f"--num-gpus {args.num_gpus}, but {num_visible} GPUs are visible.")
-    d2_launch(
-        main, args.num_gpus, args.num_machines, args.machine_rank, args.dist_url, args=(args,)
-    )
+        raise ValueError(
+            f"--num-gpus is {args.num_gpus}, but {num_visible} GPUs are visible; ask for fewer."
+        )
+    try:
+        d2_launch(
+            run_explained,
+            args.num_gpus,
+            args.num_machines,
+            args.machine_rank,
+            args.dist_url,
+            args=(main, args),
+        )
+    except ProcessExitedException as error:
+        # The process has said why, unless a signal ended it.
+        if error.signal_name:
+            raise
+        sys.exit(error.exit_code)
 
 
-def _join_torchrun() -> None:
+def _join_torchrun(main: Main, args: Namespace) -> None:
     has_cuda = torch.cuda.is_available()
     if has_cuda:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     torch.distributed.init_process_group("nccl" if has_cuda else "gloo")
     comm.create_local_process_group(int(os.environ["LOCAL_WORLD_SIZE"]))
     comm.synchronize()
+    main(args)

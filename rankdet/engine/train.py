@@ -13,12 +13,12 @@ from detectron2.engine import hooks as d2_hooks
 from detectron2.engine.defaults import create_ddp_model
 from detectron2.evaluation import inference_on_dataset
 from detectron2.utils import comm
-from detectron2.utils.env import seed_all_rng
 from omegaconf import DictConfig, ListConfig
 from tabulate import tabulate
 from torch import nn
 
-from rankdet.engine.checkpoint import Checkpointer
+from rankdet.engine.batches import training_batches
+from rankdet.engine.checkpoint import Checkpointer, ensure_checkpoint, last_checkpoint
 from rankdet.engine.checks import check_datasets
 from rankdet.engine.hooks import FiniteLossHook
 
@@ -56,11 +56,12 @@ def evaluate(cfg: DictConfig, model: nn.Module) -> Metrics:
 
     Args:
         cfg: experiment.
-        model: detector; its mode is restored afterwards.
+        model: detector, in DistributedDataParallel or not; its mode is restored afterwards.
 
     Returns:
         Task ("bbox", "segm") to metric to value in per cent; empty on ranks other than 0.
     """
+    _share_buffers(model)
     loader = instantiate(cfg.dataloader.test)
     results = inference_on_dataset(model, loader, instantiate(cfg.dataloader.evaluator)) or {}
     if comm.is_main_process():
@@ -82,11 +83,10 @@ def evaluate_checkpoint(cfg: DictConfig, resume: bool = False) -> Metrics:
         FileNotFoundError: no weights are named, or the file does not exist.
         ValueError: the weights are of another model.
     """
+    last = last_checkpoint(cfg.train.output_dir) if resume else None
+    path = ensure_checkpoint(last or cfg.train.init_checkpoint)
     model = build_model(cfg)
-    checkpointer = Checkpointer(model, cfg.train.output_dir)
-    use_last = resume and checkpointer.has_checkpoint()
-    path = checkpointer.get_checkpoint_file() if use_last else cfg.train.init_checkpoint
-    checkpointer.load_strictly(path, checkpointables=[])
+    Checkpointer(model).load_strictly(path)
     return evaluate(cfg, create_ddp_model(model, **ddp_options(cfg)))
 
 
@@ -117,15 +117,21 @@ def build_trainer(cfg: DictConfig, resume: bool = False) -> SimpleTrainer:
     Raises:
         ValueError: AMP without CUDA, or a checkpoint of another model.
     """
+    _check_amp(cfg)
     model = build_model(cfg)
     trainer = _build_trainer(cfg, model)
     checkpointer = Checkpointer(model, cfg.train.output_dir, trainer=trainer)
     trainer.register_hooks(_build_hooks(cfg, trainer, checkpointer))
     trainer.start_iter = _load_start(cfg, trainer, checkpointer, resume)
-    # A resumed run must not see the images in the order of its beginning once more.
-    seed_all_rng(cfg.train.seed + comm.get_rank() + trainer.start_iter)
-    trainer.data_loader = instantiate(cfg.dataloader.train)
+    trainer.data_loader = training_batches(cfg.dataloader.train, cfg.train.seed, trainer.start_iter)
     return trainer
+
+
+def _share_buffers(model: nn.Module) -> None:
+    """Judge the model that checkpoints hold: rank 0's batch-norm statistics, on all ranks."""
+    if comm.get_world_size() > 1:
+        for buffer in model.buffers():
+            torch.distributed.broadcast(buffer, src=0)
 
 
 def _report(results: Metrics, path: Path) -> None:
@@ -147,12 +153,15 @@ def _is_cuda(cfg: DictConfig) -> bool:
     return torch.device(cfg.train.device).type == "cuda"
 
 
-def _build_trainer(cfg: DictConfig, model: nn.Module) -> SimpleTrainer:
+def _check_amp(cfg: DictConfig) -> None:
     if cfg.train.amp.enabled and not _is_cuda(cfg):
         raise ValueError(
             f"train.amp.enabled needs CUDA, but train.device is {cfg.train.device!r}; set "
             "train.amp.enabled=False."
         )
+
+
+def _build_trainer(cfg: DictConfig, model: nn.Module) -> SimpleTrainer:
     optimizer_cfg = cfg.optimizer.copy()
     optimizer_cfg.params.model = model
     trainer_class = AMPTrainer if cfg.train.amp.enabled else SimpleTrainer
@@ -186,8 +195,9 @@ def _load_start(
     cfg: DictConfig, trainer: SimpleTrainer, checkpointer: Checkpointer, resume: bool
 ) -> int:
     """Load the last checkpoint or the initial weights; gives the iteration to start with."""
-    if not (resume and checkpointer.has_checkpoint()):
+    last = last_checkpoint(cfg.train.output_dir) if resume else None
+    if last is None:
         checkpointer.load(cfg.train.init_checkpoint, checkpointables=[])
         return 0
-    checkpointer.load_strictly(checkpointer.get_checkpoint_file())
+    checkpointer.load_strictly(last)
     return int(trainer.iter) + 1
