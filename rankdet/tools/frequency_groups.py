@@ -1,0 +1,69 @@
+"""The rare, common and frequent classes of a dataset, and how pictures show them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from detectron2.utils.file_io import PathManager
+from matplotlib.lines import Line2D
+
+from rankdet.data.annotation_file import read_annotations
+from rankdet.data.class_stats import ensure_dataset, image_counts
+from rankdet.data.glyphs.annotations import frequency_group
+
+LABELS = {"r": "rare", "c": "common", "f": "frequent"}
+_COLOURS = {"r": "tab:red", "c": "tab:orange", "f": "tab:green"}
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The C classes of a dataset.
+
+    Attributes:
+        names: by contiguous class id.
+        groups: LVIS's letter of each class: ``r``, ``c`` or ``f``.
+    """
+
+    names: list[str]
+    groups: list[str]
+
+    @property
+    def colours(self) -> list[str]:
+        """Matplotlib's name of the colour of each class, that of its group."""
+        return [_COLOURS[letter] for letter in self.groups]
+
+
+def read_classes(name: str, train_names: list[str]) -> Classes:
+    """Look up the classes of a dataset and how frequent they are in training.
+
+    Args:
+        name: a registered dataset. Its annotation file's ``frequency`` of the categories decides.
+        train_names: training sets, whose numbers of images decide where there is no such field.
+
+    Raises:
+        ValueError: a dataset is not registered, or its annotations are damaged.
+        FileNotFoundError: an annotation file is missing.
+    """
+    metadata = ensure_dataset(name)
+    groups = _annotated_groups(metadata.get("json_file"), name)
+    if groups is None:
+        groups = [frequency_group(images) for images in image_counts(train_names).tolist()]
+    return Classes(list(metadata.thing_classes), groups)
+
+
+def legend_handles(marker: str) -> list[Line2D]:
+    """One entry per group for a legend."""
+    return [
+        Line2D([], [], color=_COLOURS[letter], marker=marker, linestyle="none", label=label)
+        for letter, label in LABELS.items()
+    ]
+
+
+def _annotated_groups(json_file: str | None, name: str) -> list[str] | None:
+    if json_file is None:
+        return None
+    path = Path(PathManager.get_local_path(json_file))
+    categories = read_annotations(path, dataset_name=name, masks=False)["categories"]
+    if not all("frequency" in category for category in categories):
+        return None
+    # Detectron2's loaders number the classes in the order of the ids.
+    return [one["frequency"] for one in sorted(categories, key=lambda one: int(one["id"]))]

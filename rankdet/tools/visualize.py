@@ -1,0 +1,182 @@
+"""Show what a run has learned: ``python -m rankdet.tools.visualize RUN_FOLDER``.
+
+Prints the metrics, and draws pictures into RUN_FOLDER/pictures: validation images with ground truth
+and predictions, and for a model with Effective Class-Margin loss the margins and weights.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from detectron2.config import instantiate
+from detectron2.utils.logger import setup_logger
+from matplotlib.figure import Figure
+from omegaconf import DictConfig
+from tabulate import tabulate
+from torch import nn
+
+from rankdet.engine.checkpoint import Checkpointer, last_checkpoint
+from rankdet.engine.config import load_config
+from rankdet.engine.known_warnings import silence_known_warnings
+from rankdet.engine.train import build_model, dataset_names
+from rankdet.losses.ecm import ECMLoss
+from rankdet.tools.dataset import load
+from rankdet.tools.frequency_groups import Classes, read_classes
+from rankdet.tools.margin_plot import plot_margins
+from rankdet.tools.prediction_grid import choose_records, draw_grid, matching_threshold, predict
+
+_TASKS = {"bbox": "boxes", "segm": "masks"}
+_METRICS = ("AP", "AP50", "AP75", "APr", "APc", "APf")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print and draw; what a user can do wrong ends it with one sentence."""
+    options = _parser().parse_args(arguments)
+    silence_known_warnings()
+    setup_logger(name="rankdet")
+    try:
+        visualize(**vars(options))
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {error}")
+
+
+def visualize(
+    run_folder: Path,
+    checkpoint: Path | None = None,
+    num_images: int = 8,
+    score_threshold: float | None = None,
+) -> None:
+    """Print the metrics of a run, draw its pictures, and print where they are.
+
+    Args:
+        run_folder: its ``train.output_dir``.
+        checkpoint: weights to show; None: the last of the run.
+        num_images: to draw, at most as many as are annotated.
+        score_threshold: least score of a drawn prediction; None: the score that as many predictions
+            reach as there are objects, because losses calibrate scores differently.
+
+    Raises:
+        FileNotFoundError: there is no such run, checkpoint or dataset.
+        ValueError: an argument is out of range, or the checkpoint is of another model.
+    """
+    _check_range(num_images, score_threshold)
+    cfg = load_run_config(run_folder)
+    weights = find_checkpoint(run_folder, checkpoint)
+    model = build_model(cfg)
+    Checkpointer(model).load_strictly(weights)
+    classes = read_classes(dataset_names(cfg, "test")[0], dataset_names(cfg, "train"))
+    figures = {"predictions": _draw_predictions(cfg, model, classes, num_images, score_threshold)}
+    print(metrics_table(run_folder))
+    losses = [module for module in model.modules() if isinstance(module, ECMLoss)]
+    if losses:
+        figures["margins"] = plot_margins(losses[0], classes, num_stages=len(losses))
+    else:
+        print("No margins plot: the model has no ECMLoss, and only that has class margins.")
+    print("The pictures are:")
+    for name, figure in figures.items():
+        print(f"  {_save(figure, run_folder / 'pictures' / f'{name}.png')}")
+
+
+def load_run_config(run: Path) -> DictConfig:
+    """Load the config of a finished run, for the device that there is.
+
+    Raises:
+        FileNotFoundError: ``run`` is not the folder of a run.
+    """
+    if not run.is_dir():
+        raise FileNotFoundError(f"{run} does not exist; give the train.output_dir of a run.")
+    path = run / "config.yaml"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{run} has no config.yaml, so it is not the folder of a run; give a run's "
+            "train.output_dir."
+        )
+    cfg = load_config(str(path))
+    if not torch.cuda.is_available():
+        cfg.train.device = "cpu"
+    return cfg
+
+
+def find_checkpoint(run: Path, chosen: Path | None = None) -> str:
+    """Path of the chosen weights, or of those that the run wrote last.
+
+    Raises:
+        FileNotFoundError: there are none.
+    """
+    if chosen is not None and not chosen.is_file():
+        raise FileNotFoundError(f"--checkpoint {chosen} does not exist; give a .pth file.")
+    path = chosen or last_checkpoint(str(run))
+    if path is None or not Path(path).is_file():
+        raise FileNotFoundError(
+            f"{run} has no checkpoint; finish the training, or pass --checkpoint FILE."
+        )
+    return str(path)
+
+
+def metrics_table(run: Path) -> str:
+    """Format the metrics that the evaluation left, or say that there are none."""
+    path = run / "results.json"
+    if not path.is_file():
+        return (
+            f"No metrics: {path} does not exist; it is written by the evaluation at the end of the "
+            "training, or by train_net.py --eval-only."
+        )
+    results = json.loads(path.read_text())
+    rows = [
+        [label, *(results[task].get(metric) for metric in _METRICS)]
+        for task, label in _TASKS.items()
+        if task in results
+    ]
+    return tabulate(rows, headers=["per cent", *_METRICS], floatfmt=".1f")
+
+
+def _check_range(num_images: int, score_threshold: float | None) -> None:
+    if num_images < 1:
+        raise ValueError(f"--num-images is {num_images}; draw at least one.")
+    if score_threshold is not None and not 0 <= score_threshold <= 1:
+        raise ValueError(f"--score-threshold is {score_threshold}; scores are from 0 to 1.")
+
+
+def _draw_predictions(
+    cfg: DictConfig, model: nn.Module, classes: Classes, num_images: int, threshold: float | None
+) -> Figure:
+    name = dataset_names(cfg, "test")[0]
+    records = choose_records(load(name)[0], classes.groups, num_images)
+    if not records:
+        raise ValueError(f"{name!r} has no annotated image to draw.")
+    predictions = predict(model, instantiate(cfg.dataloader.test.mapper), records)
+    if threshold is None:
+        threshold = matching_threshold(records, predictions)
+    return draw_grid(records, predictions, classes, threshold)
+
+
+def _save(figure: Figure, path: Path) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    figure.savefig(path)
+    return path
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m rankdet.tools.visualize",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run_folder", metavar="RUN_FOLDER", type=Path, help="its train.output_dir")
+    parser.add_argument(
+        "--checkpoint", metavar="FILE", type=Path, help="weights; default: the last of the run"
+    )
+    parser.add_argument("--num-images", type=int, default=8, help="default: %(default)s")
+    parser.add_argument(
+        "--score-threshold",
+        type=float,
+        help="least score of a drawn prediction; default: as many predictions as objects",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    main()
