@@ -87,7 +87,7 @@ class Checkpointer(DetectionCheckpointer):
             return super()._torch_load(f)
         except (EOFError, RuntimeError, pickle.UnpicklingError) as error:
             raise ValueError(
-                f"{f} is no checkpoint, or damaged ({str(error).splitlines()[0]}); give another."
+                f"{f} is no checkpoint, or damaged ({type(error).__name__}); give another."
             ) from error
 
     def _load_model(self, checkpoint: Any) -> Any:

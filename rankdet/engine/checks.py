@@ -27,11 +27,20 @@ def check_datasets(model: nn.Module, train_names: Iterable[str], test_names: Ite
     if train_names:
         class_counts(train_names)
     for name in [*train_names, *test_names]:
-        metadata = ensure_dataset(name)
-        if metadata.get("json_file") is not None:
-            path = Path(PathManager.get_local_path(metadata.json_file))
-            num_classes = len(file_counts(path, dataset_name=name).category_ids)
-            _check_num_classes(model, name, num_classes)
+        class_names = _class_names(name)
+        if class_names:
+            _check_num_classes(model, name, len(class_names))
+
+
+def _class_names(dataset_name: str) -> list[str] | None:
+    """Names of the classes, after checking the annotation file; None: unknown."""
+    metadata = ensure_dataset(dataset_name)
+    class_names: list[str] | None = metadata.get("thing_classes")
+    if metadata.get("json_file") is None:
+        return class_names
+    path = Path(PathManager.get_local_path(metadata.json_file))
+    counts = file_counts(path, dataset_name=dataset_name)
+    return class_names or counts.names
 
 
 def _check_num_classes(model: nn.Module, dataset_name: str, num_classes: int) -> None:

@@ -27,14 +27,14 @@ def load_config(path: str, overrides: Iterable[str] = ()) -> DictConfig:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file lacks a section, an override is no ``key=value``, or it names a key
-            that neither the config nor the constructor it configures has.
+        ValueError: the file is no config or lacks a section, an override is no ``key=value``, or
+            it names a key that neither the config nor the constructor it configures has.
     """
-    if not path or not Path(path).is_file():
-        raise FileNotFoundError(
-            f"--config-file {path!r} does not exist; give one of configs/**/*.py or a run's "
-            "config.yaml."
-        )
+    remedy = "give one of configs/**/*.py or a run's config.yaml."
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"--config-file {path!r} does not exist; {remedy}")
+    if Path(path).suffix not in (".py", ".yaml"):
+        raise ValueError(f"--config-file {path!r} is no config; {remedy}")
     cfg = LazyConfig.load(path)
     missing = [name for name in SECTIONS[:-1] if name not in cfg]
     if missing:

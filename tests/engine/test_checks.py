@@ -1,0 +1,101 @@
+import json
+
+import pytest
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from torch import nn
+
+from rankdet.engine.checks import check_datasets
+
+
+class Head(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.num_classes = num_classes
+
+
+def detector(num_classes):
+    return nn.Sequential(nn.Conv2d(3, 8, 1), Head(num_classes), Head(num_classes))
+
+
+@pytest.fixture
+def registered():
+    """Registers data sets of the annotation files it is given, for the time of a test."""
+    names = []
+
+    def register(name, path, **metadata):
+        DatasetCatalog.register(name, list)
+        MetadataCatalog.get(name).set(json_file=str(path), **metadata)
+        names.append(name)
+        return name
+
+    yield register
+    for name in names:
+        DatasetCatalog.remove(name)
+        MetadataCatalog.remove(name)
+
+
+def test_fitting_data_sets_pass():
+    check_datasets(detector(10), ["glyphs_smoke_train"], ["glyphs_smoke_val"])
+
+
+@pytest.mark.parametrize(
+    ("train", "test"), [(["glyphs_smoke_train"], []), ([], ["glyphs_smoke_val"])]
+)
+def test_other_class_count_is_explained(train, test):
+    name = (train + test)[0]
+    with pytest.raises(
+        ValueError,
+        match=f"num_classes=36, but data set '{name}' has 10 classes; set .*num_classes=10",
+    ):
+        check_datasets(detector(36), train, test)
+
+
+def test_unknown_name_suggests_the_nearest():
+    with pytest.raises(ValueError, match=r"glyphs_smoke_trian.*nearest.*glyphs_smoke_train"):
+        check_datasets(detector(10), ["glyphs_smoke_trian"], [])
+
+
+def test_missing_annotation_file_is_named(registered, tmp_path):
+    name = registered("no_file", tmp_path / "nowhere.json")
+    with pytest.raises(FileNotFoundError, match=r"nowhere.json"):
+        check_datasets(detector(10), [name], [])
+
+
+def test_truncated_annotation_file_is_named(registered, tmp_path):
+    path = tmp_path / "half.json"
+    path.write_text('{"images": [{"id": 1')
+    name = registered("half_a_file", path)
+    with pytest.raises(ValueError, match=r"half.json"):
+        check_datasets(detector(10), [], [name])
+
+
+def test_annotation_of_an_unknown_category_is_named(registered, tmp_path):
+    path = tmp_path / "stray.json"
+    box = {"id": 5, "image_id": 1, "category_id": 9, "bbox": [0, 0, 4, 4], "area": 16}
+    content = {
+        "images": [{"id": 1, "file_name": "1.png", "width": 8, "height": 8}],
+        "categories": [{"id": 1, "name": "one"}],
+        "annotations": [box],
+    }
+    path.write_text(json.dumps(content))
+    name = registered("stray_category", path)
+    with pytest.raises(ValueError, match=r"category.*9"):
+        check_datasets(detector(1), [name], [])
+
+
+@pytest.fixture
+def only_dicts():
+    """A data set of two classes without an annotation file."""
+    name = "only_dicts"
+    annotated = {"file_name": "1.png", "annotations": [{"category_id": 1}, {"category_id": 0}]}
+    DatasetCatalog.register(name, lambda: [annotated])
+    MetadataCatalog.get(name).thing_classes = ["a", "b"]
+    yield name
+    DatasetCatalog.remove(name)
+    MetadataCatalog.remove(name)
+
+
+def test_data_set_without_annotation_file(only_dicts):
+    check_datasets(detector(2), [only_dicts], [only_dicts])
+    with pytest.raises(ValueError, match="num_classes=3, but data set 'only_dicts' has 2 classes"):
+        check_datasets(detector(3), [], [only_dicts])

@@ -1,0 +1,203 @@
+import json
+import math
+
+import pytest
+import torch
+from detectron2.utils.env import seed_all_rng
+from smoke_run import AtIteration, smoke_config
+
+from rankdet.engine import train as engine
+from rankdet.engine.hooks import BackgroundRatioHook
+from rankdet.engine.train import build_trainer, evaluate_checkpoint, train
+
+NUM_ITERATIONS = 6
+CHECKPOINT_AFTER = 3
+KILLED_AT = 5
+RATIO_FROZEN_AFTER = 4
+
+
+class KilledError(Exception):
+    """Stands for the end of the process."""
+
+
+def kill(trainer):
+    raise KilledError
+
+
+def config(folder, *overrides):
+    frozen = f"hooks.background_ratio.num_iterations={RATIO_FROZEN_AFTER}"
+    return smoke_config(folder, frozen, *overrides)
+
+
+def run(cfg, *, kill_at=None):
+    """Train from random weights, which ``default_setup`` seeds in train_net.py."""
+    seed_all_rng(cfg.train.seed)
+    trainer = build_trainer(cfg)
+    trainer.register_hooks([AtIteration(kill_at, kill)])
+    trainer.train(trainer.start_iter, cfg.train.max_iter)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Folder of a run from start to end."""
+    folder = tmp_path_factory.mktemp("whole")
+    run(config(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def resumed(tmp_path_factory):
+    """Folder of a run that was killed after a checkpoint, and resumed."""
+    folder = tmp_path_factory.mktemp("resumed")
+    with pytest.raises(KilledError):
+        run(config(folder), kill_at=KILLED_AT)
+    train(config(folder), resume=True)
+    return folder
+
+
+def final_state(folder):
+    return torch.load(folder / "model_final.pth")
+
+
+def assert_equal(found, expected):
+    assert type(found) is type(expected)
+    if isinstance(expected, torch.Tensor):
+        assert torch.equal(found, expected)
+    elif isinstance(expected, dict):
+        assert found.keys() == expected.keys()
+        for key in expected:
+            assert_equal(found[key], expected[key])
+    elif isinstance(expected, list):
+        assert len(found) == len(expected)
+        for pair in zip(found, expected, strict=True):
+            assert_equal(*pair)
+    else:
+        assert found == expected
+
+
+def records(folder):
+    return [json.loads(line) for line in (folder / "metrics.json").read_text().splitlines()]
+
+
+def test_killed_run_has_an_unfrozen_ratio_in_its_checkpoint(resumed):
+    state = torch.load(resumed / f"model_{CHECKPOINT_AFTER - 1:07d}.pth")["model"]
+    assert not state["roi_heads.box_predictor.loss.background_ratio_is_frozen"]
+    assert state["roi_heads.box_predictor.loss.num_samples"].sum() > 0
+
+
+def test_resumed_run_is_the_uninterrupted_one_bit_for_bit(whole, resumed):
+    expected, found = final_state(whole), final_state(resumed)
+    assert expected["trainer"]["iteration"] == NUM_ITERATIONS - 1
+    assert expected["model"]["roi_heads.box_predictor.loss.background_ratio_is_frozen"]
+    assert_equal(found, expected)
+
+
+def test_resumed_run_continues_iterations_and_learning_rate(whole, resumed):
+    rates = [{r["iteration"]: r["lr"] for r in records(x) if "lr" in r} for x in (whole, resumed)]
+    assert rates[0].keys() == {1, 3, 5}
+    assert rates[0].items() <= rates[1].items()
+
+
+def test_ratio_is_logged_when_it_is_frozen(whole):
+    ratio = final_state(whole)["model"]["roi_heads.box_predictor.loss.background_ratio"].item()
+    logged = [r for r in records(whole) if "ecm/background_ratio" in r]
+    assert [r["iteration"] for r in logged] == [RATIO_FROZEN_AFTER - 1]
+    assert logged[0]["ecm/background_ratio"] == ratio
+
+
+def test_files_of_a_run(whole):
+    assert (whole / "last_checkpoint").read_text() == "model_final.pth"
+    assert list(whole.glob("events.out.tfevents.*"))
+    assert set(json.loads((whole / "results.json").read_text())) == {"bbox", "segm"}
+    assert any("eta_seconds" in r for r in records(whole))
+    assert {"bbox/AP", "segm/APr"} <= records(whole)[-1].keys()
+
+
+def test_finished_run_is_evaluated_again_but_not_trained(whole, monkeypatch):
+    expected = json.loads((whole / "results.json").read_text())
+    (whole / "results.json").unlink()
+    checkpoint = (whole / "model_final.pth").stat().st_mtime_ns
+    train(config(whole), resume=True)
+    assert json.loads((whole / "results.json").read_text()) == expected
+    assert (whole / "model_final.pth").stat().st_mtime_ns == checkpoint
+
+
+def test_evaluation_of_a_checkpoint_gives_the_results_of_the_run(whole, tmp_path):
+    expected = json.loads((whole / "results.json").read_text())
+    checkpoint = f"train.init_checkpoint={whole}/model_final.pth"
+    for cfg, resume in [(config(tmp_path, checkpoint), False), (config(whole), True)]:
+        results = evaluate_checkpoint(cfg, resume)
+        for task, metrics in expected.items():
+            for name, value in metrics.items():
+                found = results[task][name]
+                assert found == value or (value is None and math.isnan(found))
+
+
+def test_only_training_may_start_from_weights_of_other_classes(whole, tmp_path):
+    state = final_state(whole)["model"]
+    state = {k: v[:5] if "cls_score" in k or "class_counts" in k else v for k, v in state.items()}
+    torch.save({"model": state}, tmp_path / "five.pth")
+    cfg = config(tmp_path, f"train.init_checkpoint={tmp_path}/five.pth")
+    with pytest.raises(ValueError, match=r"cls_score.weight has shape \(5, 256\) .* and \(11, 256"):
+        evaluate_checkpoint(cfg)
+    trainer = build_trainer(cfg)
+    assert trainer.start_iter == 0
+    assert_equal(
+        trainer.model.backbone.state_dict()["fpn_lateral2.weight"],
+        state["backbone.fpn_lateral2.weight"],
+    )
+
+
+def test_weights_are_missed_before_anything_is_built(tmp_path, monkeypatch):
+    monkeypatch.setattr(engine, "build_model", None)
+    with pytest.raises(FileNotFoundError, match="no weights to load"):
+        evaluate_checkpoint(config(tmp_path))
+    with pytest.raises(FileNotFoundError, match=r"nowhere.pth' does not exist"):
+        evaluate_checkpoint(config(tmp_path, "train.init_checkpoint=nowhere.pth"))
+
+
+def test_amp_without_cuda_is_refused_before_anything_is_built(tmp_path, monkeypatch):
+    monkeypatch.setattr(engine, "build_model", None)
+    with pytest.raises(ValueError, match=r"train.amp.enabled needs CUDA, but .* 'cpu'; set"):
+        build_trainer(config(tmp_path, "train.amp.enabled=True"))
+
+
+def test_other_class_count_is_refused(tmp_path):
+    cfg = config(tmp_path, "model.roi_heads.num_classes=12")
+    with pytest.raises(ValueError, match=r"num_classes is 12, but the loss was built for 10"):
+        build_trainer(cfg)
+
+
+def test_non_finite_loss_ends_the_run(tmp_path):
+    def poison(trainer):
+        with torch.no_grad():
+            trainer.model.roi_heads.box_predictor.cls_score.bias[0] = torch.nan
+
+    trainer = build_trainer(config(tmp_path))
+    trainer.register_hooks([AtIteration(KILLED_AT - 1, poison)])
+    with pytest.raises(FloatingPointError, match=r"at iteration 4: {'loss_cls': nan}, images \["):
+        trainer.train(0, NUM_ITERATIONS)
+    assert (tmp_path / "non_finite.pth").exists()
+    assert (tmp_path / "last_checkpoint").read_text() == f"model_{CHECKPOINT_AFTER - 1:07d}.pth"
+
+
+def test_unknown_metric_is_null_in_the_file(tmp_path):
+    engine._report({"bbox": {"AP": 12.5, "APl": math.nan}}, tmp_path / "results.json")
+    assert json.loads((tmp_path / "results.json").read_text()) == {
+        "bbox": {"AP": 12.5, "APl": None}
+    }
+
+
+def test_several_data_set_names(tmp_path):
+    cfg = config(tmp_path)
+    assert engine.dataset_names(cfg, "train") == ["glyphs_smoke_train"]
+    cfg.dataloader.train.dataset.names = ["a", "b"]
+    assert engine.dataset_names(cfg, "train") == ["a", "b"]
+
+
+def test_hooks_come_in_the_order_of_their_work(tmp_path):
+    names = [type(hook).__name__ for hook in build_trainer(config(tmp_path))._hooks]
+    measured = names.index(BackgroundRatioHook.__name__)
+    assert names.index("FiniteLossHook") < names.index("GradientClippingHook")
+    assert measured < names.index("LRScheduler") < names.index("PeriodicCheckpointer")
+    assert names.index("EvalHook") < names.index("PeriodicWriter")

@@ -1,0 +1,95 @@
+"""Runs train_net.py as users do, in processes of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from smoke_run import CONFIG, OVERRIDES, ROOT
+
+TRAIN_NET = [str(ROOT / "train_net.py"), "--config-file", CONFIG]
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def command(folder, *arguments, launcher=(sys.executable,), flags=()):
+    output = f"train.output_dir={folder}"
+    return [*launcher, *TRAIN_NET, *flags, *OVERRIDES, output, *arguments]
+
+
+def run(folder, *arguments, **options):
+    return subprocess.run(
+        command(folder, *arguments, **options),
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def succeed(*args, **options):
+    done = run(*args, **options)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def final_model(folder):
+    return torch.load(folder / "model_final.pth")["model"]
+
+
+def test_unknown_key_is_one_sentence(tmp_path):
+    done = run(tmp_path, "train.max_itr=3")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr == (
+        "error: unknown config key 'train.max_itr': 'train' has no such key; the nearest is "
+        "'train.max_iter'.\n"
+    )
+
+
+@pytest.mark.slow
+def test_one_process_and_its_saved_config(tmp_path):
+    done = succeed(tmp_path / "first", "hooks.background_ratio.num_iterations=2")
+    assert "warn" not in (done.stdout + done.stderr).lower()
+    log = (tmp_path / "first/log.txt").read_text()
+    for text in ("Full config saved", "eta: ", "Froze ecm/background_ratio", "Results:\ntask"):
+        assert text in log
+    saved = str(tmp_path / "first/config.yaml")
+    again = [*TRAIN_NET[:2], saved, f"train.output_dir={tmp_path}/second"]
+    subprocess.run([sys.executable, *again], env=ENVIRONMENT, check=True, capture_output=True)
+    assert final_model(tmp_path / "first").keys() == final_model(tmp_path / "second").keys()
+    second_log = (tmp_path / "second/log.txt").read_text()
+    assert "Froze ecm/background_ratio" in second_log
+    assert (tmp_path / "second/config.yaml").read_text() == Path(saved).read_text().replace(
+        f"{tmp_path}/first", f"{tmp_path}/second"
+    )
+
+
+@pytest.mark.slow
+def test_run_killed_in_the_middle_is_resumed(tmp_path):
+    options = ("train.max_iter=40", "train.checkpointer.period=4")
+    with subprocess.Popen(command(tmp_path, *options), env=ENVIRONMENT) as process:
+        while not (tmp_path / "last_checkpoint").exists() and process.poll() is None:
+            time.sleep(0.01)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    last = (tmp_path / "last_checkpoint").read_text()
+    iteration = torch.load(tmp_path / last)["trainer"]["iteration"]
+    done = succeed(tmp_path, *options, flags=["--resume"])
+    assert f"Starting training from iteration {iteration + 1}" in done.stdout
+    assert torch.load(tmp_path / "model_final.pth")["trainer"]["iteration"] == 39
+
+
+@pytest.mark.slow
+def test_two_processes_by_either_launcher(tmp_path):
+    torchrun = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone")
+    succeed(tmp_path / "torchrun", launcher=torchrun)
+    succeed(tmp_path / "launch", flags=["--num-gpus", "2", "--dist-url", "auto"])
+    first, second = final_model(tmp_path / "torchrun"), final_model(tmp_path / "launch")
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    results = [(tmp_path / name / "results.json").read_text() for name in ("torchrun", "launch")]
+    assert results[0] == results[1]
