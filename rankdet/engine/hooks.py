@@ -68,6 +68,10 @@ class GradientClippingHook(HookBase):
         nn.utils.clip_grad_norm_(self.trainer.model.parameters(), self.max_norm)
 
 
+class NonFiniteLossError(FloatingPointError):
+    """A loss is NaN or infinite; the message says where, and what can be done."""
+
+
 class FiniteLossHook(HookBase):
     """Stops all ranks at the first non-finite loss, with a checkpoint and a sentence.
 
@@ -85,38 +89,62 @@ class FiniteLossHook(HookBase):
 
     def before_train(self) -> None:
         """Watch what goes into the model and what comes out."""
-        self.handle = self.trainer.model.register_forward_hook(self._remember)
+        self.handles = [
+            self.trainer.model.register_forward_pre_hook(self._remember_inputs),
+            self.trainer.model.register_forward_hook(self._remember_losses),
+        ]
 
     def after_train(self) -> None:
         """Stop watching."""
-        self.handle.remove()
+        for handle in self.handles:
+            handle.remove()
 
-    def _remember(self, model: nn.Module, args: tuple[Any, ...], losses: Any) -> None:
+    def _remember_inputs(self, model: nn.Module, args: tuple[Any, ...]) -> None:
         if model.training:
-            self.inputs, self.losses = args[0], losses
+            self.inputs = args[0]
+
+    def _remember_losses(self, model: nn.Module, args: tuple[Any, ...], losses: Any) -> None:
+        if model.training:
+            self.losses = losses
 
     def after_backward(self) -> None:
         """Check this iteration's losses on all ranks, before they reach the weights.
 
         Raises:
-            FloatingPointError: a loss is NaN or infinite.
+            NonFiniteLossError: a loss is NaN or infinite.
         """
         values = torch.stack([loss.detach().double() for loss in self.losses.values()])
         num_bad = (~torch.isfinite(values)).sum()
         if comm.get_world_size() > 1:
             torch.distributed.all_reduce(num_bad)
         if num_bad:
-            self._stop(values)
+            found = dict(zip(self.losses, values.tolist(), strict=True))
+            bad = {name: value for name, value in found.items() if not math.isfinite(value)}
+            self.checkpointer.save(NON_FINITE)
+            # The end of one process ends the others, which must not hit rank 0 while it writes.
+            comm.synchronize()
+            raise self._error(str(bad) if bad else "on another rank")
 
-    def _stop(self, values: Tensor) -> None:
+    def explain(self, error: FloatingPointError) -> NonFiniteLossError:
+        """Write the checkpoint and the sentence for a number that Detectron2 itself stumbled on.
+
+        Its RPN raises an error of its own as soon as proposals are not finite.
+
+        Args:
+            error: what it raised, on this rank at least.
+
+        Returns:
+            The error to raise instead.
+        """
         self.checkpointer.save(NON_FINITE)
+        return self._error(str(error).rstrip("."))
+
+    def _error(self, what: str) -> NonFiniteLossError:
         last = last_checkpoint(self.checkpointer.save_dir)
-        found = dict(zip(self.losses, values.tolist(), strict=True))
-        bad = {name: value for name, value in found.items() if not math.isfinite(value)}
         images = [x.get("image_id", x.get("file_name")) for x in self.inputs]
-        raise FloatingPointError(
-            f"non-finite loss at iteration {self.trainer.iter}: {bad or 'on another rank'}, images "
-            f"{images}; lower the learning rate, lengthen the warm-up or clip gradients, or check "
-            f"these images' annotations. The model is in {NON_FINITE}.pth; --resume continues from "
+        return NonFiniteLossError(
+            f"non-finite loss at iteration {self.trainer.iter}: {what}, images {images}; lower the "
+            "learning rate, lengthen the warm-up or clip gradients, or check these images' "
+            f"annotations. The model is in {NON_FINITE}.pth; --resume continues from "
             f"{last or 'the start, as there is no earlier checkpoint'}."
         )

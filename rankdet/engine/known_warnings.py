@@ -5,6 +5,7 @@ import warnings
 
 _WARNINGS = (
     "pkg_resources is deprecated",  # Detectron2's model zoo; setuptools is pinned.
+    r"`torch.cuda.amp.(autocast|GradScaler)\(args...\)` is deprecated",  # Detectron2's AMPTrainer
     "torch.meshgrid: in an upcoming release",  # Detectron2's anchors
 )
 _LOG_MESSAGES = {

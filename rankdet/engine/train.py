@@ -20,7 +20,7 @@ from torch import nn
 from rankdet.engine.batches import training_batches
 from rankdet.engine.checkpoint import Checkpointer, ensure_checkpoint, last_checkpoint
 from rankdet.engine.checks import check_datasets
-from rankdet.engine.hooks import FiniteLossHook
+from rankdet.engine.hooks import FiniteLossHook, NonFiniteLossError
 
 logger = logging.getLogger(__name__)
 
@@ -98,10 +98,15 @@ def train(cfg: DictConfig, resume: bool = False) -> None:
         resume: continue from the last checkpoint in ``train.output_dir``, if there is one.
 
     Raises:
-        FloatingPointError: a loss became NaN or infinite.
+        NonFiniteLossError: a loss, or what it is computed from, became NaN or infinite.
     """
     trainer = build_trainer(cfg, resume)
-    trainer.train(trainer.start_iter, cfg.train.max_iter)
+    try:
+        trainer.train(trainer.start_iter, cfg.train.max_iter)
+    except NonFiniteLossError:
+        raise
+    except FloatingPointError as error:
+        raise trainer.finite_loss.explain(error) from error
 
 
 def build_trainer(cfg: DictConfig, resume: bool = False) -> SimpleTrainer:
@@ -112,15 +117,18 @@ def build_trainer(cfg: DictConfig, resume: bool = False) -> SimpleTrainer:
         resume: continue from the last checkpoint in ``train.output_dir``, if there is one.
 
     Returns:
-        A trainer whose ``start_iter`` is the iteration to continue with.
+        A trainer whose ``start_iter`` is the iteration to continue with, and whose ``finite_loss``
+        is its :class:`FiniteLossHook`.
 
     Raises:
         ValueError: AMP without CUDA, or a checkpoint of another model.
+        FileNotFoundError: the weights to start from do not exist.
     """
     _check_amp(cfg)
     model = build_model(cfg)
     trainer = _build_trainer(cfg, model)
     checkpointer = Checkpointer(model, cfg.train.output_dir, trainer=trainer)
+    trainer.finite_loss = FiniteLossHook(checkpointer)
     trainer.register_hooks(_build_hooks(cfg, trainer, checkpointer))
     trainer.start_iter = _load_start(cfg, trainer, checkpointer, resume)
     trainer.data_loader = training_batches(cfg.dataloader.train, cfg.train.seed, trainer.start_iter)
@@ -182,7 +190,7 @@ def _build_hooks(
     )
     return [
         d2_hooks.IterationTimer(),
-        FiniteLossHook(checkpointer),
+        trainer.finite_loss,
         *(instantiate(hook) for hook in cfg.get("hooks", {}).values()),
         d2_hooks.LRScheduler(scheduler=instantiate(cfg.lr_multiplier)),
         *([checkpoints] if is_main else []),
@@ -197,6 +205,8 @@ def _load_start(
     """Load the last checkpoint or the initial weights; gives the iteration to start with."""
     last = last_checkpoint(cfg.train.output_dir) if resume else None
     if last is None:
+        if cfg.train.init_checkpoint:
+            ensure_checkpoint(cfg.train.init_checkpoint)
         checkpointer.load(cfg.train.init_checkpoint, checkpointables=[])
         return 0
     checkpointer.load_strictly(last)

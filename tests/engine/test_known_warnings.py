@@ -24,6 +24,8 @@ def silenced():
 def test_known_warnings_are_hidden(silenced):
     warnings.warn("pkg_resources is deprecated as an API.", UserWarning, stacklevel=1)
     torch.meshgrid(torch.ones(2), torch.ones(2))
+    torch.cuda.amp.GradScaler(enabled=False)
+    torch.cuda.amp.autocast(enabled=False)
     assert not silenced
 
 

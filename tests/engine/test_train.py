@@ -7,7 +7,7 @@ from detectron2.utils.env import seed_all_rng
 from smoke_run import AtIteration, smoke_config
 
 from rankdet.engine import train as engine
-from rankdet.engine.hooks import BackgroundRatioHook
+from rankdet.engine.hooks import BackgroundRatioHook, NonFiniteLossError
 from rankdet.engine.train import build_trainer, evaluate_checkpoint, train
 
 NUM_ITERATIONS = 6
@@ -156,6 +156,11 @@ def test_weights_are_missed_before_anything_is_built(tmp_path, monkeypatch):
         evaluate_checkpoint(config(tmp_path, "train.init_checkpoint=nowhere.pth"))
 
 
+def test_training_misses_its_initial_weights(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nowhere.pth' does not exist"):
+        build_trainer(config(tmp_path, "train.init_checkpoint=nowhere.pth"))
+
+
 def test_amp_without_cuda_is_refused_before_anything_is_built(tmp_path, monkeypatch):
     monkeypatch.setattr(engine, "build_model", None)
     with pytest.raises(ValueError, match=r"train.amp.enabled needs CUDA, but .* 'cpu'; set"):
@@ -168,15 +173,23 @@ def test_other_class_count_is_refused(tmp_path):
         build_trainer(cfg)
 
 
-def test_non_finite_loss_ends_the_run(tmp_path):
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        ("roi_heads.box_predictor.cls_score", r"at iteration 4: \{'loss_cls': nan\}, images \["),
+        ("proposal_generator.rpn_head.anchor_deltas", r"at iteration 4: .* diverged, images \[\d"),
+    ],
+    ids=["found in the loss", "found by Detectron2"],
+)
+def test_non_finite_number_ends_the_run(tmp_path, monkeypatch, layer, message):
     def poison(trainer):
-        with torch.no_grad():
-            trainer.model.roi_heads.box_predictor.cls_score.bias[0] = torch.nan
+        torch.nn.init.constant_(trainer.model.get_submodule(layer).bias, torch.nan)
 
     trainer = build_trainer(config(tmp_path))
     trainer.register_hooks([AtIteration(KILLED_AT - 1, poison)])
-    with pytest.raises(FloatingPointError, match=r"at iteration 4: {'loss_cls': nan}, images \["):
-        trainer.train(0, NUM_ITERATIONS)
+    monkeypatch.setattr(engine, "build_trainer", lambda *args: trainer)
+    with pytest.raises(NonFiniteLossError, match=message):
+        train(config(tmp_path))
     assert (tmp_path / "non_finite.pth").exists()
     assert (tmp_path / "last_checkpoint").read_text() == f"model_{CHECKPOINT_AFTER - 1:07d}.pth"
 
