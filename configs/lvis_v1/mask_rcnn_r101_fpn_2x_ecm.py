@@ -1,4 +1,4 @@
-"""Mask R-CNN R101-FPN, Effective Class-Margin loss with repeat factor sampling, 24 epochs."""
+"""Mask R-CNN R101-FPN, Effective Class-Margin loss, repeat factor sampling, 24 epochs."""
 
 from ..common.ecm import box, clipping, mask
 from ..common.lvis_v1_schedule import ecm_lr_multiplier_2x as lr_multiplier

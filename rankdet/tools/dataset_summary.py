@@ -13,10 +13,10 @@ from matplotlib.ticker import MaxNLocator
 from tabulate import tabulate
 
 from rankdet.data.glyphs.annotations import frequency_group
+from rankdet.tools.frequency_groups import COLOURS, LABELS
 
 IntArray = npt.NDArray[np.int64]
 
-_GROUPS = {"f": ("frequent", "tab:green"), "c": ("common", "tab:orange"), "r": ("rare", "tab:red")}
 _SIZE_EDGES = (0, 16, 32, 64, 96, np.inf)
 _MAX_NAMED_CLASSES = 60
 
@@ -84,7 +84,7 @@ def as_text(summary: DatasetSummary) -> str:
         ("classes", len(summary.class_names)),
         ("  without an instance", int((summary.instance_counts == 0).sum())),
     ]
-    groups = [_group_row(summary, letter) for letter in _GROUPS]
+    groups = [_group_row(summary, letter) for letter in LABELS]
     header = ["classes by training images", "classes", "images per class", "instances"]
     sides, _ = np.histogram(summary.box_sides, _SIZE_EDGES)
     sizes = [
@@ -136,10 +136,16 @@ def _group_row(summary: DatasetSummary, letter: str) -> tuple[str, int, str, int
 def _plot_classes(axes: Axes, summary: DatasetSummary) -> None:
     order = np.argsort(-summary.image_counts, kind="stable")
     groups = np.array(summary.groups)[order]
-    for letter, (label, colour) in _GROUPS.items():
+    for letter, label in LABELS.items():
         positions = np.flatnonzero(groups == letter)
         heights = summary.image_counts[order][positions]
-        axes.bar(positions, heights, 0.9, color=colour, label=f"{label}: {len(positions)} classes")
+        axes.bar(
+            positions,
+            heights,
+            0.9,
+            color=COLOURS[letter],
+            label=f"{label}: {len(positions)} classes",
+        )
     instances = summary.instance_counts[order]
     axes.plot(np.arange(len(order)), instances, "k.", markersize=4, label="instances of the class")
     axes.set(yscale="log", ylabel="images that show the class", xlim=(-0.6, len(order) - 0.4))

@@ -11,7 +11,7 @@ from rankdet.data.class_stats import ensure_dataset, image_counts
 from rankdet.data.glyphs.annotations import frequency_group
 
 LABELS = {"r": "rare", "c": "common", "f": "frequent"}
-_COLOURS = {"r": "tab:red", "c": "tab:orange", "f": "tab:green"}
+COLOURS = {"r": "tab:red", "c": "tab:orange", "f": "tab:green"}
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Classes:
     @property
     def colours(self) -> list[str]:
         """Matplotlib's name of the colour of each class, that of its group."""
-        return [_COLOURS[letter] for letter in self.groups]
+        return [COLOURS[letter] for letter in self.groups]
 
 
 def read_classes(name: str, train_names: list[str]) -> Classes:
@@ -53,7 +53,7 @@ def read_classes(name: str, train_names: list[str]) -> Classes:
 def legend_handles(marker: str) -> list[Line2D]:
     """One entry per group for a legend."""
     return [
-        Line2D([], [], color=_COLOURS[letter], marker=marker, linestyle="none", label=label)
+        Line2D([], [], color=COLOURS[letter], marker=marker, linestyle="none", label=label)
         for letter, label in LABELS.items()
     ]
 
