@@ -4,7 +4,7 @@ from detectron2.config import LazyCall as L
 from detectron2.solver import WarmupParamScheduler
 from fvcore.common.param_scheduler import CosineParamScheduler
 
-_MAX_ITER = 900
+_MAX_ITER = 1200
 
 schedule = dict(max_iter=_MAX_ITER)
 lr_multiplier = L(WarmupParamScheduler)(

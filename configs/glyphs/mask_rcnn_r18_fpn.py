@@ -11,5 +11,5 @@ from ..common.optim import AdamW as optimizer
 from ..common.train import hooks, train
 
 train.update(output_dir="output/glyphs/mask_rcnn_r18_fpn", eval_period=0, **schedule)
-train.checkpointer.period = 300
+train.checkpointer.period = 400
 hooks.gradient_clipping = L(GradientClippingHook)(max_norm=5.0)

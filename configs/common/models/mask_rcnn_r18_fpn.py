@@ -42,14 +42,14 @@ roi_heads = model.roi_heads
 roi_heads.num_classes = 36
 roi_heads.batch_size_per_image = 32
 roi_heads.update(box_in_features=_LEVELS, mask_in_features=_LEVELS)
-roi_heads.box_pooler.update(output_size=5, scales=_SCALES, sampling_ratio=1)
+roi_heads.box_pooler.update(output_size=7, scales=_SCALES, sampling_ratio=2)
 roi_heads.box_head.update(
-    input_shape=ShapeSpec(channels=_FPN_CHANNELS, height=5, width=5), fc_dims=[256, 256]
+    input_shape=ShapeSpec(channels=_FPN_CHANNELS, height=7, width=7), fc_dims=[256, 256]
 )
 roi_heads.box_predictor.input_shape = ShapeSpec(channels=256)
 roi_heads.box_predictor.cls_agnostic_bbox_reg = True
-roi_heads.mask_pooler.update(output_size=7, scales=_SCALES, sampling_ratio=1)
+roi_heads.mask_pooler.update(output_size=14, scales=_SCALES, sampling_ratio=1)
 roi_heads.mask_head.update(
-    input_shape=ShapeSpec(channels=_FPN_CHANNELS, width=7, height=7), conv_dims=[64, 64, 64]
+    input_shape=ShapeSpec(channels=_FPN_CHANNELS, width=14, height=14), conv_dims=[32, 32, 32]
 )
 model.update(input_format="RGB")
