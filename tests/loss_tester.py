@@ -113,7 +113,18 @@ class LossTester:
         assert scores.shape == (8, NUM_CLASSES + 1)
         assert scores.min() >= 0 and scores.max() <= 1
 
-    def test_moves_and_deep_copies_with_its_state(self):
+    @pytest.mark.parametrize("prior_prob", [0.0, 1.0, -0.1])
+    def test_bad_prior_is_named(self, prior_prob):
+        with pytest.raises(ValueError, match="prior_prob is"):
+            self.make().initial_logits(prior_prob)
+
+    def test_initial_logits_leave_background_alone(self):
+        loss = self.make()
+        logits = loss.initial_logits(0.01)
+        assert logits.shape == (loss.num_logits,) and (logits[:NUM_CLASSES] < 0).all()
+        assert (logits[NUM_CLASSES:] == 0).all()
+
+    def test_state_dict_restores_the_loss(self):
         loss = self.make()
         twin = self.make()
         twin.load_state_dict(loss.state_dict())

@@ -134,6 +134,12 @@ def test_lvis_numbers_of_the_release():
     torch.testing.assert_close(loss.weights[3].item(), 0.3147, rtol=0, atol=5e-5)
 
 
+def test_initial_logits_have_the_prior_as_surrogate_score():
+    loss = ECMLoss(COUNTS, background_ratio=RATIO)
+    surrogate = (2 * loss.initial_logits(0.01) + loss.bias)[:-1].sigmoid()
+    torch.testing.assert_close(surrogate, torch.full_like(surrogate, 0.01), rtol=1e-5, atol=0)
+
+
 def test_scores_are_calibrated_by_the_background_unless_told_otherwise():
     logits = torch.tensor([[0.0, 2.0, -1.0]])
     calibrated = ECMLoss([1, 1], 1.0).scores(logits)

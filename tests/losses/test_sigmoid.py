@@ -39,3 +39,8 @@ def test_background_has_no_positive_column():
 def test_background_score_is_the_chance_of_no_class():
     scores = SigmoidBCELoss(2).scores(torch.zeros(1, 2))
     assert scores.tolist() == [[0.5, 0.5, 0.25]]
+
+
+def test_initial_logits_have_the_prior_as_score():
+    scores = SigmoidBCELoss(3).initial_logits(0.01).sigmoid()
+    torch.testing.assert_close(scores, torch.full((3,), 0.01))

@@ -114,11 +114,10 @@ def test_batches_without_foreground_back_propagate_zero_or_background(make_loss,
 
 
 @parametrize_losses
-def test_prior_sets_the_first_foreground_scores(make_loss):
+def test_the_classifier_starts_at_the_prior_of_the_loss(make_loss):
     predictor = make_predictor(make_loss(), prior_prob=0.01)
-    bias = predictor.cls_score.bias
-    torch.testing.assert_close(bias[:NUM_CLASSES].sigmoid(), torch.full((NUM_CLASSES,), 0.01))
-    assert (bias[NUM_CLASSES:] == 0).all()
+    assert torch.equal(predictor.cls_score.bias, predictor.loss.initial_logits(0.01))
+    assert (make_predictor(make_loss()).cls_score.bias == 0).all()
 
 
 def test_class_agnostic_boxes_and_weights():
