@@ -1,7 +1,7 @@
 """Package definition: ranges here, exact versions of `make install` in constraints.txt.
 
-CI runs the exact versions. With the lowest of the ranges, on Python 3.10, the tests of losses, data,
-heads, configs and evaluation passed when the ranges were chosen; the engine's were not run there.
+CI runs the exact versions. With the lowest of the ranges, on Python 3.10, the tests of losses,
+data, heads, configs and evaluation passed when the ranges were chosen; the engine's did not run.
 
 Detectron2 is not on PyPI (rankdet/tools/install_detectron2.py installs it), and lvis is installed
 without its dependencies because it asks for opencv-python, which needs libGL: see the Makefile.
