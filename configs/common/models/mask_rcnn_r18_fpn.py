@@ -42,9 +42,9 @@ roi_heads = model.roi_heads
 roi_heads.num_classes = 36
 roi_heads.batch_size_per_image = 32
 roi_heads.update(box_in_features=_LEVELS, mask_in_features=_LEVELS)
-roi_heads.box_pooler.update(output_size=7, scales=_SCALES, sampling_ratio=2)
+roi_heads.box_pooler.update(output_size=5, scales=_SCALES, sampling_ratio=1)
 roi_heads.box_head.update(
-    input_shape=ShapeSpec(channels=_FPN_CHANNELS, height=7, width=7), fc_dims=[256, 256]
+    input_shape=ShapeSpec(channels=_FPN_CHANNELS, height=5, width=5), fc_dims=[256, 256]
 )
 roi_heads.box_predictor.input_shape = ShapeSpec(channels=256)
 roi_heads.box_predictor.cls_agnostic_bbox_reg = True
