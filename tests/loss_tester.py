@@ -55,12 +55,14 @@ class LossTester:
         order = torch.randperm(20, generator=torch.Generator().manual_seed(1))
         torch.testing.assert_close(loss(logits[order], labels[order]), loss(logits, labels))
 
+    @pytest.mark.parametrize("autocast", [False, True])
     @pytest.mark.parametrize("sign", [1, -1])
-    def test_huge_logits_stay_finite_and_exact_in_float32(self, sign):
+    def test_huge_logits_stay_finite_and_exact_in_float32(self, sign, autocast):
         loss = self.make()
         logits, labels = random_batch(20, loss.num_logits)
         huge = (sign * 1e4 * logits.detach().sign()).requires_grad_()
-        value = loss(huge.float(), labels)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+            value = loss(huge.float(), labels)
         torch.testing.assert_close(value.double(), loss(huge, labels), rtol=1e-6, atol=1e-6)
         value.backward()
         assert torch.isfinite(huge.grad).all()
@@ -124,9 +126,15 @@ class LossTester:
         assert logits.shape == (loss.num_logits,) and (logits[:NUM_CLASSES] < 0).all()
         assert (logits[NUM_CLASSES:] == 0).all()
 
-    def test_state_dict_restores_the_loss(self):
+    @pytest.mark.gpu
+    def test_cuda_equals_cpu_without_a_host_sync(self):
         loss = self.make()
-        twin = self.make()
-        twin.load_state_dict(loss.state_dict())
-        logits, labels = random_batch(8, loss.num_logits)
-        assert torch.equal(twin(logits, labels), loss(logits, labels))
+        logits, labels = random_batch(20, loss.num_logits, dtype=torch.float32)
+        expected = loss(logits, labels)
+        loss, logits, labels = loss.cuda(), logits.detach().cuda(), labels.cuda()
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            value = loss(logits, labels)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        torch.testing.assert_close(value.cpu(), expected)

@@ -40,7 +40,7 @@ def check_inputs(logits: Tensor, labels: Tensor, num_classes: int) -> CheckedInp
     """
     _check_shapes(logits, labels)
     wide = logits if logits.dtype == torch.float64 else logits.float()
-    guard = wide.detach().sum() * 0.0
+    guard = (wide.detach() * 0.0).sum()
     if labels.device.type == "cpu":
         _raise_for_labels(labels, num_classes)
         return CheckedInputs(wide, labels.long(), guard)
@@ -61,7 +61,8 @@ def check_counts(name: str, counts: object) -> Tensor:
     Raises:
         ValueError: not a non-empty vector, or a count is negative or not finite.
     """
-    vector = torch.as_tensor(counts, dtype=torch.float64, device="cpu")
+    # A copy: what the caller later does to its counts is none of the loss's business.
+    vector = torch.as_tensor(counts, dtype=torch.float64, device="cpu").clone()
     if vector.dim() != 1 or vector.numel() == 0:
         raise ValueError(
             f"{name} must be a vector with one count per class, got shape {tuple(vector.shape)}; "

@@ -112,8 +112,9 @@ class ECMLoss(ClassificationLoss):
     Scores are sigmoid(f), not the surrogate and not the paper's sigmoid(2 f), as released.
 
     The counts and the ratio are buffers. When a checkpoint is loaded, the configured counts and a
-    configured ratio win, with a warning where the checkpoint's differ; a measured ratio is taken
-    from the checkpoint with its state of measurement, so that a resumed run goes on as it was.
+    configured ratio win, with a warning where the checkpoint's differ. A measured ratio is taken
+    from the checkpoint with its state of measurement, so that a resumed run goes on as it was; but
+    not from a model of other counts: what is fine-tuned on another data set measures anew.
 
     Args:
         class_counts: ``(C,)`` training instances per class, >= 0. A class without instances counts
@@ -130,6 +131,7 @@ class ECMLoss(ClassificationLoss):
 
     class_counts: Tensor
     num_samples: Tensor
+    num_batches: Tensor
     background_ratio: Tensor
     background_ratio_is_frozen: Tensor
     bias: Tensor
@@ -149,6 +151,7 @@ class ECMLoss(ClassificationLoss):
         self.is_measuring = background_ratio is None
         self.register_buffer("class_counts", counts)
         self.register_buffer("num_samples", torch.zeros(2, dtype=torch.int64, device="cpu"))
+        self.register_buffer("num_batches", torch.zeros((), dtype=torch.int64, device="cpu"))
         ratio = 1.0 if background_ratio is None else float(background_ratio)
         self.register_buffer(
             "background_ratio", torch.tensor(ratio, dtype=torch.float64, device="cpu")
@@ -176,7 +179,7 @@ class ECMLoss(ClassificationLoss):
         """See :func:`ecm_loss`."""
         check_num_logits(logits, self.num_logits)
         if self.training and self.is_measuring:
-            self._measure(labels)
+            self._measure(check_inputs(logits, labels, self.num_classes).labels)
         return ecm_loss(logits, labels, self.bias, self.weights)
 
     def scores(self, logits: Tensor) -> Tensor:
@@ -188,7 +191,10 @@ class ECMLoss(ClassificationLoss):
         return torch.cat([scores[:, :-1] * (1 - background), background], dim=1)
 
     def initial_logits(self, prior_prob: float) -> Tensor:
-        """Logits f whose surrogate score sigmoid(2 f + bias) is the prior; background 0."""
+        """Logits f whose surrogate score sigmoid(2 f + bias) is the prior; background 0.
+
+        A ratio that is still to be measured counts as 1 here.
+        """
         logits = super().initial_logits(prior_prob)
         logits[:-1] = (logits[:-1] - self.bias[:-1]) / 2
         return logits
@@ -203,6 +209,7 @@ class ECMLoss(ClassificationLoss):
         is_foreground = labels < self.num_classes
         batch = torch.stack([is_foreground.sum(), (~is_foreground).sum()])
         self.num_samples += sum_over_ranks_(batch)
+        self.num_batches += 1
         foreground, background = self.num_samples.double()
         self.background_ratio = background / foreground.clamp(min=1.0)
         self._update_margins()
@@ -214,25 +221,31 @@ class ECMLoss(ClassificationLoss):
         self.weights = detection_weights(num_pos, num_neg)
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
-        configured_counts, configured_ratio = (
-            self.class_counts.clone(),
-            self.background_ratio.clone(),
-        )
+        configured = {name: buffer.clone() for name, buffer in self.named_buffers(recurse=False)}
         super()._load_from_state_dict(state_dict, prefix, *args)
-        _warn_of_other_counts(self.class_counts, configured_counts)
-        self.class_counts.copy_(configured_counts)
-        if self.configured_ratio is not None:
-            _warn_of_other_ratio(self.background_ratio, configured_ratio)
-            self.background_ratio.copy_(configured_ratio)
-            self.background_ratio_is_frozen.fill_(True)
+        if prefix + "num_samples" not in state_dict:
+            return  # The weights of a model without this loss, such as a pre-trained backbone.
+        # Detectron2 takes tensors of another shape out beforehand.
+        loaded_counts = state_dict.get(prefix + "class_counts", torch.empty(0))
+        if not torch.equal(loaded_counts.cpu(), configured["class_counts"].cpu()):
+            _warn_of_other_counts(loaded_counts.cpu(), configured["class_counts"].cpu())
+            self._restore(configured)
+        elif self.configured_ratio is not None:
+            _warn_of_other_ratio(self.background_ratio, configured["background_ratio"])
+            self._restore(configured)
         self.is_measuring = not bool(self.background_ratio_is_frozen)
         self._update_margins()
+
+    def _restore(self, buffers: Mapping[str, Tensor]) -> None:
+        for name, buffer in buffers.items():
+            getattr(self, name).copy_(buffer)
 
 
 def _counts(values: object, name: str) -> Tensor:
     counts = torch.as_tensor(values, dtype=torch.float64)
-    if not bool(((counts >= 0) & torch.isfinite(counts)).all()):
-        raise ValueError(f"{name} must be counts >= 0 and finite, got {counts.tolist()}.")
+    bad = counts[~torch.isfinite(counts) | (counts < 0)]
+    if bad.numel():
+        raise ValueError(f"{name} must be counts >= 0 and finite, got {bad.flatten()[0].item():g}.")
     return counts
 
 
@@ -258,14 +271,15 @@ def _warn_of_empty_classes(counts: Tensor) -> None:
 
 
 def _warn_of_other_counts(loaded: Tensor, configured: Tensor) -> None:
-    num_other = int((loaded != configured).sum())
-    if num_other:
-        logger.warning(
-            "The checkpoint's ECM class_counts differ from the configured ones in %d of %d "
-            "classes; the configured counts are used.",
-            num_other,
-            len(configured),
-        )
+    num_classes = len(configured)
+    is_same_size = loaded.shape == configured.shape
+    num_other = int((loaded != configured).sum()) if is_same_size else num_classes
+    logger.warning(
+        "The checkpoint's ECM class_counts differ from the configured ones in %d of %d classes; "
+        "the configured counts are used, and its background ratio is not taken over.",
+        num_other,
+        num_classes,
+    )
 
 
 def _warn_of_other_ratio(loaded: Tensor, configured: Tensor) -> None:

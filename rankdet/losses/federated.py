@@ -32,7 +32,7 @@ def sample_federated_classes(labels: Tensor, class_weights: Tensor, num_sampled:
     present = labels.new_zeros(num_classes + 1, dtype=torch.bool)
     present[labels] = True
     gumbel = -torch.empty_like(class_weights).exponential_().log()
-    keys = torch.cat([class_weights.log() + gumbel, gumbel.new_tensor([-torch.inf])])
+    keys = torch.cat([class_weights.log() + gumbel, gumbel.new_full((1,), -torch.inf)])
     keys = keys.masked_fill(present, torch.inf)
     drawn = keys.topk(min(num_sampled, num_classes + 1)).indices
     kept = torch.zeros_like(present).scatter_(0, drawn, True) & (keys > -torch.inf)

@@ -87,7 +87,8 @@ def test_decision_boundary_lies_at_the_margin(pos, neg):
 def test_detection_weight_is_inside_the_papers_interval(pos, neg):
     alpha = neg / pos
     weight = detection_weights(torch.tensor(pos).double(), torch.tensor(neg).double()).item()
-    assert 0 < weight <= (0.5 + 2 * alpha) / (1 + 2 * alpha) + 1e-12
+    assert weight >= alpha * math.log1p(1 / alpha) - 1e-12
+    assert weight <= (0.5 + 2 * alpha) / (1 + 2 * alpha) + 1e-12
 
 
 def test_detection_weight_of_the_rarest_class_is_exact():
@@ -243,6 +244,20 @@ class TestMeasuredRatio:
         assert torch.equal(resumed.bias, loss.bias)
 
 
+def test_the_callers_counts_are_copied():
+    counts = torch.tensor([3.0, 2.0], dtype=torch.float64)
+    loss = ECMLoss(counts)
+    counts[0] = 100
+    assert loss.class_counts.tolist() == [3, 2]
+
+
+def test_labels_that_are_refused_are_not_counted():
+    loss = ECMLoss([3, 2])
+    with pytest.raises(ValueError, match="labels contains -3"):
+        loss(torch.zeros(2, 3), torch.tensor([2, -3]))
+    assert loss.num_samples.tolist() == [0, 0]
+
+
 class TestCheckpointRules:
     def test_configured_counts_win_with_a_warning(self, caplog):
         loss = ECMLoss(COUNTS + torch.tensor([0, 1, 0, 1, 0]), background_ratio=2.0)
@@ -255,6 +270,26 @@ class TestCheckpointRules:
         loss.load_state_dict(ECMLoss(COUNTS, background_ratio=3.0).state_dict())
         assert "ratio 3.0000 differs from the configured 2.0000" in caplog.text
         assert loss.background_ratio.item() == 2.0
+
+    @pytest.mark.parametrize("counts", [COUNTS + 1, COUNTS[:2]], ids=["counts", "classes"])
+    def test_fine_tuning_on_other_data_measures_anew(self, counts, caplog):
+        trained, tuned = ECMLoss(COUNTS), ECMLoss(counts)
+        trained(torch.zeros(4, 6), torch.tensor([0, 5, 5, 5]))
+        trained.freeze_background_ratio()
+        state = trained.state_dict()
+        if len(counts) != len(COUNTS):
+            state.pop("class_counts")  # as Detectron2's checkpointer does
+        tuned.load_state_dict(state, strict=False)
+        assert "its background ratio is not taken over" in caplog.text
+        assert tuned.is_measuring and tuned.num_samples.tolist() == [0, 0]
+        assert torch.equal(tuned.class_counts, counts.double())
+        tuned(torch.zeros(3, len(counts) + 1), torch.tensor([0, 1, len(counts)]))
+        assert tuned.background_ratio.item() == 0.5
+
+    def test_a_pretrained_backbone_changes_nothing(self, caplog):
+        loss = ECMLoss(COUNTS)
+        loss.load_state_dict({}, strict=False)
+        assert loss.is_measuring and not caplog.text
 
     def test_the_same_configuration_loads_in_silence(self, caplog):
         ECMLoss(COUNTS, 2.0).load_state_dict(ECMLoss(COUNTS, 2.0).state_dict())
