@@ -5,8 +5,10 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.utils.file_io import PathManager
+from torch import Tensor
 
 NON_FINITE = "non_finite"
 """Name of the checkpoint that a run writes when its loss is not finite."""
@@ -82,12 +84,15 @@ class Checkpointer(DetectionCheckpointer):
         finally:
             self.is_strict = False
 
-    def _torch_load(self, f: str) -> Any:
+    def _load_file(self, filename: str) -> Any:
         try:
-            return super()._torch_load(f)
-        except (EOFError, RuntimeError, pickle.UnpicklingError) as error:
+            loaded = super()._load_file(filename)
+            if not all(isinstance(x, Tensor | np.ndarray) for x in loaded["model"].values()):
+                raise TypeError("the values of the model are no arrays")
+            return loaded
+        except (EOFError, RuntimeError, AttributeError, TypeError, pickle.UnpicklingError) as error:
             raise ValueError(
-                f"{f} is no checkpoint, or damaged ({type(error).__name__}); give another."
+                f"{filename} is no checkpoint, or damaged ({type(error).__name__}); give another."
             ) from error
 
     def _load_model(self, checkpoint: Any) -> Any:

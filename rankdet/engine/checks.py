@@ -3,18 +3,20 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from detectron2.modeling.roi_heads import ROIHeads
 from detectron2.utils.file_io import PathManager
 from torch import nn
 
 from rankdet.data.class_stats import class_counts, ensure_dataset
 from rankdet.data.file_counts import file_counts
+from rankdet.losses.classification import ClassificationLoss
 
 
 def check_datasets(model: nn.Module, train_names: Iterable[str], test_names: Iterable[str]) -> None:
     """Read all annotations once (kept on disk after that) and compare the number of classes.
 
     Args:
-        model: detector whose parts have a ``num_classes``.
+        model: detector; its RoI heads and its classification losses must agree with the data.
         train_names: registered training sets.
         test_names: registered evaluation sets.
 
@@ -44,14 +46,11 @@ def _class_names(dataset_name: str) -> list[str] | None:
 
 
 def _check_num_classes(model: nn.Module, dataset_name: str, num_classes: int) -> None:
-    found = {m.num_classes for m in model.modules() if isinstance(_num_classes(m), int)}
-    if found - {num_classes}:
+    parts = (m for m in model.modules() if isinstance(m, ROIHeads | ClassificationLoss))
+    other = sorted({part.num_classes for part in parts} - {num_classes})
+    if other:
         raise ValueError(
-            f"the model has num_classes={sorted(found - {num_classes})[0]}, but data set "
-            f"{dataset_name!r} has {num_classes} classes; set model.roi_heads.num_classes="
-            f"{num_classes} or choose another data set."
+            f"the model has num_classes={other[0]}, but data set {dataset_name!r} has "
+            f"{num_classes} classes; set model.roi_heads.num_classes={num_classes} or choose "
+            "another data set."
         )
-
-
-def _num_classes(module: nn.Module) -> object:
-    return getattr(module, "num_classes", None)

@@ -15,17 +15,20 @@ from rankdet.losses.ecm import ECMLoss
 
 logger = logging.getLogger(__name__)
 
+GRADIENT = "the norm of the gradient"
+
 
 class BackgroundRatioHook(HookBase):
     """Ends ECM's measurement of the background ratio and logs what was found.
 
     The loss itself counts the labels that the classification layer sees, over all ranks, and uses
     the running ratio from the first iteration on. After ``num_iterations`` iterations this hook
-    freezes it; from then on the loss is constant. A run resumed later does not measure again.
+    freezes it; from then on the loss is constant. A resumed run goes on with the measurement where
+    it was, or does not measure again.
     Logged as ``ecm/background_ratio``, or ``ecm/background_ratio/stageK`` in a cascade.
 
     Args:
-        num_iterations: length of the measurement, iterations since the start of the training.
+        num_iterations: length of the measurement.
 
     Raises:
         ValueError: ``num_iterations`` is not positive.
@@ -36,18 +39,21 @@ class BackgroundRatioHook(HookBase):
             raise ValueError(f"num_iterations is {num_iterations}; measure at least one iteration.")
         self.num_iterations = num_iterations
 
+    def before_train(self) -> None:
+        """Find the losses that measure."""
+        losses = [m for m in self.trainer.model.modules() if isinstance(m, ECMLoss)]
+        names = [f"ecm/background_ratio/stage{stage}" for stage in range(len(losses))]
+        names = names if len(losses) > 1 else ["ecm/background_ratio"]
+        self.measuring = {n: x for n, x in zip(names, losses, strict=False) if x.is_measuring}
+
     def after_step(self) -> None:
         """Freeze and log when the time has come."""
-        losses = [m for m in self.trainer.model.modules() if isinstance(m, ECMLoss)]
-        if self.trainer.iter + 1 < self.num_iterations or not any(x.is_measuring for x in losses):
-            return
-        for stage, loss in enumerate(losses):
-            loss.freeze_background_ratio()
-            name = "ecm/background_ratio" + (f"/stage{stage}" if len(losses) > 1 else "")
-            self.trainer.storage.put_scalar(
-                name, loss.background_ratio.item(), smoothing_hint=False
-            )
-            logger.info("Froze %s at %.4f.", name, loss.background_ratio)
+        for name, loss in list(self.measuring.items()):
+            if loss.num_batches >= self.num_iterations:
+                loss.freeze_background_ratio()
+                ratio = self.measuring.pop(name).background_ratio.item()
+                self.trainer.storage.put_scalar(name, ratio, smoothing_hint=False)
+                logger.info("Froze %s at %.4f.", name, ratio)
 
 
 class GradientClippingHook(HookBase):
@@ -69,7 +75,7 @@ class GradientClippingHook(HookBase):
 
 
 class NonFiniteLossError(FloatingPointError):
-    """A loss is NaN or infinite; the message says where, and what can be done."""
+    """A loss or gradient is NaN or infinite; the message says where, and what can be done."""
 
 
 class FiniteLossHook(HookBase):
@@ -108,22 +114,24 @@ class FiniteLossHook(HookBase):
             self.losses = losses
 
     def after_backward(self) -> None:
-        """Check this iteration's losses on all ranks, before they reach the weights.
+        """Check losses and gradient on all ranks, before they reach the weights.
 
         Raises:
-            NonFiniteLossError: a loss is NaN or infinite.
+            NonFiniteLossError: a loss is NaN or infinite, or the gradient of a finite loss is. With
+                AMP the gradient is not looked at: its scaler skips such steps itself.
         """
-        values = torch.stack([loss.detach().double() for loss in self.losses.values()])
+        found = {name: loss.detach().double() for name, loss in self.losses.items()}
+        if getattr(self.trainer, "grad_scaler", None) is None:
+            found[GRADIENT] = _gradient_norm(self.trainer.model).double()
+        values = torch.stack(list(found.values()))
         num_bad = (~torch.isfinite(values)).sum()
         if comm.get_world_size() > 1:
             torch.distributed.all_reduce(num_bad)
         if num_bad:
-            found = dict(zip(self.losses, values.tolist(), strict=True))
-            bad = {name: value for name, value in found.items() if not math.isfinite(value)}
             self.checkpointer.save(NON_FINITE)
             # The end of one process ends the others, which must not hit rank 0 while it writes.
             comm.synchronize()
-            raise self._error(str(bad) if bad else "on another rank")
+            raise self._error(_first_cause(dict(zip(found, values.tolist(), strict=True))))
 
     def explain(self, error: FloatingPointError) -> NonFiniteLossError:
         """Write the checkpoint and the sentence for a number that Detectron2 itself stumbled on.
@@ -148,3 +156,17 @@ class FiniteLossHook(HookBase):
             f"annotations. The model is in {NON_FINITE}.pth; --resume continues from "
             f"{last or 'the start, as there is no earlier checkpoint'}."
         )
+
+
+def _first_cause(numbers: dict[str, float]) -> str:
+    """The numbers that are not finite; the gradient only where the losses are."""
+    bad = {name: value for name, value in numbers.items() if not math.isfinite(value)}
+    gradient = bad.pop(GRADIENT, None)
+    if bad:
+        return str(bad)
+    return "on another rank" if gradient is None else f"{GRADIENT} is {gradient}"
+
+
+def _gradient_norm(model: nn.Module) -> Tensor:
+    """L2 norm over all gradients; clipping to infinity changes none of them."""
+    return nn.utils.clip_grad_norm_(model.parameters(), math.inf)

@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,15 @@ from rankdet.engine.hooks import FiniteLossHook, NonFiniteLossError
 logger = logging.getLogger(__name__)
 
 Metrics = dict[str, dict[str, float]]
+SPLITS = ("train", "test")
 
 
-def build_model(cfg: DictConfig) -> nn.Module:
-    """Build the model on its device, after checking that it fits the data sets.
+def build_model(cfg: DictConfig, splits: Sequence[str] = ("train", "test")) -> nn.Module:
+    """Build the model on its device, and check that it fits the data sets.
 
     Args:
         cfg: experiment from :func:`rankdet.engine.config.load_config`.
+        splits: whose data sets must be there; ECM counts those of "train" in any case.
 
     Returns:
         The model, randomly initialised.
@@ -41,7 +44,8 @@ def build_model(cfg: DictConfig) -> nn.Module:
         FileNotFoundError: likewise.
     """
     model = instantiate(cfg.model)
-    check_datasets(model, dataset_names(cfg, "train"), dataset_names(cfg, "test"))
+    names = {split: dataset_names(cfg, split) if split in splits else [] for split in SPLITS}
+    check_datasets(model, names["train"], names["test"])
     return model.to(cfg.train.device)
 
 
@@ -84,8 +88,9 @@ def evaluate_checkpoint(cfg: DictConfig, resume: bool = False) -> Metrics:
         ValueError: the weights are of another model.
     """
     last = last_checkpoint(cfg.train.output_dir) if resume else None
-    path = ensure_checkpoint(last or cfg.train.init_checkpoint)
-    model = build_model(cfg)
+    is_trained = "ImageNetPretrained" not in cfg.train.init_checkpoint
+    path = ensure_checkpoint(last or (cfg.train.init_checkpoint if is_trained else ""))
+    model = build_model(cfg, splits=["test"])
     Checkpointer(model).load_strictly(path)
     return evaluate(cfg, create_ddp_model(model, **ddp_options(cfg)))
 
@@ -205,6 +210,8 @@ def _load_start(
     """Load the last checkpoint or the initial weights; gives the iteration to start with."""
     last = last_checkpoint(cfg.train.output_dir) if resume else None
     if last is None:
+        if resume:
+            logger.warning("%s holds no checkpoint: starts anew.", cfg.train.output_dir)
         if cfg.train.init_checkpoint:
             ensure_checkpoint(cfg.train.init_checkpoint)
         checkpointer.load(cfg.train.init_checkpoint, checkpointables=[])

@@ -1,3 +1,5 @@
+import pickle
+
 import pytest
 import torch
 from torch import nn
@@ -93,6 +95,20 @@ def test_damaged_file_is_named(tmp_path, content):
     path = tmp_path / "model.pth"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"model.pth is no checkpoint, or damaged"):
+        Checkpointer(model()).load_strictly(str(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("model.pkl", b"no pickle"), ("model.pkl", pickle.dumps([1])), ("model.pth", None)],
+)
+def test_file_of_another_kind_is_named(tmp_path, name, content):
+    path = tmp_path / name
+    if content is None:
+        torch.save([1, 2], path)
+    else:
+        path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"{name} is no checkpoint, or damaged"):
         Checkpointer(model()).load_strictly(str(path))
 
 

@@ -5,16 +5,15 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from torch import nn
 
 from rankdet.engine.checks import check_datasets
+from rankdet.losses.softmax import SoftmaxCrossEntropyLoss
 
 
-class Head(nn.Module):
-    def __init__(self, num_classes):
-        super().__init__()
-        self.num_classes = num_classes
+class SemanticHead(nn.Module):
+    num_classes = 54  # counts other things, and is none of the checks' business
 
 
 def detector(num_classes):
-    return nn.Sequential(nn.Conv2d(3, 8, 1), Head(num_classes), Head(num_classes))
+    return nn.Sequential(nn.Conv2d(3, 8, 1), SoftmaxCrossEntropyLoss(num_classes), SemanticHead())
 
 
 @pytest.fixture

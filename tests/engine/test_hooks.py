@@ -6,7 +6,8 @@ from detectron2.engine import SimpleTrainer
 from torch import nn
 from two_stage_toy import TwoStageToy, image, train_on_two_ranks, train_toy
 
-from rankdet.engine.hooks import BackgroundRatioHook, GradientClippingHook
+from rankdet.engine.checkpoint import Checkpointer
+from rankdet.engine.hooks import BackgroundRatioHook, FiniteLossHook, GradientClippingHook
 
 BATCHES = [
     [image(1, [0, 3, 3, 3]), image(2, [1, 1, 3, 3])],
@@ -114,6 +115,20 @@ def test_non_finite_loss_of_one_rank_stops_both(tmp_path):
     assert "iteration 1: {'loss_stage0': nan" in messages[1]
     assert "images [71]" in messages[1]
     assert (tmp_path / "non_finite.pth").exists()
+
+
+def test_non_finite_gradient_of_a_finite_loss_stops_before_it_reaches_the_weights():
+    class Root(nn.Linear):
+        def forward(self, batch):
+            return {"loss": super().forward(torch.ones(1, 1)).sum().abs().sqrt()}  # slope: inf
+
+    model = Root(1, 1, bias=False)
+    nn.init.zeros_(model.weight)
+    trainer = SimpleTrainer(model, [[{"image_id": 7}]], torch.optim.SGD(model.parameters(), lr=0.1))
+    trainer.register_hooks([FiniteLossHook(Checkpointer(model)), GradientClippingHook(1.0)])
+    with pytest.raises(FloatingPointError, match=r"iteration 0: the norm of the gradient is \w"):
+        trainer.train(0, 1)
+    assert model.weight.item() == 0
 
 
 class Scaler:
