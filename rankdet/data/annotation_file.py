@@ -49,16 +49,31 @@ def column(records: list[Record], key: str, where: str) -> Int64Array:
         int64, (N,).
 
     Raises:
-        ValueError: A record lacks the key, or holds something else than an integer there.
+        ValueError: A record is no JSON object, lacks the key, or holds something else than an
+            integer there, or one beyond 64 bits.
     """
     try:
-        return np.fromiter((record[key] for record in records), np.int64, count=len(records))
-    except (KeyError, TypeError, ValueError) as error:
-        bad = next(i for i, r in enumerate(records) if not isinstance(r.get(key), int))
-        raise ValueError(
-            f"Entry {bad} of the {where} has {records[bad].get(key)!r} as {key!r}; "
-            "every entry needs an integer there."
-        ) from error
+        values = [record[key] for record in records]
+        # NumPy would make integers of 1.5, "1" and true.
+        if set(map(type, values)) <= {int}:
+            return np.array(values, np.int64)
+    except (KeyError, TypeError, OverflowError):
+        pass
+    raise ValueError(_first_defect(records, key, where))
+
+
+def _first_defect(records: list[Any], key: str, where: str) -> str:
+    limits = np.iinfo(np.int64)
+    for index, record in enumerate(records):
+        if not isinstance(record, dict):
+            return f"Entry {index} of the {where} is {record!r}; it must be a JSON object."
+        value = record.get(key)
+        if type(value) is not int or not limits.min <= value <= limits.max:
+            break
+    return (
+        f"Entry {index} of the {where} has {value!r} as {key!r}; every entry needs an integer "
+        "of at most 64 bits there."
+    )
 
 
 def _parse(path: Path, dataset_name: str, masks: bool) -> Record:
@@ -66,7 +81,7 @@ def _parse(path: Path, dataset_name: str, masks: bool) -> Record:
     if not path.is_file():
         raise FileNotFoundError(
             f"The annotation file{owner} does not exist: {path}; set DETECTRON2_DATASETS to the "
-            "folder that holds it (the README's section on datasets says how to get LVIS)."
+            'folder that holds it (the README section "LVIS v1" says how to get it).'
         )
     try:
         with path.open(encoding="utf-8") as file, _paused_garbage_collection():
@@ -131,7 +146,7 @@ def _check_unique(ids: Int64Array, where: str) -> None:
 def _check_boxes(annotations: list[Record], path: str) -> None:
     try:
         boxes = _box_array([annotation["bbox"] for annotation in annotations])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         boxes = np.stack([_box_or_nan(annotation.get("bbox")) for annotation in annotations])
     good = np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] >= 0).all(axis=1)
     if not good.all():
@@ -146,12 +161,15 @@ def _box_array(boxes: Iterable[list[float]]) -> npt.NDArray[np.float64]:
     boxes = list(boxes)
     if any(len(box) != 4 for box in boxes):
         raise ValueError("A box has four numbers.")
-    flat = np.fromiter(chain.from_iterable(boxes), np.float64, count=4 * len(boxes))
-    return flat.reshape(-1, 4)
+    numbers = list(chain.from_iterable(boxes))
+    # NumPy would make a number of "1.5" or true.
+    if not set(map(type, numbers)) <= {int, float}:
+        raise TypeError("A box consists of numbers.")
+    return np.array(numbers, np.float64).reshape(-1, 4)
 
 
 def _box_or_nan(box: Any) -> npt.NDArray[np.float64]:
     try:
         return _box_array([box]).reshape(4)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return np.full(4, np.nan)

@@ -49,6 +49,7 @@ def test_missing_file_names_dataset_path_and_remedy(path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"'lvis_v1_train'.*DETECTRON2_DATASETS") as error:
         read_annotations(path, dataset_name="lvis_v1_train")
     assert str(path) in str(error.value)
+    assert 'README section "LVIS v1"' in str(error.value)
 
 
 @pytest.mark.parametrize("text", [json.dumps(CONTENT)[:-40], "", "{,}"])
@@ -80,6 +81,10 @@ def _drop(kind: str, index: int, field: str) -> Callable[[dict[str, Any]], None]
     return lambda content: content[kind][index].pop(field)
 
 
+def _put(kind: str, index: int, record: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda content: content[kind].__setitem__(index, record)
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -89,12 +94,21 @@ def _drop(kind: str, index: int, field: str) -> Callable[[dict[str, Any]], None]
         (_drop("annotations", 1, "image_id"), "Entry 1 of the annotations of FILE has None as"),
         (_drop("images", 0, "id"), "Entry 0 of the images of FILE has None as 'id'"),
         (_set("categories", 0, id="x"), "Entry 0 of the categories of FILE has 'x' as 'id'"),
+        (_set("annotations", 1, category_id=5.5), "Entry 1 of the annotations of FILE has 5.5 as"),
+        (_set("annotations", 1, category_id=5.0), "Entry 1 of the annotations of FILE has 5.0 as"),
+        (_set("annotations", 1, category_id="5"), "Entry 1 of the annotations of FILE has '5' as"),
+        (_set("annotations", 0, id=True), "Entry 0 of the annotations of FILE has True as 'id'"),
+        (_set("images", 0, id=2**70), f"Entry 0 of the images of FILE has {2**70} as 'id'"),
+        (_put("annotations", 2, 5), "Entry 2 of the annotations of FILE is 5; it must be a JSON"),
+        (_put("images", 0, None), "Entry 0 of the images of FILE is None; it must be a JSON"),
         (_drop("annotations", 2, "bbox"), "Annotation 3 of FILE has None as 'bbox'"),
         (_set("annotations", 1, bbox=[0, 0, -1, 1]), "Annotation 2 of FILE has [0, 0, -1, 1] as"),
         (_set("annotations", 1, bbox=[0, 0, 1, -1]), "Annotation 2 of FILE has [0, 0, 1, -1] as"),
         (_set("annotations", 1, bbox=[0, NAN, 1, 1]), "Annotation 2 of FILE has [0, nan, 1, 1]"),
         (_set("annotations", 1, bbox=[0, 0, INF, 1]), "Annotation 2 of FILE has [0, 0, inf, 1]"),
         (_set("annotations", 1, bbox=[0, 0, 1]), "Annotation 2 of FILE has [0, 0, 1] as 'bbox'"),
+        (_set("annotations", 1, bbox=["1", 2, 3, 4]), "Annotation 2 of FILE has ['1', 2, 3, 4] as"),
+        (_set("annotations", 1, bbox=[0, 0, 1, 10**400]), "Annotation 2 of FILE has [0, 0, 1, 10"),
         (_set("annotations", 1, bbox="abcd"), "Annotation 2 of FILE has 'abcd' as 'bbox'"),
     ],
 )
