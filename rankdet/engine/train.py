@@ -21,7 +21,8 @@ from torch import nn
 from rankdet.engine.batches import training_batches
 from rankdet.engine.checkpoint import Checkpointer, ensure_checkpoint, last_checkpoint
 from rankdet.engine.checks import check_datasets
-from rankdet.engine.hooks import FiniteLossHook, NonFiniteLossError
+from rankdet.engine.hooks import BackgroundRatioHook, FiniteLossHook, NonFiniteLossError
+from rankdet.losses.ecm import ECMLoss
 
 logger = logging.getLogger(__name__)
 
@@ -136,6 +137,7 @@ def build_trainer(cfg: DictConfig, resume: bool = False) -> SimpleTrainer:
     trainer.finite_loss = FiniteLossHook(checkpointer)
     trainer.register_hooks(_build_hooks(cfg, trainer, checkpointer))
     trainer.start_iter = _load_start(cfg, trainer, checkpointer, resume)
+    _warn_of_endless_measurement(trainer)
     trainer.data_loader = training_batches(cfg.dataloader.train, cfg.train.seed, trainer.start_iter)
     return trainer
 
@@ -202,6 +204,15 @@ def _build_hooks(
         d2_hooks.EvalHook(cfg.train.eval_period, lambda: evaluate(cfg, trainer.model)),
         *([writers] if is_main else []),
     ]
+
+
+def _warn_of_endless_measurement(trainer: SimpleTrainer) -> None:
+    losses = [m for m in trainer.model.modules() if isinstance(m, ECMLoss) and m.is_measuring]
+    if losses and not any(isinstance(hook, BackgroundRatioHook) for hook in trainer._hooks):
+        logger.warning(
+            "ECMLoss measures the background ratio, but no BackgroundRatioHook ends that: the loss "
+            "follows the ratio for the whole training. Add the hook, or set background_ratio."
+        )
 
 
 def _load_start(

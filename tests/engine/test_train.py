@@ -1,12 +1,15 @@
 import json
+import logging
 import math
 
 import pytest
 import torch
+from detectron2.config import instantiate
 from detectron2.utils.env import seed_all_rng
-from smoke_run import AtIteration, smoke_config
+from smoke_run import OVERRIDES, ROOT, AtIteration, smoke_config
 
 from rankdet.engine import train as engine
+from rankdet.engine.config import load_config
 from rankdet.engine.hooks import BackgroundRatioHook, NonFiniteLossError
 from rankdet.engine.train import build_trainer, evaluate_checkpoint, train
 
@@ -113,7 +116,7 @@ def test_files_of_a_run(whole):
     assert {"bbox/AP", "segm/APr"} <= records(whole)[-1].keys()
 
 
-def test_finished_run_is_evaluated_again_but_not_trained(whole, monkeypatch):
+def test_finished_run_is_evaluated_again_but_not_trained(whole):
     expected = json.loads((whole / "results.json").read_text())
     (whole / "results.json").unlink()
     checkpoint = (whole / "model_final.pth").stat().st_mtime_ns
@@ -192,6 +195,44 @@ def test_non_finite_number_ends_the_run(tmp_path, monkeypatch, layer, message):
         train(config(tmp_path))
     assert (tmp_path / "non_finite.pth").exists()
     assert (tmp_path / "last_checkpoint").read_text() == f"model_{CHECKPOINT_AFTER - 1:07d}.pth"
+
+
+@pytest.mark.usefixtures("lvis_datasets")
+def test_pretrained_backbone_is_not_evaluated(tmp_path):
+    experiment = str(ROOT / "configs/lvis_v1/mask_rcnn_r50_fpn_1x.py")
+    cfg = load_config(experiment, [f"train.output_dir={tmp_path}"])
+    with pytest.raises(FileNotFoundError, match=r"no weights to load; set train.init"):
+        evaluate_checkpoint(cfg)
+
+
+def test_evaluation_does_not_need_the_training_set(tmp_path):
+    cfg = load_config(str(ROOT / "configs/glyphs/mask_rcnn_smoke.py"), OVERRIDES)
+    cfg.dataloader.train.dataset.names = "not_registered"
+    cfg.train.output_dir = str(tmp_path)
+    torch.save(instantiate(cfg.model).state_dict(), tmp_path / "model.pth")
+    cfg.train.init_checkpoint = str(tmp_path / "model.pth")
+    assert set(evaluate_checkpoint(cfg)) == {"bbox", "segm"}
+
+
+def test_resuming_nothing_is_reported(tmp_path, caplog):
+    with caplog.at_level(logging.WARNING, logger="rankdet"):
+        build_trainer(config(tmp_path), resume=True)
+    assert f"{tmp_path} holds no checkpoint: starts anew." in caplog.text
+
+
+def test_measurement_without_an_end_is_reported(tmp_path, caplog):
+    cfg = config(tmp_path)
+    cfg.hooks.pop("background_ratio")
+    with caplog.at_level(logging.WARNING, logger="rankdet"):
+        build_trainer(cfg)
+    assert "no BackgroundRatioHook ends that" in caplog.text
+
+
+@pytest.mark.gpu
+def test_amp_trains_on_cuda(tmp_path):
+    cfg = config(tmp_path, "train.device=cuda", "train.amp.enabled=True")
+    train(cfg)
+    assert (tmp_path / "results.json").exists()
 
 
 def test_unknown_metric_is_null_in_the_file(tmp_path):

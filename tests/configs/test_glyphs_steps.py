@@ -1,0 +1,28 @@
+"""Every glyphs experiment trains and evaluates a step on the smallest data set."""
+
+import json
+
+import pytest
+from detectron2.config import LazyConfig
+from smoke_run import OVERRIDES, ROOT
+
+from rankdet.engine.config import load_config
+from rankdet.engine.train import train
+
+CONFIGS = sorted((ROOT / "configs/glyphs").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_one_step_of_training_and_evaluation(path, tmp_path):
+    cfg = load_config(str(path), [*OVERRIDES, "train.max_iter=1", f"train.output_dir={tmp_path}"])
+    train(cfg)
+    assert set(json.loads((tmp_path / "results.json").read_text())) == {"bbox", "segm"}
+
+
+def test_federated_loss_takes_its_counts_from_the_training_set(tmp_path):
+    cfg = load_config(str(ROOT / "configs/glyphs/mask_rcnn_smoke.py"), OVERRIDES)
+    losses = LazyConfig.load(str(ROOT / "configs/common/losses.py"))
+    cfg.model.roi_heads.box_predictor.loss = losses.federated
+    cfg.train.update(max_iter=1, output_dir=str(tmp_path))
+    train(cfg)
+    assert (tmp_path / "results.json").exists()
