@@ -1,4 +1,4 @@
-"""Says in one sentence what is wrong with torch, torchvision or Detectron2, and what to run."""
+"""Says in one sentence what is wrong with torch, Detectron2 and their like, and what to run."""
 
 import importlib
 import importlib.util
@@ -6,11 +6,12 @@ from types import ModuleType
 
 _TORCH_REMEDY = "run `make install`, or `pip install -c constraints.txt torch torchvision`"
 _DETECTRON2_REMEDY = "run `make install`, or `python rankdet/tools/install_detectron2.py`"
+_LVIS_REMEDY = "run `make install`, or `pip install --no-deps lvis`"
 _SETUPTOOLS_REMEDY = "run `make install`, or `pip install 'setuptools<81'`"
 
 
 def check_environment() -> None:
-    """Check that torch, torchvision and Detectron2 can be imported and fit together.
+    """Check that torch, torchvision and Detectron2 can be imported and fit together; lvis is there.
 
     Raises:
         ImportError: one of them is missing, broken or too old; the message is one sentence that
@@ -26,6 +27,9 @@ def check_environment() -> None:
             "Detectron2's model zoo needs pkg_resources, which setuptools dropped in version 81: "
             f"{_SETUPTOOLS_REMEDY}."
         )
+    # Not imported, because that configures the root logger.
+    if importlib.util.find_spec("lvis") is None:
+        raise ImportError(f"lvis is not installed: {_LVIS_REMEDY}.")
 
 
 def _import_or_explain(name: str, remedy: str) -> ModuleType:

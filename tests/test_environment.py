@@ -1,4 +1,5 @@
 import importlib
+import importlib.util
 import subprocess
 import sys
 from types import ModuleType
@@ -71,7 +72,45 @@ def test_a_detectron2_without_lazy_config_is_too_old(monkeypatch):
         check_environment()
 
 
+def _hide(monkeypatch: pytest.MonkeyPatch, hidden: str) -> None:
+    real_find = importlib.util.find_spec
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name: None if name == hidden else real_find(name)
+    )
+
+
 def test_setuptools_without_pkg_resources(monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    _hide(monkeypatch, "pkg_resources")
     with pytest.raises(ImportError, match=r"setuptools dropped in version 81.*setuptools<81"):
         check_environment()
+
+
+def test_a_missing_lvis(monkeypatch):
+    _hide(monkeypatch, "lvis")
+    with pytest.raises(ImportError) as caught:
+        check_environment()
+    assert str(caught.value) == (
+        "lvis is not installed: run `make install`, or `pip install --no-deps lvis`."
+    )
+
+
+def test_every_layer_over_detectron2_names_the_remedy_and_losses_need_torch_alone():
+    probe = """
+import importlib, sys
+class Missing:
+    def find_spec(name, *_):
+        if name == "detectron2":
+            raise ModuleNotFoundError(name=name)
+sys.meta_path.insert(0, Missing)
+for name in ["losses.ecm", "data", "modeling.box_predictor", "engine.train", "evaluation"]:
+    try:
+        importlib.import_module("rankdet." + name)
+    except ImportError as error:
+        print(name, error)
+"""
+    result = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True)
+    remedy = "run `make install`, or `python rankdet/tools/install_detectron2.py`."
+    assert result.stdout.splitlines() == [
+        f"{layer} detectron2 is not installed: {remedy}"
+        for layer in ("data", "modeling.box_predictor", "engine.train", "evaluation")
+    ], result.stderr
