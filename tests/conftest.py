@@ -20,6 +20,17 @@ os.environ["RANKDET_CACHE"] = str(SESSION_FOLDER / "cache")
 sys.path.insert(0, str(Path(__file__).parent))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what is marked `gpu` where there is none."""
+    import torch
+
+    if torch.cuda.is_available():
+        return
+    for item in items:
+        if item.get_closest_marker("gpu"):
+            item.add_marker(pytest.mark.skip(reason="needs CUDA"))
+
+
 @pytest.fixture(scope="session")
 def lvis_datasets() -> Path:
     """Write a tiny `lvis_v1_train` and `lvis_v1_val` of 1,203 classes; gives their folder."""
