@@ -98,10 +98,35 @@ def ensure_dataset(name: str) -> Any:
     return metadata
 
 
+def annotation_path(metadata: Any) -> Path | None:
+    """Where the annotation file of a dataset lies on this machine; None: it has none.
+
+    Args:
+        metadata: The dataset's Detectron2 `Metadata`.
+    """
+    json_file = metadata.get("json_file")
+    return None if json_file is None else Path(PathManager.get_local_path(json_file))
+
+
+def class_ids(metadata: Any, category_ids: Iterable[int]) -> dict[int, int]:
+    """Contiguous class id of each category id, as Detectron2's loaders assign them.
+
+    Args:
+        metadata: The dataset's Detectron2 `Metadata`.
+        category_ids: The ids of all categories in its annotation file.
+    """
+    known: dict[int, int] | None = metadata.get("thing_dataset_id_to_contiguous_id")
+    if known is not None:
+        return known
+    if metadata.get("evaluator_type") == "lvis":
+        return {category_id: category_id - 1 for category_id in category_ids}
+    return {category_id: i for i, category_id in enumerate(sorted(category_ids))}
+
+
 def _dataset_counts(name: str) -> tuple[ClassCounts, list[str]]:
     metadata = ensure_dataset(name)
-    if metadata.get("json_file") is not None:
-        path = Path(PathManager.get_local_path(metadata.json_file))
+    path = annotation_path(metadata)
+    if path is not None:
         return _counts_by_class_id(file_counts(path, dataset_name=name), metadata)
     dicts = DatasetCatalog.get(name)
     class_names = metadata.get("thing_classes")
@@ -114,13 +139,13 @@ def _dataset_counts(name: str) -> tuple[ClassCounts, list[str]]:
 
 
 def _counts_by_class_id(counts: FileCounts, metadata: Any) -> tuple[ClassCounts, list[str]]:
-    class_ids = _class_ids(counts.category_ids, metadata)
+    by_category = class_ids(metadata, counts.category_ids)
     class_names = list(metadata.get("thing_classes") or counts.names)
     totals = np.zeros((2, len(class_names)), np.int64)
     for category_id, images, instances in zip(
         counts.category_ids, counts.images, counts.instances, strict=True
     ):
-        class_id = class_ids.get(category_id, -1)
+        class_id = by_category.get(category_id, -1)
         if 0 <= class_id < len(class_names):
             totals[:, class_id] = images, instances
         elif instances:
@@ -132,28 +157,18 @@ def _counts_by_class_id(counts: FileCounts, metadata: Any) -> tuple[ClassCounts,
     return ClassCounts(*torch.from_numpy(totals)), class_names
 
 
-def _class_ids(category_ids: list[int], metadata: Any) -> dict[int, int]:
-    """Contiguous class id of each category id, as Detectron2's loaders assign them."""
-    known: dict[int, int] | None = metadata.get("thing_dataset_id_to_contiguous_id")
-    if known is not None:
-        return known
-    if metadata.get("evaluator_type") == "lvis":
-        return {category_id: category_id - 1 for category_id in category_ids}
-    return {category_id: i for i, category_id in enumerate(sorted(category_ids))}
-
-
 def _counts_of_dicts(dicts: list[Record], num_classes: int, name: str) -> ClassCounts:
     counts = torch.zeros(2, num_classes, dtype=torch.int64)
     for record in dicts:
         found = [a["category_id"] for a in record["annotations"] if not a.get("iscrowd", 0)]
-        class_ids = torch.tensor(found, dtype=torch.int64)
-        bad = class_ids[(class_ids < 0) | (class_ids >= num_classes)]
+        classes = torch.tensor(found, dtype=torch.int64)
+        bad = classes[(classes < 0) | (classes >= num_classes)]
         if len(bad):
             raise ValueError(
                 f"An annotation of {record['file_name']} in dataset {name!r} has category_id "
                 f"{bad[0]}; it must lie in 0 .. {num_classes - 1}."
             )
-        per_class = class_ids.bincount(minlength=num_classes)
+        per_class = classes.bincount(minlength=num_classes)
         counts += torch.stack([per_class > 0, per_class])
     return ClassCounts(*counts)
 

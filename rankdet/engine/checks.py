@@ -1,13 +1,11 @@
 """Checks of data sets and model that are made before any work is lost."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from detectron2.modeling.roi_heads import ROIHeads
-from detectron2.utils.file_io import PathManager
 from torch import nn
 
-from rankdet.data.class_stats import class_counts, ensure_dataset
+from rankdet.data.class_stats import annotation_path, class_counts, ensure_dataset
 from rankdet.data.file_counts import file_counts
 from rankdet.losses.classification import ClassificationLoss
 
@@ -38,9 +36,9 @@ def _class_names(dataset_name: str) -> list[str] | None:
     """Names of the classes, after checking the annotation file; None: unknown."""
     metadata = ensure_dataset(dataset_name)
     class_names: list[str] | None = metadata.get("thing_classes")
-    if metadata.get("json_file") is None:
+    path = annotation_path(metadata)
+    if path is None:
         return class_names
-    path = Path(PathManager.get_local_path(metadata.json_file))
     counts = file_counts(path, dataset_name=dataset_name)
     return class_names or counts.names
 

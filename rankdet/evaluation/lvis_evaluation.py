@@ -13,7 +13,7 @@ from detectron2.utils.logger import create_small_table
 from lvis import LVIS
 
 from rankdet.data.annotation_file import Record, read_annotations
-from rankdet.data.class_stats import ensure_dataset
+from rankdet.data.class_stats import annotation_path, class_ids, ensure_dataset
 from rankdet.evaluation.lvis_scoring import LVISScores, score_lvis
 
 logger = logging.getLogger(__name__)
@@ -47,14 +47,18 @@ class LVISEvaluator(Detectron2LVISEvaluator):
             max_dets_per_image: Only so many detections of an image count.
 
         Raises:
-            ValueError: The dataset is not registered, or its annotations are damaged.
+            ValueError: The dataset is not registered, or its annotations are damaged or in no file.
             FileNotFoundError: The annotation file is missing.
         """
         # Detectron2's constructor is not called: it would read the file a second time, unchecked.
         self._metadata = ensure_dataset(dataset_name)
-        self._lvis_api = _CheckedLVIS(
-            PathManager.get_local_path(self._metadata.json_file), dataset_name
-        )
+        path = annotation_path(self._metadata)
+        if path is None:
+            raise ValueError(
+                f"Dataset {dataset_name!r} has no annotation file; set json_file of its metadata "
+                "to one in the format of LVIS."
+            )
+        self._lvis_api = _CheckedLVIS(str(path), dataset_name)
         self._do_evaluation = len(self._lvis_api.anns) > 0
         self._tasks = tasks
         self._distributed = distributed
@@ -105,9 +109,7 @@ class LVISEvaluator(Detectron2LVISEvaluator):
 
     def _restore_category_ids(self, results: list[Record]) -> None:
         """Turn the contiguous ids of the model into the category ids of the annotation file."""
-        contiguous = self._metadata.get("thing_dataset_id_to_contiguous_id")
-        if contiguous is None:
-            contiguous = {category_id: category_id - 1 for category_id in self._lvis_api.cats}
+        contiguous = class_ids(self._metadata, self._lvis_api.cats)
         category_ids = {class_id: category_id for category_id, class_id in contiguous.items()}
         for result in results:
             class_id = result["category_id"]

@@ -1,13 +1,12 @@
 """The rare, common and frequent classes of a dataset, and how pictures show them."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from detectron2.utils.file_io import PathManager
+from detectron2.data import Metadata
 from matplotlib.lines import Line2D
 
 from rankdet.data.annotation_file import read_annotations
-from rankdet.data.class_stats import ensure_dataset, image_counts
+from rankdet.data.class_stats import annotation_path, class_ids, ensure_dataset, image_counts
 from rankdet.data.glyphs.annotations import frequency_group
 
 LABELS = {"r": "rare", "c": "common", "f": "frequent"}
@@ -44,7 +43,7 @@ def read_classes(name: str, train_names: list[str]) -> Classes:
         FileNotFoundError: an annotation file is missing.
     """
     metadata = ensure_dataset(name)
-    groups = _annotated_groups(metadata.get("json_file"), name)
+    groups = _annotated_groups(metadata)
     if groups is None:
         groups = [frequency_group(images) for images in image_counts(train_names).tolist()]
     return Classes(list(metadata.thing_classes), groups)
@@ -58,12 +57,15 @@ def legend_handles(marker: str) -> list[Line2D]:
     ]
 
 
-def _annotated_groups(json_file: str | None, name: str) -> list[str] | None:
-    if json_file is None:
+def _annotated_groups(metadata: Metadata) -> list[str] | None:
+    """By contiguous class id; None unless the annotation file has the group of every class."""
+    path = annotation_path(metadata)
+    if path is None:
         return None
-    path = Path(PathManager.get_local_path(json_file))
-    categories = read_annotations(path, dataset_name=name, masks=False)["categories"]
-    if not all("frequency" in category for category in categories):
-        return None
-    # Detectron2's loaders number the classes in the order of the ids.
-    return [one["frequency"] for one in sorted(categories, key=lambda one: int(one["id"]))]
+    categories = read_annotations(path, dataset_name=metadata.name, masks=False)["categories"]
+    letters = {category["id"]: category.get("frequency") for category in categories}
+    by_class = {
+        class_id: letters.get(one) for one, class_id in class_ids(metadata, letters).items()
+    }
+    groups = [by_class.get(class_id) for class_id in range(len(metadata.thing_classes))]
+    return None if None in groups else groups

@@ -12,6 +12,7 @@ from detectron2.data.datasets import register_coco_instances
 from omegaconf import OmegaConf
 
 from rankdet.data import ClassCounts, class_counts, image_counts, instance_counts
+from rankdet.data.class_stats import annotation_path, class_ids
 
 CLASSES = ["a", "b", "c"]
 
@@ -186,3 +187,19 @@ def test_annotated_category_outside_the_classes_is_an_error(tmp_path: Path) -> N
     register_coco_instances("custom_coco", {"thing_classes": ["only"]}, str(path), str(tmp_path))
     with pytest.raises(ValueError, match="Category 2 of dataset 'custom_coco' is none of its 1"):
         class_counts("custom_coco")
+
+
+def test_class_ids_are_those_of_the_metadata_of_lvis_or_of_the_order() -> None:
+    metadata = MetadataCatalog.get("ids")
+    assert class_ids(metadata, [7, 2]) == {2: 0, 7: 1}
+    metadata.evaluator_type = "lvis"
+    assert class_ids(metadata, [7, 2]) == {7: 6, 2: 1}
+    metadata.thing_dataset_id_to_contiguous_id = {7: 0, 2: 1}
+    assert class_ids(metadata, [7, 2]) == {7: 0, 2: 1}
+
+
+def test_annotation_path_is_local_or_none() -> None:
+    metadata = MetadataCatalog.get("paths")
+    assert annotation_path(metadata) is None
+    metadata.json_file = "folder/annotations.json"
+    assert annotation_path(metadata) == Path("folder/annotations.json")

@@ -132,3 +132,13 @@ def test_truncated_annotation_file_is_named(tmp_path: Path) -> None:
     finally:
         DatasetCatalog.remove("cut_val")
         MetadataCatalog.remove("cut_val")
+
+
+def test_dataset_without_annotation_file_is_named() -> None:
+    DatasetCatalog.register("fileless_val", list)
+    try:
+        with pytest.raises(ValueError, match="'fileless_val' has no annotation file"):
+            LVISEvaluator("fileless_val")
+    finally:
+        DatasetCatalog.remove("fileless_val")
+        MetadataCatalog.remove("fileless_val")

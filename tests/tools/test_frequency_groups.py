@@ -54,6 +54,15 @@ def test_groups_are_those_of_the_annotation_file_in_the_order_of_the_ids(registe
     assert read_classes(name, []) == Classes(["cat", "dog"], ["f", "r"])
 
 
+def test_groups_follow_the_class_ids_of_the_metadata(register):
+    name = register(
+        "groups_mapped",
+        [{"id": 30, "name": "cat", "frequency": "r"}, {"id": 12, "name": "dog", "frequency": "f"}],
+    )
+    MetadataCatalog.get(name).thing_dataset_id_to_contiguous_id = {30: 0, 12: 1}
+    assert read_classes(name, []) == Classes(["cat", "dog"], ["r", "f"])
+
+
 def test_training_images_decide_without_a_frequency(register):
     categories = [{"id": 12, "name": "cat"}, {"id": 30, "name": "dog"}]
     val = register("groups_val", categories, num_images=1)
