@@ -51,6 +51,8 @@ def ensure_split(
     Raises:
         ValueError: the files there are damaged.
     """
+    if not force and _is_surely_current(recipe, split, folder):
+        return folder / ANNOTATION_FILE
     with file_lock(str(folder)):
         if force or not is_current(folder, recipe, split):
             logger.info(
@@ -63,18 +65,30 @@ def ensure_split(
     return folder / ANNOTATION_FILE
 
 
+def _is_surely_current(recipe: GlyphsRecipe, split: Split, folder: Path) -> bool:
+    """Whether the files are there, found out without the lock: folders can be read-only."""
+    try:
+        return is_current(folder, recipe, split)
+    except ValueError:  # or another process is just replacing them
+        return False
+
+
 def _generate(recipe: GlyphsRecipe, split: Split, folder: Path, num_workers: int | None) -> None:
     partial_folder = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial_folder, ignore_errors=True)
+    old_folder = folder.with_name(folder.name + ".old")
+    for leftover in (partial_folder, old_folder):
+        shutil.rmtree(leftover, ignore_errors=True)
     (partial_folder / "images").mkdir(parents=True)
     plans = plan_split(recipe, split)
     instances = _make_images(recipe, split, partial_folder, plans, num_workers)
     text = json.dumps(lvis_json(recipe, split, plans, instances), separators=(",", ":"))
     (partial_folder / ANNOTATION_FILE).write_text(text)
     write_manifest(partial_folder, recipe, split)
+    # Half a folder would count as damaged, so the old one is not deleted where it stands.
     if folder.exists():
-        shutil.rmtree(folder)
+        folder.rename(old_folder)
     partial_folder.rename(folder)
+    shutil.rmtree(old_folder, ignore_errors=True)
 
 
 def _make_images(

@@ -92,6 +92,28 @@ def test_existing_files_are_not_generated_again(recipe, folder, monkeypatch):
     assert ensure_split(recipe, "val", folder) == folder / "annotations.json"
 
 
+def test_complete_files_are_used_without_a_lock(recipe, folder, monkeypatch):
+    """So that their folder can be read-only."""
+    monkeypatch.setattr(generate, "file_lock", None)
+    assert ensure_split(recipe, "val", folder) == folder / "annotations.json"
+
+
+def test_interrupted_replacement_is_done_again(recipe, generated, folder, monkeypatch):
+    def interrupted(path, ignore_errors=False, delete=shutil.rmtree):
+        if (path / "annotations.json").exists():
+            (path / "annotations.json").unlink()
+            raise KeyboardInterrupt
+        delete(path, ignore_errors)
+
+    other = replace(recipe, val_images=14)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(generate.shutil, "rmtree", interrupted)
+        ensure_split(other, "val", folder)
+    ensure_split(recipe, "val", folder)
+    assert all_bytes(folder) == all_bytes(generated / "val")
+    assert [path.name for path in folder.parent.iterdir() if path.is_dir()] == ["val"]
+
+
 def test_interrupted_generation_leaves_nothing_that_counts(
     recipe, generated, tmp_path, monkeypatch
 ):
