@@ -62,6 +62,7 @@ def lvis_json(
         plans: of every image.
         instances: the annotations of every image.
     """
+    training_plans = plans if split == "train" else plan_split(recipe, "train")
     images = [_image_entry(recipe, index, plan) for index, plan in enumerate(plans)]
     located = [(index + 1, one) for index, group in enumerate(instances) for one in group]
     annotations = [
@@ -70,7 +71,7 @@ def lvis_json(
     ]
     return {
         "info": {"description": f"rankdet {recipe.dataset_name(split)}", "version": "v1"},
-        "categories": _categories(recipe),
+        "categories": _categories(recipe, training_plans),
         "images": images,
         "annotations": annotations,
     }
@@ -107,10 +108,10 @@ def _image_entry(recipe: GlyphsRecipe, index: int, plan: ImagePlan) -> Json:
     }
 
 
-def _categories(recipe: GlyphsRecipe) -> list[Json]:
+def _categories(recipe: GlyphsRecipe, training_plans: Sequence[ImagePlan]) -> list[Json]:
     """Categories with the counts of the training set, which LVIS's validation file repeats."""
     image_counts = recipe.image_counts("train")
-    instances = instance_counts(plan_split(recipe, "train"), recipe.num_classes)
+    instances = instance_counts(training_plans, recipe.num_classes)
     return [
         {
             "id": index + 1,

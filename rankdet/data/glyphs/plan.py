@@ -4,6 +4,7 @@ Planning first makes the image counts of the classes exact: an image is redrawn 
 the plan asks for.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,7 +41,7 @@ def plan_split(recipe: GlyphsRecipe, split: Split) -> list[ImagePlan]:
     return [_plan_image(recipe, classes, rng) for classes in _spread_classes(recipe, split, rng)]
 
 
-def instance_counts(plans: list[ImagePlan], num_classes: int) -> list[int]:
+def instance_counts(plans: Sequence[ImagePlan], num_classes: int) -> list[int]:
     """Number of annotated objects of each class."""
     classes = [index for plan in plans for index in plan.annotated]
     counts = np.bincount(np.array(classes, dtype=int), minlength=num_classes)

@@ -8,7 +8,11 @@ from rankdet.data.glyphs.recipe import RECIPES
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
-@pytest.mark.parametrize("recipe", RECIPES[:2], ids=lambda recipe: recipe.name)
+@pytest.mark.parametrize(
+    "recipe",
+    [*RECIPES[:2], pytest.param(RECIPES[2], marks=pytest.mark.slow)],
+    ids=lambda recipe: recipe.name,
+)
 def test_image_counts_are_exact(recipe, split):
     plans = plan_split(recipe, split)
     shown = [index for plan in plans for index in set(plan.annotated)]
