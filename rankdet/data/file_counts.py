@@ -97,12 +97,13 @@ def _read_cache(cache_file: Path) -> FileCounts | None:
 
 def _write_cache(cache_file: Path, counts: FileCounts) -> None:
     """Write at once or not at all, so that parallel processes never read half a file."""
+    folder = cache_file.parent
     try:
-        cache_file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", dir=cache_file.parent, delete=False, encoding="utf-8"
-        ) as file:
-            json.dump(counts._asdict(), file)
-        os.replace(file.name, cache_file)
+        folder.mkdir(parents=True, exist_ok=True)
+        # A folder of its own takes the file with it where writing fails.
+        with tempfile.TemporaryDirectory(prefix="writing-", dir=folder) as own_folder:
+            partial_file = Path(own_folder) / cache_file.name
+            partial_file.write_text(json.dumps(counts._asdict()), encoding="utf-8")
+            partial_file.replace(cache_file)
     except OSError as error:
-        logger.warning("The class counts can't be kept in %s: %s", cache_file.parent, error)
+        logger.warning("The class counts can't be kept in %s: %s", folder, error)

@@ -109,6 +109,18 @@ def test_unwritable_cache_is_only_a_warning(
     assert "can't be kept" in caplog.text
 
 
+def test_failed_write_leaves_nothing_behind(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(self: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    assert file_counts(path) == COUNTS
+    assert "No space left" in caplog.text
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
 def test_default_cache_lies_in_the_home_folder(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
