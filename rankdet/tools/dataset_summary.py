@@ -13,12 +13,11 @@ from matplotlib.ticker import MaxNLocator
 from tabulate import tabulate
 
 from rankdet.data.glyphs.annotations import frequency_group
-from rankdet.tools.frequency_groups import COLOURS, LABELS
+from rankdet.tools.frequency_groups import COLOURS, LABELS, name_classes
 
 IntArray = npt.NDArray[np.int64]
 
 _SIZE_EDGES = (0, 16, 32, 64, 96, np.inf)
-_MAX_NAMED_CLASSES = 60
 
 
 @dataclass(frozen=True)
@@ -151,13 +150,8 @@ def _plot_classes(axes: Axes, summary: DatasetSummary) -> None:
     axes.set(yscale="log", ylabel="images that show the class", xlim=(-0.6, len(order) - 0.4))
     axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.set_ylim(bottom=0.7)
-    if len(order) <= _MAX_NAMED_CLASSES:
-        names = [summary.class_names[index] for index in order]
-        longest = max(len(name) for name in names)
-        axes.set_xticks(range(len(order)), names, rotation=0 if longest < 3 else 90, fontsize=12)
-        axes.set_xlabel("class")
-    else:
-        axes.set_xlabel("classes, by descending number of images")
+    names = [summary.class_names[index] for index in order]
+    name_classes(axes, names, "classes, by descending number of images")
     axes.legend(frameon=False)
 
 

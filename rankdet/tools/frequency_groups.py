@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from detectron2.data import Metadata
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from rankdet.data.annotation_file import read_annotations
@@ -11,6 +12,8 @@ from rankdet.data.glyphs.annotations import frequency_group
 
 LABELS = {"r": "rare", "c": "common", "f": "frequent"}
 COLOURS = {"r": "tab:red", "c": "tab:orange", "f": "tab:green"}
+
+MAX_NAMED_CLASSES = 60
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,14 @@ def legend_handles(marker: str) -> list[Line2D]:
         Line2D([], [], color=COLOURS[letter], marker=marker, linestyle="none", label=label)
         for letter, label in LABELS.items()
     ]
+
+
+def name_classes(axes: Axes, names: list[str], label: str) -> None:
+    """Label the x axis, with the names of the classes at 0, 1, ... unless they are too many."""
+    axes.set_xlabel(label)
+    if len(names) <= MAX_NAMED_CLASSES:
+        rotation = 0 if max(map(len, names)) < 3 else 90
+        axes.set_xticks(range(len(names)), names, rotation=rotation, fontsize=12)
 
 
 def _annotated_groups(metadata: Metadata) -> list[str] | None:

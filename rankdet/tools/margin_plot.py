@@ -10,10 +10,9 @@ from matplotlib.ticker import LogLocator, NullLocator
 from torch import Tensor
 
 from rankdet.losses.ecm import ECMLoss, class_margins
-from rankdet.tools.frequency_groups import Classes, legend_handles
+from rankdet.tools.frequency_groups import MAX_NAMED_CLASSES, Classes, legend_handles, name_classes
 
 _BACKGROUND = "black"
-_MAX_NAMED_CLASSES = 60
 
 
 def plot_margins(loss: ECMLoss, classes: Classes, *, num_stages: int = 1) -> Figure:
@@ -76,7 +75,7 @@ def _values(ratios: Tensor, kind: Literal["margin", "weight"]) -> list[Tensor]:
 
 def _plot_by_class(axes: Axes, weights: Tensor, colours: list[str], names: list[str]) -> None:
     number = len(weights)
-    small = 30 if number <= _MAX_NAMED_CLASSES else 8
+    small = 30 if number <= MAX_NAMED_CLASSES else 8
     sizes = [30 if colour == _BACKGROUND else small for colour in colours]
     axes.scatter(range(number), weights, sizes, colours)
     axes.set_yscale("log")
@@ -86,9 +85,4 @@ def _plot_by_class(axes: Axes, weights: Tensor, colours: list[str], names: list[
     axes.grid(axis="y", color="0.9")
     axes.set_axisbelow(True)
     axes.margins(x=0.02)
-    if number > _MAX_NAMED_CLASSES:
-        axes.set_xlabel("classes and background, ranked by frequency")
-        return
-    longest = max(map(len, names))
-    axes.set_xticks(range(number), names, rotation=0 if longest < 3 else 90, fontsize=12)
-    axes.set_xlabel("class or background (bg), the most frequent first")
+    name_classes(axes, names, "classes and background (bg), by descending number of samples")

@@ -3,8 +3,9 @@ import json
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import register_coco_instances
+from matplotlib.figure import Figure
 
-from rankdet.tools.frequency_groups import Classes, legend_handles, read_classes
+from rankdet.tools.frequency_groups import Classes, legend_handles, name_classes, read_classes
 
 
 @pytest.fixture
@@ -85,3 +86,19 @@ def test_legend_shows_the_colours_of_the_classes():
     colours = [handle.get_color() for handle in handles]
     assert colours == Classes(["a", "b", "c"], ["r", "c", "f"]).colours
     assert len(set(colours)) == 3
+
+
+@pytest.mark.parametrize(("names", "rotation"), [(["a", "b"], 0), (["cat", "b"], 90)])
+def test_few_classes_are_named_and_long_names_turned(names, rotation):
+    axes = Figure().subplots()
+    name_classes(axes, names, "classes")
+    assert [label.get_text() for label in axes.get_xticklabels()] == names
+    assert {label.get_rotation() for label in axes.get_xticklabels()} == {rotation}
+    assert axes.get_xlabel() == "classes"
+
+
+def test_many_classes_are_not_named():
+    axes = Figure().subplots()
+    name_classes(axes, [f"class_{index}" for index in range(61)], "classes")
+    assert "class_0" not in [label.get_text() for label in axes.get_xticklabels()]
+    assert axes.get_xlabel() == "classes"
