@@ -65,7 +65,7 @@ def visualize(
     _check_range(num_images, score_threshold)
     cfg = load_run_config(run_folder)
     weights = find_checkpoint(run_folder, checkpoint)
-    model = build_model(cfg)
+    model = build_model(cfg, splits=["test"])
     Checkpointer(model).load_strictly(weights)
     classes = read_classes(dataset_names(cfg, "test")[0], dataset_names(cfg, "train"))
     figures = {"predictions": _draw_predictions(cfg, model, classes, num_images, score_threshold)}

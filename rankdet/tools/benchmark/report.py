@@ -20,7 +20,7 @@ def print_machine() -> None:
 
 
 def timed(function: Callable[[], object]) -> float:
-    """Call a function once and measure how long it takes.
+    """Call a function once and measure how long it takes, work on the GPU included.
 
     Args:
         function: What to measure.
@@ -28,8 +28,10 @@ def timed(function: Callable[[], object]) -> float:
     Returns:
         Seconds.
     """
+    _synchronize()
     start = time.perf_counter()
     _result = function()  # kept until the clock is read: freeing it may take seconds
+    _synchronize()
     return time.perf_counter() - start
 
 
@@ -42,6 +44,11 @@ def print_timings(seconds: dict[str, float]) -> None:
     reference = next(iter(seconds.values()))
     rows = [(name, value, value / reference) for name, value in seconds.items()]
     print(tabulate(rows, headers=("", "seconds", "ratio"), floatfmt=("", ".4f", ".4f")))
+
+
+def _synchronize() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
 
 
 def _processor() -> str:
