@@ -124,14 +124,15 @@ class FiniteLossHook(HookBase):
         if getattr(self.trainer, "grad_scaler", None) is None:
             found[GRADIENT] = _gradient_norm(self.trainer.model).double()
         values = torch.stack(list(found.values()))
-        num_bad = (~torch.isfinite(values)).sum()
+        num_bad = (~torch.isfinite(values)).long()  # by name, over all ranks
         if comm.get_world_size() > 1:
             torch.distributed.all_reduce(num_bad)
-        if num_bad:
+        if num_bad.any():
             self.checkpointer.save(NON_FINITE)
             # The end of one process ends the others, which must not hit rank 0 while it writes.
             comm.synchronize()
-            raise self._error(_first_cause(dict(zip(found, values.tolist(), strict=True))))
+            numbers = dict(zip(found, values.tolist(), strict=True))
+            raise self._error(_first_cause(numbers, bool(num_bad[: len(self.losses)].any())))
 
     def explain(self, error: FloatingPointError) -> NonFiniteLossError:
         """Write the checkpoint and the sentence for a number that Detectron2 itself stumbled on.
@@ -158,13 +159,12 @@ class FiniteLossHook(HookBase):
         )
 
 
-def _first_cause(numbers: dict[str, float]) -> str:
-    """The numbers that are not finite; the gradient only where the losses are."""
-    bad = {name: value for name, value in numbers.items() if not math.isfinite(value)}
-    gradient = bad.pop(GRADIENT, None)
-    if bad:
-        return str(bad)
-    return "on another rank" if gradient is None else f"{GRADIENT} is {gradient}"
+def _first_cause(numbers: dict[str, float], is_loss: bool) -> str:
+    """The losses that are not finite, on this rank or another; if none is, the gradient."""
+    if not is_loss:
+        return f"{GRADIENT} is {numbers[GRADIENT]}"
+    bad = {n: x for n, x in numbers.items() if n != GRADIENT and not math.isfinite(x)}
+    return str(bad) if bad else "on another rank"
 
 
 def _gradient_norm(model: nn.Module) -> Tensor:

@@ -1,5 +1,6 @@
 """The interface between a classification loss and the head that it is injected into."""
 
+import math
 from abc import ABC, abstractmethod
 
 import torch
@@ -64,8 +65,8 @@ class ClassificationLoss(nn.Module, ABC):
         """
         if not 0 < prior_prob < 1:
             raise ValueError(f"prior_prob is {prior_prob}; give a probability in (0, 1) or None.")
-        logits = torch.zeros(self.num_logits)
-        logits[: self.num_classes] = torch.logit(torch.tensor(prior_prob, dtype=torch.float64))
+        logits = torch.zeros(self.num_logits, device="cpu")
+        logits[: self.num_classes] = math.log(prior_prob / (1 - prior_prob))
         return logits
 
     def extra_repr(self) -> str:
