@@ -8,6 +8,7 @@ from torch import nn
 
 from rankdet.engine.checkpoint import Checkpointer, ensure_checkpoint
 from rankdet.engine.hooks import BackgroundRatioHook, FiniteLossHook
+from rankdet.engine.launch import run_explained
 from rankdet.losses.ecm import ECMLoss
 
 NUM_CLASSES = 3
@@ -58,8 +59,8 @@ def train_rank(folder, batches_of_ranks, num_measured):
 
 def train_on_two_ranks(folder, batches_of_ranks, num_measured):
     """Run :func:`train_rank` in two processes that talk by gloo; gives what each saved."""
-    args = (folder, batches_of_ranks, num_measured)
-    launch(train_rank, 2, dist_url="auto", args=args)
+    args = (train_rank, folder, batches_of_ranks, num_measured)
+    launch(run_explained, 2, dist_url="auto", args=args)
     return [torch.load(folder / f"rank{rank}.pt") for rank in range(2)]
 
 

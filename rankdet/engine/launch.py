@@ -52,6 +52,14 @@ def run_explained(function: Callable[..., None], *args: object) -> None:
         if not frame.f_globals["__name__"].startswith("rankdet."):
             raise
         sys.exit(f"error: {error}")
+    finally:
+        _leave_gloo()
+
+
+def _leave_gloo() -> None:
+    """End gloo's threads: one that lives on at the end of the process aborts it now and then."""
+    if torch.distributed.is_initialized() and torch.distributed.get_backend() == "gloo":
+        torch.distributed.destroy_process_group()
 
 
 def _start(main: Main, args: Namespace) -> None:
