@@ -9,4 +9,4 @@ dataloader.train.dataset.names = "glyphs_smoke_train"
 dataloader.test.dataset.names = "glyphs_smoke_val"
 optimizer.lr = 2e-3
 lr_multiplier.warmup_length = 0.1
-train.update(output_dir="output/glyphs/mask_rcnn_smoke", max_iter=220)
+train.update(output_dir="output/glyphs/mask_rcnn_smoke", max_iter=300)
