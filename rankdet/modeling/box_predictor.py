@@ -21,6 +21,14 @@ from rankdet.losses.classification import ClassificationLoss
 _STATS_PERIOD = 20  # iterations; reading accuracies back costs a host sync
 
 
+def linear_classifier(in_features: int, out_features: int) -> nn.Linear:
+    """Detectron2's classifier: a linear layer that starts at N(0, 0.01) weights and no bias."""
+    layer = nn.Linear(in_features, out_features)
+    nn.init.normal_(layer.weight, std=0.01)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
 class BoxPredictor(FastRCNNOutputLayers):
     """Detectron2's predictor with classifier, activation and loss taken from ``loss``.
 
@@ -32,7 +40,8 @@ class BoxPredictor(FastRCNNOutputLayers):
         loss: classification loss; fixes the number of logits and the activation.
         num_classes: C; must be the loss's.
         box2box_transform: as in Detectron2.
-        classifier: (in_features, out_features) -> layer, e.g. ``NormedLinear.with_temperature``.
+        classifier: (in_features, out_features) -> initialised layer, for instance
+            ``NormedLinear.with_temperature(20.0)``.
         prior_prob: probability of each foreground class to start from, for one-vs-all losses (see
             :meth:`ClassificationLoss.initial_logits`). None: the classifier's bias starts at 0.
         cls_agnostic_bbox_reg: one box per proposal instead of one per class.
@@ -54,7 +63,7 @@ class BoxPredictor(FastRCNNOutputLayers):
         loss: ClassificationLoss,
         num_classes: int,
         box2box_transform: Box2BoxTransform,
-        classifier: Callable[[int, int], nn.Module] = nn.Linear,
+        classifier: Callable[[int, int], nn.Module] = linear_classifier,
         prior_prob: float | None = None,
         cls_agnostic_bbox_reg: bool = False,
         smooth_l1_beta: float = 0.0,
@@ -82,7 +91,9 @@ class BoxPredictor(FastRCNNOutputLayers):
             loss_weight=loss_weight,
         )
         self.loss = loss
-        self.cls_score = _build_classifier(classifier, self.cls_score.in_features, loss, prior_prob)
+        self.cls_score = classifier(self.cls_score.in_features, loss.num_logits)
+        if prior_prob is not None:
+            self.cls_score.bias.data.copy_(loss.initial_logits(prior_prob))
 
     def losses(
         self, predictions: tuple[Tensor, Tensor], proposals: list[Instances]
@@ -118,17 +129,3 @@ class BoxPredictor(FastRCNNOutputLayers):
 
 def _target_field(proposals: Instances) -> str:
     return "gt_boxes" if proposals.has("gt_boxes") else "proposal_boxes"
-
-
-def _build_classifier(
-    classifier: Callable[[int, int], nn.Module],
-    in_features: int,
-    loss: ClassificationLoss,
-    prior_prob: float | None,
-) -> nn.Module:
-    layer = classifier(in_features, loss.num_logits)
-    nn.init.normal_(layer.weight, std=0.01)
-    nn.init.zeros_(layer.bias)
-    if prior_prob is not None:
-        layer.bias.data.copy_(loss.initial_logits(prior_prob))
-    return layer

@@ -146,6 +146,16 @@ def test_classifier_is_injected():
     assert (features.grad == 0).all()
 
 
+def test_an_injected_classifier_keeps_its_own_initialisation():
+    def constant(in_features, out_features):
+        layer = torch.nn.Linear(in_features, out_features)
+        torch.nn.init.constant_(layer.weight, 0.5)
+        return layer
+
+    predictor = make_predictor(SoftmaxCrossEntropyLoss(NUM_CLASSES), classifier=constant)
+    assert (predictor.cls_score.weight == 0.5).all()
+
+
 def test_no_proposals_give_no_detections():
     predictor = make_predictor(ECMLoss([9, 3, 2, 1])).eval()
     features, proposals = torch.zeros(0, NUM_FEATURES), make_proposals([[]])
