@@ -1,0 +1,9 @@
+"""The ways in which ranking losses compute their sums over pairs, by the name users give."""
+
+from collections.abc import Mapping
+
+from rankdet.losses._pairwise_sums import PairwiseSums
+from rankdet.losses._ranking import StepSums
+
+ALGORITHMS: Mapping[str, type[StepSums]] = {"exact": PairwiseSums, "pairwise": PairwiseSums}
+ALL_ALGORITHMS: Mapping[str, type[StepSums]] = {**ALGORITHMS, "bucketed": PairwiseSums}

@@ -1,0 +1,69 @@
+"""Average Precision Loss (Chen et al., 2019) and its bucketed form BAP (Yavuz et al., 2024)."""
+
+import torch
+from torch import Tensor
+
+from rankdet.losses._algorithms import ALL_ALGORITHMS
+from rankdet.losses._ranking import Ranking, rank, safe_divide, step_at_zero
+
+
+def ap_loss(
+    logits: Tensor,
+    targets: Tensor,
+    *,
+    delta: float = 1.0,
+    interpolate: bool = False,
+    algorithm: str = "exact",
+) -> Tensor:
+    """Penalise every positive by its precision error: the share of negatives ranked above it.
+
+    Loss: mean over positives i of FP_i / (rank+_i + FP_i), with FP_i = sum of H(n_j - p_i) over
+    negatives and rank+_i = 1 + sum of H(p_j - p_i) over the other positives. The gradient is
+    error-driven: -error_i / P on positive i, and error_i H(n_j - p_i) / FP_i / P on negative j.
+
+    Source: bucketed_ranking eqs. 3, 4 and S.1; the released AP Loss keeps n >= min(p) - delta, too.
+    "bucketed" is BAP as released: each run of negatives between two positives counts as so many
+    negatives at its mean (a negative that ties with a positive belongs to the run above), and i
+    itself adds H(0) to rank+_i (1/2, or 1 for delta = 0) instead of 1. BAP equals AP only for
+    delta = 0 and without ties (Theorem 4.1), as the paper proves; it is here for comparison.
+
+    Args:
+        logits: ``(L,)``, all images, anchors and classes in one ranking.
+        targets: ``(L,)``: > 0 positive, 0 negative, < 0 ignored.
+        delta: half width of the step, logits; 0 is the hard step with H(0) = 1.
+        interpolate: use the largest precision of all positives that do not score higher, as the
+            released AP Loss does. The papers' formula, and BAP, do not.
+        algorithm: "exact" (about one sort), "pairwise" (the definition) or "bucketed" (BAP).
+
+    Returns:
+        Scalar in [0, 1]; 0 and connected to the graph without positives, NaN if a logit is not
+        finite.
+
+    Raises:
+        ValueError: see :func:`rankdet.losses._ranking.rank`, or BAP with ``interpolate``.
+    """
+    if interpolate and algorithm == "bucketed":
+        raise ValueError("interpolate is True, but BAP is not interpolated; use algorithm='exact'.")
+    r = rank(logits, targets, delta, algorithm, ALL_ALGORITHMS)
+    self_term = step_at_zero(delta) if algorithm == "bucketed" else 1.0
+    rank_pos = positive_ranks(r, delta, self_term)
+    num_fp = r.sums.false_positives()
+    error = num_fp / (rank_pos + num_fp)
+    if interpolate:
+        error = _interpolated(error, r.logits.detach()[r.pos])
+    gradient = error / r.num_pos
+    negatives = r.sums.spread(safe_divide(gradient, num_fp))
+    return r.scalars([gradient.sum()], [-gradient], [negatives])[0]
+
+
+def positive_ranks(r: Ranking, delta: float, self_term: float = 1.0) -> Tensor:
+    """Rank among the positives: ``self_term`` + sum of H(p_j - p_i) over the others; ``(P,)``."""
+    ones = torch.ones_like(r.labels).unsqueeze(1)
+    return r.sums.above(ones).squeeze(1) + (self_term - step_at_zero(delta))
+
+
+def _interpolated(error: Tensor, positives: Tensor) -> Tensor:
+    """Smallest error of the positives that do not score higher."""
+    order = positives.argsort()
+    best = error[order].cummin(dim=0).values if len(order) else error
+    return torch.empty_like(error).scatter_(0, order, best)

@@ -1,0 +1,50 @@
+"""Normalised discounted cumulative gain as a ranking loss (aLRP paper, appendix D)."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from rankdet.losses._algorithms import ALGORITHMS
+from rankdet.losses._ranking import rank, safe_divide
+from rankdet.losses.ap import positive_ranks
+
+
+def ndcg_loss(
+    logits: Tensor, targets: Tensor, *, delta: float = 1.0, algorithm: str = "exact"
+) -> Tensor:
+    """Penalise every positive by the gain that negatives above it cost.
+
+    Loss: sum over positives i of (G*_i - G_i) / G_max with the gain G_i = 1 / log2(1 + rank_i), the
+    gain without negatives G*_i = 1 / log2(1 + rank+_i) and G_max = sum of 1 / log2(1 + i) over
+    i = 1 ... P; ranks as in :func:`rankdet.losses.ap.ap_loss`. With the hard step and without ties
+    this is 1 - NDCG. The gradient is error-driven: positive i gets minus its term, negative j the
+    shares H(n_j - p_i) / FP_i of it.
+
+    Source: aLRP appendix D, corrected in three places: the printed G_max lacks the reciprocal, so
+    that a perfect ranking would cost 0.63; the printed update has the wrong sign; and the printed
+    target, rank 1 for every positive, cannot be reached by more than one.
+
+    Args:
+        logits: ``(L,)``, all images, anchors and classes in one ranking.
+        targets: ``(L,)``: > 0 positive, 0 negative, < 0 ignored.
+        delta: half width of the step, logits; 0 is the hard step with H(0) = 1.
+        algorithm: "exact" (about one sort) or "pairwise" (the definition).
+
+    Returns:
+        Scalar in [0, 1); 0 and connected to the graph without positives, NaN if a logit is not
+        finite.
+
+    Raises:
+        ValueError: see :func:`rankdet.losses._ranking.rank`.
+    """
+    r = rank(logits, targets, delta, algorithm, ALGORITHMS)
+    rank_pos = positive_ranks(r, delta)
+    num_fp = r.sums.false_positives()
+    # 1/log2(1+a) - 1/log2(1+a+f), written so that few false positives lose no digits.
+    lost_log = torch.log1p(num_fp / (1 + rank_pos)) / math.log(2)
+    lost_gain = lost_log / (torch.log2(1 + rank_pos) * torch.log2(1 + rank_pos + num_fp))
+    places = torch.arange(2, r.num_pos + 2, dtype=torch.float64, device=num_fp.device)
+    gradient = lost_gain / places.log2().reciprocal().sum()
+    negatives = r.sums.spread(safe_divide(gradient, num_fp))
+    return r.scalars([gradient.sum()], [-gradient], [negatives])[0]
