@@ -16,7 +16,8 @@ CONFIGS = sorted((ROOT / "configs/glyphs").glob("*.py"))
 def test_one_step_of_training_and_evaluation(path, tmp_path):
     cfg = load_config(str(path), [*OVERRIDES, "train.max_iter=1", f"train.output_dir={tmp_path}"])
     train(cfg)
-    assert set(json.loads((tmp_path / "results.json").read_text())) == {"bbox", "segm"}
+    tasks = {"bbox", "segm"} if path.stem.startswith("mask") else {"bbox"}
+    assert set(json.loads((tmp_path / "results.json").read_text())) == tasks
 
 
 def test_federated_loss_takes_its_counts_from_the_training_set(tmp_path):
