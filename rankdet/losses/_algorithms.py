@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 
+from rankdet.losses._bucketed_sums import BucketedSums
+from rankdet.losses._exact_sums import ExactSums
 from rankdet.losses._pairwise_sums import PairwiseSums
 from rankdet.losses._ranking import StepSums
 
-ALGORITHMS: Mapping[str, type[StepSums]] = {"exact": PairwiseSums, "pairwise": PairwiseSums}
-ALL_ALGORITHMS: Mapping[str, type[StepSums]] = {**ALGORITHMS, "bucketed": PairwiseSums}
+ALGORITHMS: Mapping[str, type[StepSums]] = {"exact": ExactSums, "pairwise": PairwiseSums}
+ALL_ALGORITHMS: Mapping[str, type[StepSums]] = {**ALGORITHMS, "bucketed": BucketedSums}

@@ -49,7 +49,7 @@ class PairwiseSums:
         """Sum ``values[j] * H(p_j - p_i)`` over the positives."""
         total = torch.zeros_like(values)
         for rows, h in self.blocks(self.positives):
-            total[rows] = h @ values
+            total[..., rows] = values @ h.T
         return total
 
     def by_label(self, labels: Tensor) -> "PairwiseLabelSums":
@@ -75,7 +75,8 @@ class PairwiseLabelSums:
         """Sum ``values[j] * H(p_j - p_i)`` over j with y_j >= y_i."""
         total = torch.zeros_like(values)
         for rows, h in self.sums.blocks(self.sums.positives):
-            total[rows] = (h * (self.labels >= self.labels[rows, None])) @ values
+            h = h * (self.labels >= self.labels[rows, None])
+            total[..., rows] = values @ h.T
         return total
 
     def below(self, values: Tensor) -> Tensor:

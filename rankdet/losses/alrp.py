@@ -67,7 +67,7 @@ def alrp_loss(
     ranks = positive_ranks(r, delta) + num_fp
     classification = num_fp / ranks / r.num_pos
     errors = loc_errors.detach().double()
-    others = r.sums.above(errors.unsqueeze(1)).squeeze(1) - step_at_zero(delta) * errors
+    others = r.sums.above(errors) - step_at_zero(delta) * errors
     ranked_higher = torch.where(num_fp > _FEW_FALSE_POSITIVES, others / ranks / r.num_pos, 0.0)
     cls_scalar, loc_scalar = r.scalars(
         [classification.sum(), classification.sum() * 0.0],

@@ -58,8 +58,7 @@ def ap_loss(
 
 def positive_ranks(r: Ranking, delta: float, self_term: float = 1.0) -> Tensor:
     """Rank among the positives: ``self_term`` + sum of H(p_j - p_i) over the others; ``(P,)``."""
-    ones = torch.ones_like(r.labels).unsqueeze(1)
-    return r.sums.above(ones).squeeze(1) + (self_term - step_at_zero(delta))
+    return r.sums.above(torch.ones_like(r.labels)) + (self_term - step_at_zero(delta))
 
 
 def _interpolated(error: Tensor, positives: Tensor) -> Tensor:

@@ -58,9 +58,9 @@ def rank_sort_loss(
     """
     r = rank(logits, targets, delta, algorithm, ALL_ALGORITHMS)
     by_label = r.sums.by_label(r.labels)
-    weights = torch.stack([torch.ones_like(r.labels), 1 - r.labels], dim=1)
-    rank_pos, error_sum = r.sums.above(weights).unbind(dim=1)
-    target_rank, target_sum = by_label.above(weights).unbind(dim=1)
+    weights = torch.stack([torch.ones_like(r.labels), 1 - r.labels])
+    rank_pos, error_sum = r.sums.above(weights)
+    target_rank, target_sum = by_label.above(weights)
 
     num_fp = r.sums.false_positives()
     ranking = num_fp / (rank_pos + num_fp) / r.num_pos

@@ -1,0 +1,32 @@
+"""Sums of H with the negatives in buckets, as BAP and BRS (Yavuz et al., ECCV 2024) have them."""
+
+import torch
+from torch import Tensor
+
+from rankdet.losses._exact_sums import ExactSums
+
+
+class BucketedSums(ExactSums):
+    """:class:`rankdet.losses._ranking.StepSums` with every negative at the mean of its bucket.
+
+    A bucket is a run of negatives between successive positives in the sorted list of all logits; a
+    negative that ties with a positive belongs to the bucket above it. As in the paper everything is
+    sorted, O((M + P) log (M + P)). What follows, matrices of buckets and positives in the released
+    code, are the exact sums over at most P + 1 means. The means are float64: in float32 those of
+    near-constant logits can leave their buckets.
+    """
+
+    def __init__(self, positives: Tensor, negatives: Tensor, delta: float) -> None:
+        # Negatives come first, and so before the positives with which they tie.
+        depths, order = torch.cat([negatives, positives]).double().neg().sort(stable=True)
+        is_negative = order < len(negatives)
+        bucket = (~is_negative).cumsum(0)
+        num_buckets = len(positives) + 1
+        sizes = torch.bincount(bucket, is_negative.double(), num_buckets)
+        means = torch.bincount(bucket, depths * is_negative, num_buckets) / sizes.clamp(min=1)
+        self.bucket = torch.empty_like(bucket).scatter_(0, order, bucket)[: len(negatives)]
+        super().__init__(positives.double(), means.neg(), delta, sizes)
+
+    def spread(self, values: Tensor) -> Tensor:
+        """Sum ``values[i] * H(n_j - p_i)`` over the positives, n_j being the mean of its bucket."""
+        return super().spread(values)[self.bucket]

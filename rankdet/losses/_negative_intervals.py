@@ -1,0 +1,96 @@
+"""Sums of H between positives and negatives in one pass over the negatives."""
+
+import math
+
+import torch
+from torch import Tensor
+
+
+class NegativeIntervals:
+    """Negatives, binned by where the steps of the positives start and stop rising.
+
+    The step of positive i rises over (depth_i - delta, depth_i + delta). The 2P ends of these
+    ranges, sorted, are the breakpoints t_b; bin b holds the negatives in (t_{b-1}, t_b]. They are
+    never sorted. With N(t), the number of negatives with depth <= t, FP_i is the integral of N over
+    i's range, divided by 2 delta; a negative's gradient is linear in its depth in each bin.
+
+    The ends are rounded down to the floating-point grid of the logits. No negative can lie in what
+    the rounding cuts off, so N is constant there and that part (``rests``) is added exactly: no
+    digit is lost however small delta is against the logits. delta = 0 is the limit.
+
+    Args:
+        positives: ``(P,)`` depths, ascending.
+        negatives: ``(M,)`` depths, same dtype.
+        delta: half width of the step, >= 0.
+        counts: ``(M,)`` float64, as how many each negative counts; None: one.
+    """
+
+    def __init__(
+        self, positives: Tensor, negatives: Tensor, delta: float, counts: Tensor | None = None
+    ) -> None:
+        starts, start_rests = _round_down(positives, -delta)
+        stops, stop_rests = _round_down(positives, delta)
+        breakpoints, self.order = torch.cat([starts, stops]).sort()
+        self.place = torch.empty_like(self.order)
+        self.place[self.order] = torch.arange(len(self.order), device=breakpoints.device)
+        self.slope = 0.5 / delta if delta > 0 else 0.0
+        self.rests = torch.cat([-start_rests, stop_rests]) * self.slope
+        if delta == 0:
+            self.rests[len(stops) :] = 1.0
+        num_rising = _shift(torch.where(self.order < len(starts), 1, -1).cumsum(0))
+        # Nothing changes between two ranges; what is zeroed there cannot add up to round-off.
+        self.is_rising = num_rising > 0
+        ends = breakpoints.double()
+        self.widths = (ends - _shift(ends)) * self.is_rising
+        self.bins = torch.searchsorted(breakpoints, negatives, out_int32=True)
+        # A negative beyond the last breakpoint is in bin 2P, where every step is 0.
+        last = torch.cat([breakpoints, breakpoints[-1:]])
+        self.offsets = last.index_select(0, self.bins) - negatives
+        self.counts = torch.ones_like(negatives, dtype=torch.float64) if counts is None else counts
+
+    def above(self) -> Tensor:
+        """FP_i: sum of H(n_j - p_i) over negatives; ``(P,)`` float64."""
+        num_above = self._sum_per_bin(self.counts).cumsum(0)
+        inside = self._sum_per_bin(self.counts * self.offsets) * self.is_rising
+        areas = (self.widths * _shift(num_above) + inside).cumsum(0)
+        starts, stops = (self.slope * areas)[self.place].chunk(2)
+        rests = self.rests * num_above[self.place]
+        return (stops - starts + sum(rests.chunk(2))).clamp(min=0)
+
+    def below(self, values: Tensor) -> Tensor:
+        """Sum of ``values[i] * H(n_j - p_i)`` over positives; ``(P,)`` to ``(M,)``."""
+        slopes = torch.cat([values, -values])[self.order].cumsum(0) * self.slope
+        slopes = _shift(slopes) * self.is_rising
+        jumps = (torch.cat([values, values]) * self.rests)[self.order]
+        rises = slopes * self.widths
+        at_ends = (jumps + torch.cat([rises[1:], rises[:1]])).flip(0).cumsum(0).flip(0)
+        return self._at_negatives(at_ends) + self._at_negatives(slopes) * self.offsets
+
+    def _sum_per_bin(self, values: Tensor) -> Tensor:
+        """Sum over the negatives of each bin but the last; ``(M,)`` to ``(2P,)`` float64."""
+        num_bins = len(self.widths) + 1
+        return torch.bincount(self.bins, values, num_bins)[:-1]
+
+    def _at_negatives(self, per_bin: Tensor) -> Tensor:
+        """Value of each negative's bin; ``(2P,)`` to ``(M,)``, 0 in the last bin."""
+        padded = torch.cat([per_bin, per_bin.new_zeros(1)]).to(self.offsets.dtype)
+        return padded.index_select(0, self.bins)
+
+
+def _shift(values: Tensor) -> Tensor:
+    """Give every place the value before it, the first one 0."""
+    return torch.cat([torch.zeros_like(values[:1]), values[:-1]])
+
+
+def _round_down(depths: Tensor, shift: float) -> tuple[Tensor, Tensor]:
+    """Largest numbers of the same dtype that are <= depths + shift, and the rest, float64."""
+    wide = depths.double()
+    total = wide + shift
+    moved = total - wide
+    error = (wide - (total - moved)) + (shift - moved)  # depths + shift = total + error, exactly.
+    rounded = total.to(depths.dtype)
+    is_above = (total - rounded.double()) + error < 0
+    rounded = torch.where(
+        is_above, torch.nextafter(rounded, rounded.new_tensor(-math.inf)), rounded
+    )
+    return rounded, (total - rounded.double()) + error
