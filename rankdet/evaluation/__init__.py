@@ -4,7 +4,8 @@ from rankdet.environment import check_environment
 
 check_environment()
 
-# The import below needs the environment that the line above has just checked.
+# The imports below need the environment that the line above has just checked.
+from rankdet.evaluation.lrp_evaluation import LRPEvaluator  # noqa: E402
 from rankdet.evaluation.lvis_evaluation import LVISEvaluator  # noqa: E402
 
-__all__ = ["LVISEvaluator"]
+__all__ = ["LRPEvaluator", "LVISEvaluator"]

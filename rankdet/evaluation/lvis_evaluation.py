@@ -1,25 +1,11 @@
 """Detectron2's LVIS evaluator, made to run with today's NumPy and without predictions."""
 
-import itertools
-import json
-import logging
-from pathlib import Path
-from typing import Any
-
-import torch
-from detectron2.evaluation import LVISEvaluator as Detectron2LVISEvaluator
-from detectron2.utils.file_io import PathManager
-from detectron2.utils.logger import create_small_table
-from lvis import LVIS
-
-from rankdet.data.annotation_file import Record, read_annotations
-from rankdet.data.class_stats import annotation_path, class_ids, ensure_dataset
+from rankdet.data.annotation_file import Record
+from rankdet.evaluation.detection_evaluation import DetectionEvaluator
 from rankdet.evaluation.lvis_scoring import LVISScores, score_lvis
 
-logger = logging.getLogger(__name__)
 
-
-class LVISEvaluator(Detectron2LVISEvaluator):
+class LVISEvaluator(DetectionEvaluator[LVISScores]):
     """Evaluate boxes and masks with the metrics of LVIS, for `lvis_v1_*` and `glyphs*`.
 
     It collects, gathers and dumps the predictions as Detectron2's evaluator does and gives results
@@ -28,112 +14,7 @@ class LVISEvaluator(Detectron2LVISEvaluator):
     predictions, all of them too, give zeros. A metric over no annotated class is nan.
     """
 
-    def __init__(
-        self,
-        dataset_name: str,
-        tasks: tuple[str, ...] | None = None,
-        distributed: bool = True,
-        output_dir: str | None = None,
-        *,
-        max_dets_per_image: int = 300,
-    ) -> None:
-        """Read the annotations of the dataset.
-
-        Args:
-            dataset_name: A registered dataset whose annotation file has the format of LVIS.
-            tasks: "bbox", "segm" or both; None: those that the model predicts.
-            distributed: Gather the predictions of all processes.
-            output_dir: Where the predictions are written; None: nowhere.
-            max_dets_per_image: Only so many detections of an image count.
-
-        Raises:
-            ValueError: The dataset is not registered, or its annotations are damaged or in no file.
-            FileNotFoundError: The annotation file is missing.
-        """
-        # Detectron2's constructor is not called: it would read the file a second time, unchecked.
-        self._metadata = ensure_dataset(dataset_name)
-        path = annotation_path(self._metadata)
-        if path is None:
-            raise ValueError(
-                f"Dataset {dataset_name!r} has no annotation file; set json_file of its metadata "
-                "to one in the format of LVIS."
-            )
-        self._lvis_api = _CheckedLVIS(str(path), dataset_name)
-        self._do_evaluation = len(self._lvis_api.anns) > 0
-        self._tasks = tasks
-        self._distributed = distributed
-        self._output_dir = output_dir
-        self._max_dets_per_image = max_dets_per_image
-        self._logger = logger
-        self._cpu_device = torch.device("cpu")
-        self.scores: dict[str, LVISScores] = {}
-        """By task, after `evaluate`: with the AP of every class, which the results leave out."""
-
-    def reset(self) -> None:
-        """Forget the predictions, before a new evaluation."""
-        super().reset()
-        self._predicts_masks = False
-
-    def process(self, inputs: list[Record], outputs: list[Record]) -> None:
-        """Collect the predictions for a batch.
-
-        Args:
-            inputs: The dataset dicts that the model was given.
-            outputs: What the model returned for them, with `instances` or `proposals`.
-        """
-        super().process(inputs, outputs)
-        # Images without detections leave no other trace of what the model predicts.
-        self._predicts_masks |= any(
-            "instances" in output and output["instances"].has("pred_masks") for output in outputs
-        )
-
-    def _eval_predictions(self, predictions: list[Record]) -> None:
-        results = list(itertools.chain.from_iterable(p["instances"] for p in predictions))
-        self._restore_category_ids(results)
-        if self._output_dir:
-            _write_results(results, self._output_dir)
-        if not self._do_evaluation:
-            logger.info("The annotation file has no annotations: there is nothing to score.")
-            return
-        if not results:
-            logger.warning("The model predicted nothing on any image: all metrics are zero.")
-        for task in self._tasks or (("bbox", "segm") if self._predicts_masks else ("bbox",)):
-            self.scores[task] = score_lvis(
-                self._lvis_api.dataset,
-                results,
-                task,
-                max_dets_per_image=self._max_dets_per_image,
-            )
-            self._results[task] = dict(self.scores[task].metrics)
-            logger.info("LVIS metrics, %s:\n%s", task, create_small_table(self._results[task]))
-
-    def _restore_category_ids(self, results: list[Record]) -> None:
-        """Turn the contiguous ids of the model into the category ids of the annotation file."""
-        contiguous = class_ids(self._metadata, self._lvis_api.cats)
-        category_ids = {class_id: category_id for category_id, class_id in contiguous.items()}
-        for result in results:
-            class_id = result["category_id"]
-            if class_id not in category_ids:
-                raise ValueError(
-                    f"The model predicts class {class_id}, but dataset {self._metadata.name!r} has "
-                    f"only {len(category_ids)} classes; evaluate on the dataset it was trained for."
-                )
-            result["category_id"] = category_ids[class_id]
-
-
-def _write_results(results: list[Record], folder: str) -> None:
-    path = str(Path(folder) / "lvis_instances_results.json")
-    logger.info("Saving the predictions to %s", path)
-    with PathManager.open(path, "w") as file:
-        json.dump(results, file)
-
-
-class _CheckedLVIS(LVIS):
-    """An index of a file whose consistency was checked when it was read."""
-
-    def __init__(self, path: str, dataset_name: str) -> None:
-        self._dataset_name = dataset_name
-        super().__init__(path)
-
-    def _load_json(self, path: str) -> dict[str, Any]:
-        return read_annotations(path, dataset_name=self._dataset_name)
+    def score(self, content: Record, results: list[Record], task: str) -> LVISScores:
+        """Score by :func:`rankdet.evaluation.lvis_scoring.score_lvis`."""
+        limit = self._max_dets_per_image
+        return score_lvis(content, results, task, max_dets_per_image=limit)

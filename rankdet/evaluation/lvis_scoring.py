@@ -1,26 +1,14 @@
 """Average precision as LVIS defines it, computed by faster-coco-eval in chunks of categories."""
 
-from collections import defaultdict
-from itertools import chain
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from faster_coco_eval import COCO, COCOeval_faster
-from faster_coco_eval.core.mask import area as mask_area
+from faster_coco_eval import COCOeval_faster
 
-Record = dict[str, Any]
+from rankdet.evaluation.matching import Record, check_lvis_fields, chunked_evaluations
+
 FloatArray = npt.NDArray[np.float64]
-
-FIELDS_OF_LVIS = {
-    "images": ("neg_category_ids", "not_exhaustive_category_ids"),
-    "annotations": ("area",),
-    "categories": ("frequency",),
-}
-GEOMETRY_FIELD = {"bbox": "bbox", "segm": "segmentation"}
-
-# Every (image, category) pair of a chunk is held in memory at once, so it bounds the memory.
-CATEGORIES_PER_CHUNK = 100
 
 
 class LVISScores(NamedTuple):
@@ -41,8 +29,7 @@ def score_lvis(
     detections without area.
 
     Args:
-        content: A parsed annotation file with the fields of LVIS v1. faster-coco-eval adds fields
-            of its own to the annotations.
+        content: A parsed annotation file with the fields of LVIS v1. It is not changed.
         results: Detections with `image_id`, `category_id`, `score` and `bbox` (x, y, width,
             height) or `segmentation` (RLE). They are not changed. Those that lack what the
             task needs are left out.
@@ -58,86 +45,16 @@ def score_lvis(
     Raises:
         ValueError: The annotations lack a field of LVIS v1, or do not list a predicted image.
     """
-    _check_fields(content)
-    annotations = [a for a in content["annotations"] if a["area"] > 0]
-    ground_truth = COCO({**content, "annotations": annotations})
-    detections = _judged(_top_per_image(results, max_dets_per_image), ground_truth)
-    by_category = defaultdict(list)
-    for detection in _with_area(detections, task):
-        by_category[detection["category_id"]].append(detection)
-    category_ids = sorted(ground_truth.cats)
-    chunks = []
-    for start in range(0, len(category_ids), CATEGORIES_PER_CHUNK):
-        chunk = category_ids[start : start + CATEGORIES_PER_CHUNK]
-        of_chunk = list(chain.from_iterable(by_category.pop(c, []) for c in chunk))
-        chunks.append(_precision(ground_truth, chunk, of_chunk, task, max_dets_per_image))
-    precision = np.concatenate(chunks, axis=2)
-    frequencies = np.array([ground_truth.cats[c]["frequency"] for c in category_ids])
+    check_lvis_fields(content)
+    evaluations = chunked_evaluations(content, results, task, max_dets_per_image, lvis_style=True)
+    precision = np.concatenate([_precision(evaluation) for evaluation in evaluations], axis=2)
+    categories = sorted(content["categories"], key=lambda category: category["id"])
+    frequencies = np.array([category["frequency"] for category in categories])
     return LVISScores(_metrics(precision, frequencies), _class_ap(precision))
 
 
-def _check_fields(content: Record) -> None:
-    for kind, fields in FIELDS_OF_LVIS.items():
-        for field in fields:
-            lacking = next((record for record in content[kind] if field not in record), None)
-            if lacking is not None:
-                raise ValueError(
-                    f"Entry {lacking['id']} of the {kind} has no {field!r}, which the LVIS metrics "
-                    "need; evaluate COCO-style annotations with Detectron2's COCOEvaluator."
-                )
-
-
-def _top_per_image(results: list[Record], limit: int) -> list[Record]:
-    by_image = defaultdict(list)
-    for result in results:
-        by_image[result["image_id"]].append(result)
-    return [
-        result
-        for of_image in by_image.values()
-        for result in sorted(of_image, key=lambda result: -result["score"])[:limit]
-    ]
-
-
-def _judged(results: list[Record], ground_truth: COCO) -> list[Record]:
-    """The results whose category is known to be present in or absent from their image."""
-    judged = {
-        image_id: set(image["neg_category_ids"]) for image_id, image in ground_truth.imgs.items()
-    }
-    for annotation in ground_truth.anns.values():
-        judged[annotation["image_id"]].add(annotation["category_id"])
-    unknown = {result["image_id"] for result in results} - judged.keys()
-    if unknown:
-        raise ValueError(
-            f"There are predictions for image {min(unknown)}, which is not among the "
-            f"{len(judged)} images of the annotation file; evaluate on the dataset predicted."
-        )
-    # faster-coco-eval applies this rule too, but fails on images where it leaves no mask over.
-    return [result for result in results if result["category_id"] in judged[result["image_id"]]]
-
-
-def _with_area(results: list[Record], task: str) -> list[Record]:
-    """Copy what the task needs of the results with an area; without a box, the mask's counts."""
-    field = GEOMETRY_FIELD[task]
-    results = [result for result in results if field in result]
-    if task == "segm":
-        areas = mask_area([result[field] for result in results]) if results else []
-    else:
-        areas = [result[field][2] * result[field][3] for result in results]
-    keys = ("image_id", "category_id", "score", field)
-    return [
-        {key: result[key] for key in keys}
-        for result, area in zip(results, areas, strict=True)
-        if area > 0
-    ]
-
-
-def _precision(
-    ground_truth: COCO, category_ids: list[int], results: list[Record], task: str, max_dets: int
-) -> FloatArray:
+def _precision(evaluation: COCOeval_faster) -> FloatArray:
     """Precision by IoU threshold, recall threshold, category and area range; -1: undefined."""
-    evaluation = COCOeval_faster(ground_truth, ground_truth.loadRes(results), task, lvis_style=True)
-    evaluation.params.catIds = category_ids
-    evaluation.params.maxDets = [max_dets]
     evaluation.evaluate()
     evaluation.accumulate()
     precision: FloatArray = evaluation.eval["precision"][..., 0]

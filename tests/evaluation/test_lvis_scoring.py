@@ -12,7 +12,8 @@ import pycocotools.mask
 import pytest
 from lvis import LVIS, LVISEval, LVISResults
 
-from rankdet.evaluation.lvis_scoring import CATEGORIES_PER_CHUNK, score_lvis
+from rankdet.evaluation.lvis_scoring import score_lvis
+from rankdet.evaluation.matching import CATEGORIES_PER_CHUNK
 
 NUM_CATEGORIES = CATEGORIES_PER_CHUNK + 5
 SIZE = 160

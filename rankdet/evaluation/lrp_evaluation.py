@@ -1,0 +1,26 @@
+"""An evaluator of optimal LRP, to be used alone or beside the evaluator of AP."""
+
+from rankdet.data.annotation_file import Record
+from rankdet.evaluation.detection_evaluation import DetectionEvaluator
+from rankdet.evaluation.lrp_scoring import LRPScores, score_lrp
+
+
+class LRPEvaluator(DetectionEvaluator[LRPScores]):
+    """Evaluate boxes and masks by optimal LRP (lower is better) and correlation of score and IoU.
+
+    For every dataset with an annotation file in the format of COCO or LVIS, whose rules it heeds.
+    The results are `bbox_lrp/oLRP`, `segm_lrp/oLRP_Loc`, ..., named in
+    :class:`rankdet.evaluation.lrp_scoring.LRPScores`: Detectron2 combines evaluators only where
+    their keys differ, so in a config this evaluator goes beside the one there is::
+
+        dataloader.evaluator = [dataloader.evaluator, L(LRPEvaluator)(dataset_name="my_val")]
+    """
+
+    def score(self, content: Record, results: list[Record], task: str) -> LRPScores:
+        """Score by :func:`rankdet.evaluation.lrp_scoring.score_lrp`."""
+        limit = self._max_dets_per_image
+        return score_lrp(content, results, task, max_dets_per_image=limit)
+
+    def result_key(self, task: str) -> str:
+        """Name of a task in the results."""
+        return f"{task}_lrp"

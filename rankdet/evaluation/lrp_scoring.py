@@ -1,0 +1,218 @@
+"""Optimal Localisation-Recall-Precision (oLRP) and how well scores tell the IoU."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from faster_coco_eval import COCOeval_faster
+
+from rankdet.evaluation.matching import (
+    Record,
+    check_lvis_fields,
+    chunked_evaluations,
+    is_federated,
+)
+
+FloatArray = npt.NDArray[np.float64]
+
+TP_IOU = 0.5
+"""tau of the papers: a detection with this IoU or more can be a true positive."""
+
+
+class OptimalLRP(NamedTuple):
+    """LRP of one class at the score threshold where it is least; nan: undefined."""
+
+    error: float
+    """oLRP, in [0, 1]."""
+    localization: float
+    """Mean of 1 - IoU over the true positives, in [0, 1 - tau]."""
+    false_positive: float
+    """1 - precision."""
+    false_negative: float
+    """1 - recall."""
+    threshold: float
+    """Detections of this score and above are kept; inf: none is worth keeping."""
+
+
+class LRPScores(NamedTuple):
+    """Optimal LRP of one task, errors in per cent (lower is better), correlations in [-1, 1]."""
+
+    metrics: dict[str, float]
+    """Means over the classes: oLRP, oLRP_Loc, oLRP_FP, oLRP_FN, score_iou_correlation, and oLRPr,
+    oLRPc, oLRPf where the categories have a frequency."""
+    per_class: dict[str, FloatArray]
+    """(K,) in the order of the category ids: the first five of the metrics, and threshold (a
+    score)."""
+
+
+class _ClassMatches(NamedTuple):
+    scores: FloatArray
+    """(D,): the detections that are right or wrong, not those to be ignored."""
+    ious: FloatArray
+    """(D,): IoU with the object that the detection matches; 0: none."""
+    num_objects: int
+
+
+def score_lrp(
+    content: Record, results: list[Record], task: str, *, max_dets_per_image: int = 300
+) -> LRPScores:
+    """Score detections by optimal LRP and by the correlation of score and IoU.
+
+    Matching is that of COCO at IoU 0.5: by descending score, each detection takes the free object
+    of its class with the highest IoU. A detection that matches a crowd is ignored. Annotations
+    with `neg_category_ids` are judged by the rules of LVIS, as in
+    :func:`rankdet.evaluation.lvis_scoring.score_lvis`.
+
+    Source: Oksuz et al., "Localization Recall Precision (LRP)", ECCV 2018; Oksuz et al., "A
+    Ranking-based, Balanced Loss Function" (aLRP), NeurIPS 2020, section 2.2. The Pearson
+    correlation is that of section 5.1 there, which calls it one "between the rankings"; scores
+    and IoUs are correlated here, not their ranks.
+
+    Args:
+        content: A parsed annotation file in the format of COCO or LVIS. It is not changed.
+        results: Detections with `image_id`, `category_id`, `score` and `bbox` (x, y, width,
+            height) or `segmentation` (RLE). They are not changed. Those that lack what the
+            task needs are left out.
+        task: "bbox" or "segm".
+        max_dets_per_image: Only so many detections of an image count, the highest-scoring ones
+            of all categories together.
+
+    Returns:
+        Values per class and their means. A class without objects is nan and in no mean. A class
+        whose objects are best left undetected has oLRP and oLRP_FN 100; its oLRP_Loc and oLRP_FP
+        are nan. The correlation is over all true positives, whatever their score; it is nan
+        for a class where all scores or all IoUs are equal. A mean over no class is nan.
+
+    Raises:
+        ValueError: Federated annotations lack a field of LVIS v1, or the annotations do not list
+            a predicted image.
+    """
+    lvis_style = is_federated(content)
+    if lvis_style:
+        check_lvis_fields(content)
+    per_class: dict[str, list[float]] = defaultdict(list)
+    for evaluation in chunked_evaluations(
+        content, results, task, max_dets_per_image, lvis_style=lvis_style
+    ):
+        for matches in _matches_by_class(evaluation):
+            for name, value in _class_values(matches).items():
+                per_class[name].append(value)
+    arrays = {name: np.array(values) for name, values in per_class.items()}
+    return LRPScores(_metrics(arrays, content["categories"]), arrays)
+
+
+def optimal_lrp(scores: FloatArray, ious: FloatArray, num_objects: int) -> OptimalLRP:
+    """Find the score threshold with the least LRP error of one class.
+
+    LRP(s) = (sum over true positives of (1 - IoU) / (1 - tau) + N_FP + N_FN) / (N_TP + N_FP + N_FN)
+    for the detections with a score of at least s (Oksuz et al. 2018, Eq. 3; aLRP, Eq. 6). Every
+    distinct score is tried, and infinity; the authors' code tries 0, 0.01, ..., 1. Of equally good
+    thresholds the highest counts.
+
+    Args:
+        scores: (D,), any real.
+        ious: (D,), IoU with the object that the detection matches; below tau: false positive.
+        num_objects: Number of objects that should be detected, at least that of the matches.
+
+    Returns:
+        The error and its parts, all nan without objects.
+    """
+    if not num_objects:
+        return OptimalLRP(*[float("nan")] * len(OptimalLRP._fields))
+    is_tp = ious >= TP_IOU
+    # Equal scores can't be told apart by a threshold, so they come in together.
+    negated, group = np.unique(-scores, return_inverse=True)
+
+    def kept(values: npt.NDArray[np.generic]) -> FloatArray:
+        return np.append(0, np.cumsum(np.bincount(group, values, minlength=len(negated))))
+
+    num_tp, num_fp = kept(is_tp), kept(~is_tp)
+    distance = kept(np.where(is_tp, 1 - ious, 0))
+    num_fn = num_objects - num_tp
+    error = (distance / (1 - TP_IOU) + num_fp + num_fn) / (num_objects + num_fp)
+    best = int(error.argmin())
+    found = num_tp[best] or float("nan")
+    return OptimalLRP(
+        error=float(error[best]),
+        localization=float(distance[best] / found),
+        false_positive=float(num_fp[best] / (found + num_fp[best])),
+        false_negative=float(num_fn[best] / num_objects),
+        threshold=float(np.append(np.inf, -negated)[best]),
+    )
+
+
+def score_iou_correlation(scores: FloatArray, ious: FloatArray) -> float:
+    """Pearson correlation of the score and the IoU of true positives.
+
+    Args:
+        scores: (D,), any real.
+        ious: (D,), IoU with the object that the detection matches; below tau: false positive.
+
+    Returns:
+        In [-1, 1]; nan where all true positives have the same score or the same IoU.
+    """
+    is_tp = ious >= TP_IOU
+    pair = np.stack([scores[is_tp], ious[is_tp]])
+    if not is_tp.any() or (np.ptp(pair, axis=1) == 0).any():
+        return float("nan")
+    return float(np.corrcoef(pair)[0, 1])
+
+
+def _matches_by_class(evaluation: COCOeval_faster) -> Iterator[_ClassMatches]:
+    params = evaluation.params
+    params.iouThrs = np.array([TP_IOU])
+    params.areaRng, params.areaRngLbl = params.areaRng[:1], params.areaRngLbl[:1]
+    evaluation.evaluate()
+    objects = evaluation.cocoGt.anns
+    num_objects = dict.fromkeys(params.catIds, 0)
+    for annotation in objects.values():
+        if annotation["category_id"] in num_objects and not annotation.get("iscrowd"):
+            num_objects[annotation["category_id"]] += 1
+    ious = _iou_by_detection(evaluation)
+    judged = defaultdict(list)
+    for detection_id, detection in evaluation.cocoDt.anns.items():
+        iou = ious.get(detection_id, None if detection.get("lvis_mark") else 0.0)
+        if iou is not None:
+            judged[detection["category_id"]].append((detection["score"], iou))
+    for category_id in params.catIds:
+        scores, ious_of_class = np.array(judged[category_id]).reshape(-1, 2).T
+        yield _ClassMatches(scores, ious_of_class, num_objects[category_id])
+
+
+def _iou_by_detection(evaluation: COCOeval_faster) -> dict[int, float | None]:
+    """IoU of each matched detection with its object, by id; None: it matches a crowd."""
+    ious: dict[int, float | None] = {}
+    for ids, iou in evaluation.eval["matched"].items():
+        detection_id, annotation_id = map(int, ids.split("_"))
+        is_crowd = evaluation.cocoGt.anns[annotation_id].get("iscrowd")
+        ious[detection_id] = None if is_crowd else iou
+    return ious
+
+
+def _class_values(matches: _ClassMatches) -> dict[str, float]:
+    best = optimal_lrp(*matches)
+    return {
+        "oLRP": 100 * best.error,
+        "oLRP_Loc": 100 * best.localization,
+        "oLRP_FP": 100 * best.false_positive,
+        "oLRP_FN": 100 * best.false_negative,
+        "score_iou_correlation": score_iou_correlation(matches.scores, matches.ious),
+        "threshold": best.threshold,
+    }
+
+
+def _metrics(per_class: dict[str, FloatArray], categories: list[Record]) -> dict[str, float]:
+    metrics = {name: _mean(values) for name, values in per_class.items() if name != "threshold"}
+    if all("frequency" in category for category in categories):
+        ordered = sorted(categories, key=lambda category: category["id"])
+        frequencies = np.array([category["frequency"] for category in ordered])
+        for group in "rcf":
+            metrics[f"oLRP{group}"] = _mean(per_class["oLRP"][frequencies == group])
+    return metrics
+
+
+def _mean(values: FloatArray) -> float:
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if defined.size else float("nan")
