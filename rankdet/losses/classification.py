@@ -1,4 +1,4 @@
-"""The interface between a classification loss and the head that it is injected into."""
+"""The interfaces between a loss and the head that it is injected into."""
 
 import math
 from abc import ABC, abstractmethod
@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 
 
-class ClassificationLoss(nn.Module, ABC):
+class HeadLoss(nn.Module, ABC):
     """A loss that fixes how many logits a head predicts and how they become scores.
 
-    A subclass sets ``num_logits`` and implements :meth:`forward` and :meth:`scores`; a head asks it
-    for both, so that logits, loss and activation always fit together.
+    A subclass sets ``num_logits`` and implements ``forward`` and :meth:`scores`; a head asks it for
+    both, so that logits, loss and activation always fit together.
 
     Args:
         num_classes: C, number of foreground classes, >= 1.
@@ -27,18 +27,6 @@ class ClassificationLoss(nn.Module, ABC):
             raise ValueError(f"num_classes is {num_classes}; a detector needs at least one class.")
         self.num_classes = num_classes
         self.num_logits = num_logits
-
-    @abstractmethod
-    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Penalise the logits.
-
-        Args:
-            logits: ``(N, num_logits)``.
-            labels: ``(N,)`` int64 in [0, C]; C is background.
-
-        Returns:
-            Scalar, mean over the N samples; 0 and connected to the graph if N = 0.
-        """
 
     @abstractmethod
     def scores(self, logits: Tensor) -> Tensor:
@@ -72,6 +60,22 @@ class ClassificationLoss(nn.Module, ABC):
     def extra_repr(self) -> str:
         """Show the sizes when the model is printed."""
         return f"num_classes={self.num_classes}, num_logits={self.num_logits}"
+
+
+class ClassificationLoss(HeadLoss):
+    """A loss of logits and labels alone; box regression has a loss of its own."""
+
+    @abstractmethod
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Penalise the logits.
+
+        Args:
+            logits: ``(N, num_logits)``.
+            labels: ``(N,)`` int64 in [0, C]; C is background.
+
+        Returns:
+            Scalar, mean over the N samples; 0 and connected to the graph if N = 0.
+        """
 
 
 def independent_scores(logits: Tensor) -> Tensor:

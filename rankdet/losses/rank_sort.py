@@ -1,5 +1,6 @@
 """Rank & Sort Loss (Oksuz et al., ICCV 2021) and its bucketed form BRS (Yavuz et al., 2024)."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor
 
 from rankdet.losses._algorithms import ALL_ALGORITHMS
 from rankdet.losses._ranking import rank, safe_divide
+from rankdet.losses.ranking import RankingLoss, ranking_inputs, scale_to, weighted_mean
 
 _NOTHING_TO_SORT = 1e-10  # As released; smaller sums of H are round-off.
 
@@ -73,3 +75,38 @@ def rank_sort_loss(
     return RankSortLosses(
         *r.scalars([ranking.sum(), sorting.sum()], [-ranking, pushed_up - moved], [negatives])
     )
+
+
+class RankSortLoss(RankingLoss):
+    """Module of :func:`rank_sort_loss` with score-weighted, self-balanced box loss.
+
+    The box loss, the mean of the GIoU losses weighted by :func:`score_weights`, is scaled to the
+    value of ranking + sorting in every iteration; so is any further task (:meth:`balance`). A
+    constant weight on either therefore has no effect.
+
+    Source: the released RS code; bucketed_ranking appendix S.1.2.
+
+    Args:
+        num_classes: C, number of foreground classes.
+        delta: see :func:`rank_sort_loss`.
+        algorithm: likewise; "bucketed" is BRS.
+    """
+
+    def __init__(self, num_classes: int, *, delta: float = 0.5, algorithm: str = "exact") -> None:
+        super().__init__(num_classes, delta=delta, algorithm=algorithm)
+
+    def forward(
+        self, logits: Tensor, labels: Tensor, ious: Tensor, box_losses: Tensor
+    ) -> dict[str, Tensor]:
+        """See :meth:`RankingLoss.forward`: ``loss_rank``, ``loss_sort`` and ``loss_box_reg``."""
+        x = ranking_inputs(logits, labels, ious, box_losses, self.num_classes)
+        ranking, sorting = rank_sort_loss(
+            x.logits, x.targets, delta=self.delta, algorithm=self.algorithm
+        )
+        losses = {"loss_rank": ranking, "loss_sort": sorting}
+        box_loss = self.balance(weighted_mean(box_losses, x.weights), losses)
+        return {**losses, "loss_box_reg": box_loss}
+
+    def balance(self, task_loss: Tensor, losses: Mapping[str, Tensor]) -> Tensor:
+        """Scale the loss to the value of ranking + sorting; see :func:`scale_to`."""
+        return scale_to(task_loss, losses["loss_rank"] + losses["loss_sort"])

@@ -5,7 +5,6 @@ Shapes: N proposals of all images, C foreground classes, L logits (the loss says
 
 from collections.abc import Callable
 
-import torch
 from detectron2.layers import ShapeSpec
 from detectron2.modeling.box_regression import Box2BoxTransform
 from detectron2.modeling.roi_heads.fast_rcnn import (
@@ -16,9 +15,10 @@ from detectron2.structures import Instances
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
-from rankdet.losses.classification import ClassificationLoss
+from rankdet.losses.classification import ClassificationLoss, HeadLoss
+from rankdet.modeling.targets import roi_targets
 
-_STATS_PERIOD = 20  # iterations; reading accuracies back costs a host sync
+STATS_PERIOD = 20  # iterations; reading accuracies back costs a host sync
 
 
 def linear_classifier(in_features: int, out_features: int) -> nn.Linear:
@@ -53,14 +53,18 @@ class BoxPredictor(FastRCNNOutputLayers):
         test_topk_per_image: largest number of detections, LVIS: 300.
 
     Raises:
+        TypeError: the loss is not of :attr:`loss_type`.
         ValueError: ``num_classes`` differs from the loss's or ``prior_prob`` is no probability.
     """
+
+    loss_type: type[HeadLoss] = ClassificationLoss
+    """What :meth:`losses` can call."""
 
     def __init__(  # noqa: PLR0913  (Detectron2's constructor plus the injected parts)
         self,
         input_shape: ShapeSpec,
         *,
-        loss: ClassificationLoss,
+        loss: HeadLoss,
         num_classes: int,
         box2box_transform: Box2BoxTransform,
         classifier: Callable[[int, int], nn.Module] = linear_classifier,
@@ -73,6 +77,7 @@ class BoxPredictor(FastRCNNOutputLayers):
         test_nms_thresh: float = 0.5,
         test_topk_per_image: int = 300,
     ) -> None:
+        check_loss_type(loss, self)
         if loss.num_classes != num_classes:
             raise ValueError(
                 f"num_classes is {num_classes}, but the loss was built for {loss.num_classes} "
@@ -108,17 +113,18 @@ class BoxPredictor(FastRCNNOutputLayers):
             ``loss_cls`` and ``loss_box_reg``, weighted scalars.
         """
         logits, deltas = predictions
-        labels = torch.cat([p.gt_classes for p in proposals])
-        boxes = torch.cat([p.proposal_boxes.tensor for p in proposals])
-        # An image without ground truth has no gt_boxes; its proposals are background.
-        gt_boxes = torch.cat([p.get(_target_field(p)).tensor for p in proposals])
-        if get_event_storage().iter % _STATS_PERIOD == 0:
-            _log_classification_stats(self.loss.scores(logits.detach()), labels)
+        labels, boxes, gt_boxes = roi_targets(proposals)
+        self.log_accuracy(logits, labels)
         losses = {
             "loss_cls": self.loss(logits, labels),
             "loss_box_reg": self.box_reg_loss(boxes, gt_boxes, deltas, labels),
         }
         return {name: loss * self.loss_weight.get(name, 1.0) for name, loss in losses.items()}
+
+    def log_accuracy(self, logits: Tensor, labels: Tensor) -> None:
+        """Log Detectron2's accuracies now and then."""
+        if get_event_storage().iter % STATS_PERIOD == 0:
+            _log_classification_stats(self.loss.scores(logits.detach()), labels)
 
     def predict_probs(
         self, predictions: tuple[Tensor, Tensor], proposals: list[Instances]
@@ -127,5 +133,11 @@ class BoxPredictor(FastRCNNOutputLayers):
         return self.loss.scores(predictions[0].float()).split([len(p) for p in proposals])
 
 
-def _target_field(proposals: Instances) -> str:
-    return "gt_boxes" if proposals.has("gt_boxes") else "proposal_boxes"
+def check_loss_type(loss: nn.Module, head: nn.Module) -> None:
+    """Raise TypeError unless the head can call the loss."""
+    if not isinstance(loss, head.loss_type):
+        raise TypeError(
+            f"loss is a {type(loss).__name__}, but {type(head).__name__} takes a "
+            f"{head.loss_type.__name__}; choose the head that fits the loss: RankingBoxPredictor "
+            "and RankingRPN for ranking losses, BoxPredictor for the others."
+        )

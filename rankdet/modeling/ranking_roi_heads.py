@@ -1,0 +1,57 @@
+"""RoI heads that rank all proposals: Faster, Mask and Cascade R-CNN without sampling."""
+
+import torch
+from detectron2.modeling.roi_heads import StandardROIHeads
+from detectron2.structures import ImageList, Instances
+from torch import Tensor
+
+Losses = dict[str, Tensor]
+
+
+class RankingROIHeads(StandardROIHeads):
+    """Detectron2's heads with all proposals in the ranking, and masks balanced against it.
+
+    ``batch_size_per_image`` and ``positive_fraction`` of the parent are not used. Ground-truth
+    boxes are added to the proposals as there. ``box_predictor`` is a
+    :class:`rankdet.modeling.ranking_box_predictor.RankingBoxPredictor`; any mask head will do, and
+    its loss goes through :meth:`rankdet.losses.ranking.RankingLoss.balance`.
+    """
+
+    def _sample_proposals(
+        self, matched_idxs: Tensor, matched_labels: Tensor, gt_classes: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        return label_all_proposals(matched_idxs, matched_labels, gt_classes, self.num_classes)
+
+    def forward(
+        self,
+        images: ImageList,
+        features: dict[str, Tensor],
+        proposals: list[Instances],
+        targets: list[Instances] | None = None,
+    ) -> tuple[list[Instances], Losses]:
+        """As Detectron2's, with a balanced ``loss_mask``."""
+        instances, losses = super().forward(images, features, proposals, targets)
+        if "loss_mask" in losses:
+            losses["loss_mask"] = self.box_predictor.loss.balance(losses["loss_mask"], losses)
+        return instances, losses
+
+
+def label_all_proposals(
+    matched_idxs: Tensor, matched_labels: Tensor, gt_classes: Tensor, num_classes: int
+) -> tuple[Tensor, Tensor]:
+    """Label proposals as Detectron2 does, and keep all but the ignored ones.
+
+    Args:
+        matched_idxs: ``(N,)`` index of the best ground truth.
+        matched_labels: ``(N,)`` the matcher's label: 1 matched, 0 not, -1 ignored.
+        gt_classes: ``(G,)`` classes of the ground truth, G >= 0.
+        num_classes: C, the label of background.
+
+    Returns:
+        ``(K,)`` indices of the kept proposals and ``(K,)`` their labels in [0, C].
+    """
+    labels = torch.full_like(matched_idxs, num_classes)
+    if len(gt_classes):
+        labels = torch.where(matched_labels == 1, gt_classes[matched_idxs], labels)
+    kept = (matched_labels != -1).nonzero().squeeze(1)
+    return kept, labels[kept]
