@@ -4,6 +4,7 @@ import json
 import logging
 import math
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,8 @@ def evaluate(cfg: DictConfig, model: nn.Module) -> Metrics:
         model: detector, in DistributedDataParallel or not; its mode is restored afterwards.
 
     Returns:
-        Task ("bbox", "segm") to metric to value in per cent; empty on ranks other than 0.
+        Task ("bbox", "segm_lrp", ...) to metric to value, in per cent but for correlations; empty
+        on ranks other than 0.
     """
     _share_buffers(model)
     loader = instantiate(cfg.dataloader.test)
@@ -151,7 +153,11 @@ def _share_buffers(model: nn.Module) -> None:
 
 def _report(results: Metrics, path: Path) -> None:
     rows = [{"task": task, **values} for task, values in results.items()]
-    logger.info("Results:\n%s", tabulate(rows, headers="keys", floatfmt=".1f"))
+    tables = [
+        tabulate(list(group), headers="keys", floatfmt=".2f")
+        for _, group in groupby(rows, key=list)
+    ]
+    logger.info("Results:\n%s", "\n\n".join(tables))
     # A metric over classes or sizes that the data set lacks is NaN, which JSON does not know.
     known = {
         t: {k: v if math.isfinite(v) else None for k, v in r.items()} for t, r in results.items()

@@ -11,9 +11,11 @@ class LRPEvaluator(DetectionEvaluator[LRPScores]):
     For every dataset with an annotation file in the format of COCO or LVIS, whose rules it heeds.
     The results are `bbox_lrp/oLRP`, `segm_lrp/oLRP_Loc`, ..., named in
     :class:`rankdet.evaluation.lrp_scoring.LRPScores`: Detectron2 combines evaluators only where
-    their keys differ, so in a config this evaluator goes beside the one there is::
+    their keys differ. In a config, this evaluator goes beside the one of AP, as in
+    `configs/common/data/glyphs.py`; there dataset names must be given from the root of the config
+    (`"${dataloader.test.dataset.names}"`), as relative ones count the list as a level::
 
-        dataloader.evaluator = [dataloader.evaluator, L(LRPEvaluator)(dataset_name="my_val")]
+        dataloader.evaluator = [L(COCOEvaluator)(...), L(LRPEvaluator)(dataset_name=...)]
     """
 
     def score(self, content: Record, results: list[Record], task: str) -> LRPScores:

@@ -17,6 +17,7 @@ NUM_ITERATIONS = 6
 CHECKPOINT_AFTER = 3
 KILLED_AT = 5
 RATIO_FROZEN_AFTER = 4
+TASKS = {"bbox", "segm", "bbox_lrp", "segm_lrp"}
 
 
 class KilledError(Exception):
@@ -111,7 +112,7 @@ def test_ratio_is_logged_when_it_is_frozen(whole):
 def test_files_of_a_run(whole):
     assert (whole / "last_checkpoint").read_text() == "model_final.pth"
     assert list(whole.glob("events.out.tfevents.*"))
-    assert set(json.loads((whole / "results.json").read_text())) == {"bbox", "segm"}
+    assert set(json.loads((whole / "results.json").read_text())) == TASKS
     assert any("eta_seconds" in r for r in records(whole))
     assert {"bbox/AP", "segm/APr"} <= records(whole)[-1].keys()
 
@@ -211,7 +212,7 @@ def test_evaluation_does_not_need_the_training_set(tmp_path):
     cfg.train.output_dir = str(tmp_path)
     torch.save(instantiate(cfg.model).state_dict(), tmp_path / "model.pth")
     cfg.train.init_checkpoint = str(tmp_path / "model.pth")
-    assert set(evaluate_checkpoint(cfg)) == {"bbox", "segm"}
+    assert set(evaluate_checkpoint(cfg)) == TASKS
 
 
 def test_resuming_nothing_is_reported(tmp_path, caplog):

@@ -9,6 +9,7 @@ from detectron2.data import (
 )
 
 import rankdet.data  # registers glyphs
+from rankdet.evaluation.lrp_evaluation import LRPEvaluator
 from rankdet.evaluation.lvis_evaluation import LVISEvaluator
 
 dataloader = dict(
@@ -26,9 +27,12 @@ dataloader = dict(
         batch_size=16,
         num_workers=0,
     ),
-    evaluator=L(LVISEvaluator)(
-        dataset_name="${..test.dataset.names}",
-        output_dir="${train.output_dir}/inference",
-        max_dets_per_image=300,
-    ),
+    evaluator=[
+        L(LVISEvaluator)(
+            dataset_name="${dataloader.test.dataset.names}",
+            output_dir="${train.output_dir}/inference",
+            max_dets_per_image=300,
+        ),
+        L(LRPEvaluator)(dataset_name="${dataloader.test.dataset.names}"),
+    ],
 )
