@@ -6,8 +6,10 @@ import torch
 from torch import Tensor
 
 from rankdet.losses._algorithms import ALGORITHMS
+from rankdet.losses._distributed import sum_over_ranks_
 from rankdet.losses._ranking import Ranking, rank, safe_divide, step_at_zero
 from rankdet.losses.ap import positive_ranks
+from rankdet.losses.ranking import RankingLoss, ranking_inputs
 
 _FEW_FALSE_POSITIVES = 1e-5  # As released: below, the localisation error moves no logit.
 
@@ -95,3 +97,101 @@ def _check_errors(loc_errors: Tensor, num_pos: int) -> None:
             f"loc_errors must have shape ({num_pos},), one per positive of targets, got "
             f"{tuple(loc_errors.shape)}; pass (1 - IoU) / 0.5 of the positives in their order."
         )
+
+
+class ALRPLoss(RankingLoss):
+    """Module of :func:`alrp_loss` whose localisation is balanced by the previous period.
+
+    The gradient with respect to boxes is multiplied by a weight: ``initial_box_weight`` in the
+    first period, then mean aLRP over mean localisation of the period before, over all ranks. The
+    gradient with respect to logits is not. The value of the box loss is multiplied, too, so that it
+    rises when the weight does; :meth:`statistics` has the plain one.
+
+    Source: aLRP section 4.2 (its algorithm A.1 has the classification as denominator by mistake)
+    and the released code, where the period is a constant, the state is not in the checkpoint, and
+    every rank has its own. The error is GIoU's: (1 - GIoU) / 2 / (1 - tau) can be above 1.
+
+    Args:
+        num_classes: C, number of foreground classes.
+        delta: see :func:`alrp_loss`.
+        algorithm: likewise.
+        iou_threshold: tau, from which IoU on a row is foreground; 0.7 in an RPN.
+        initial_box_weight: weight in the first period.
+        period: iterations after which the weight is renewed. None: those of an epoch, which
+            ``EpochLengthHook`` fills in; without it the first period never ends.
+
+    Raises:
+        ValueError: ``iou_threshold`` is not in [0, 1) or ``period`` is not positive.
+    """
+
+    box_weight: Tensor
+    term_sums: Tensor
+    num_iterations: Tensor
+    localization: Tensor
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        delta: float = 1.0,
+        algorithm: str = "exact",
+        iou_threshold: float = 0.5,
+        initial_box_weight: float = 50.0,
+        period: int | None = None,
+    ) -> None:
+        super().__init__(num_classes, delta=delta, algorithm=algorithm)
+        _check_balance(iou_threshold, period)
+        self.iou_threshold = iou_threshold
+        self.period = period
+        weight = torch.tensor(initial_box_weight, dtype=torch.float64, device="cpu")
+        self.register_buffer("box_weight", weight)
+        # Of this period so far: classification and localisation, and the iterations behind it.
+        self.register_buffer("term_sums", torch.zeros(2, dtype=torch.float64, device="cpu"))
+        self.register_buffer("num_iterations", torch.zeros((), dtype=torch.int64, device="cpu"))
+        self.register_buffer("localization", torch.zeros((), device="cpu"), persistent=False)
+
+    def forward(
+        self, logits: Tensor, labels: Tensor, ious: Tensor, box_losses: Tensor
+    ) -> dict[str, Tensor]:
+        """See :meth:`RankingLoss.forward`: ``loss_cls`` and ``loss_box_reg``."""
+        x = ranking_inputs(logits, labels, ious, box_losses, self.num_classes)
+        extra_weight = (self.box_weight - 1).to(x.logits.dtype)
+        errors = box_losses / (2 * (1 - self.iou_threshold))
+        # The value of the errors with the weighted gradient, which so reaches the boxes only.
+        errors = errors + extra_weight * (errors - errors.detach())
+        classification, localization = alrp_loss(
+            x.logits, x.targets, errors, delta=self.delta, algorithm=self.algorithm
+        )
+        self.localization = localization.detach()
+        box_loss = localization + extra_weight * self.localization
+        if self.training:
+            self._renew_weight(classification.detach())
+        return {"loss_cls": classification, "loss_box_reg": box_loss}
+
+    def statistics(self) -> dict[str, Tensor]:
+        """The box loss of the last call without its weight, and the weight of the next."""
+        return {"unbalanced_loss_box_reg": self.localization, "box_weight": self.box_weight}
+
+    def _renew_weight(self, classification: Tensor) -> None:
+        """Add this iteration of all ranks to the period; at its end, start the next."""
+        terms = torch.stack([classification, self.localization]).double()
+        self.term_sums = self.term_sums + sum_over_ranks_(terms)
+        self.num_iterations = self.num_iterations + 1
+        if self.period is None:
+            return
+        is_over = self.num_iterations >= self.period
+        ratio = self.term_sums.sum() / self.term_sums[1]
+        # A period without a positive says nothing about the weight.
+        self.box_weight = torch.where(is_over & ratio.isfinite(), ratio, self.box_weight)
+        self.term_sums = self.term_sums.masked_fill(is_over, 0)
+        self.num_iterations = self.num_iterations.masked_fill(is_over, 0)
+
+
+def _check_balance(iou_threshold: float, period: int | None) -> None:
+    if not 0 <= iou_threshold < 1:
+        raise ValueError(
+            f"iou_threshold is {iou_threshold}; give the IoU in [0, 1) from which the matcher "
+            "labels foreground."
+        )
+    if period is not None and period < 1:
+        raise ValueError(f"period is {period}; give the iterations of an epoch, >= 1, or None.")

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from rankdet.losses._algorithms import ALL_ALGORITHMS
 from rankdet.losses._ranking import Ranking, rank, safe_divide, step_at_zero
+from rankdet.losses.ranking import RankingLoss, ranking_inputs, weighted_mean
 
 
 def ap_loss(
@@ -66,3 +67,45 @@ def _interpolated(error: Tensor, positives: Tensor) -> Tensor:
     order = positives.argsort()
     best = error[order].cummin(dim=0).values if len(order) else error
     return torch.empty_like(error).scatter_(0, order, best)
+
+
+class APLoss(RankingLoss):
+    """Module of :func:`ap_loss` with a score-weighted box loss of constant weight.
+
+    Source: AP Loss on ATSS in the release of the bucketed losses; nothing is self-balanced there.
+
+    Args:
+        num_classes: C, number of foreground classes.
+        delta: see :func:`ap_loss`.
+        interpolate: likewise.
+        algorithm: likewise; "bucketed" is BAP.
+        box_weight: weight of the box loss.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        delta: float = 1.0,
+        interpolate: bool = False,
+        algorithm: str = "exact",
+        box_weight: float = 2.0,
+    ) -> None:
+        super().__init__(num_classes, delta=delta, algorithm=algorithm)
+        self.interpolate = interpolate
+        self.box_weight = box_weight
+
+    def forward(
+        self, logits: Tensor, labels: Tensor, ious: Tensor, box_losses: Tensor
+    ) -> dict[str, Tensor]:
+        """See :meth:`RankingLoss.forward`: ``loss_rank`` and ``loss_box_reg``."""
+        x = ranking_inputs(logits, labels, ious, box_losses, self.num_classes)
+        ranking = ap_loss(
+            x.logits,
+            x.targets,
+            delta=self.delta,
+            interpolate=self.interpolate,
+            algorithm=self.algorithm,
+        )
+        box_loss = self.box_weight * weighted_mean(box_losses, x.weights)
+        return {"loss_rank": ranking, "loss_box_reg": box_loss}

@@ -8,6 +8,7 @@ from torch import Tensor
 from rankdet.losses._algorithms import ALGORITHMS
 from rankdet.losses._ranking import rank, safe_divide
 from rankdet.losses.ap import positive_ranks
+from rankdet.losses.ranking import RankingLoss, ranking_inputs, weighted_mean
 
 
 def ndcg_loss(
@@ -48,3 +49,34 @@ def ndcg_loss(
     gradient = lost_gain / places.log2().reciprocal().sum()
     negatives = r.sums.spread(safe_divide(gradient, num_fp))
     return r.scalars([gradient.sum()], [-gradient], [negatives])[0]
+
+
+class NDCGLoss(RankingLoss):
+    """Module of :func:`ndcg_loss` with the box loss of :class:`rankdet.losses.ap.APLoss`.
+
+    Args:
+        num_classes: C, number of foreground classes.
+        delta: see :func:`ndcg_loss`.
+        algorithm: likewise.
+        box_weight: weight of the box loss.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        delta: float = 1.0,
+        algorithm: str = "exact",
+        box_weight: float = 2.0,
+    ) -> None:
+        super().__init__(num_classes, delta=delta, algorithm=algorithm)
+        self.box_weight = box_weight
+
+    def forward(
+        self, logits: Tensor, labels: Tensor, ious: Tensor, box_losses: Tensor
+    ) -> dict[str, Tensor]:
+        """See :meth:`RankingLoss.forward`: ``loss_rank`` and ``loss_box_reg``."""
+        x = ranking_inputs(logits, labels, ious, box_losses, self.num_classes)
+        ranking = ndcg_loss(x.logits, x.targets, delta=self.delta, algorithm=self.algorithm)
+        box_loss = self.box_weight * weighted_mean(box_losses, x.weights)
+        return {"loss_rank": ranking, "loss_box_reg": box_loss}

@@ -1,0 +1,23 @@
+"""Dice loss of masks (Milletari et al., V-Net, 2016), as the mask head of RS Loss uses it."""
+
+from torch import Tensor
+
+_EPSILON = 1e-5  # As released.
+
+
+def dice_losses(logits: Tensor, masks: Tensor) -> Tensor:
+    """Penalise each mask by one minus its Dice coefficient with the ground truth.
+
+    1 - 2 sum(p t) / (sum(p^2) + sum(t^2) + 1e-5) with p = sigmoid(logit), t the mask.
+
+    Args:
+        logits: ``(R, H, W)``.
+        masks: ``(R, H, W)`` in [0, 1] or bool.
+
+    Returns:
+        ``(R,)`` in [0, 1], float32 or wider.
+    """
+    wide = logits if logits.dtype == torch.float64 else logits.float()
+    probs, targets = wide.sigmoid().flatten(1), masks.to(wide.dtype).flatten(1)
+    overlap = (probs * targets).sum(dim=1)
+    return 1 - 2 * overlap / (probs.square().sum(dim=1) + targets.square().sum(dim=1) + _EPSILON)
