@@ -1,0 +1,42 @@
+"""What ranking losses change in a two-stage detector: ``use_ranking(model, rank_sort)``.
+
+RPN and RoI heads each have a ranking of their own, over all anchors and all proposals: none are
+sampled. Box deltas are in units of a tenth and a fifth of the anchor or proposal everywhere, in
+the RPN and in all stages of a cascade. Biases start at 0, as in the RS release; the prior of 0.01
+that aLRP gives the RPN would change nothing, as neither its loss nor the choice of proposals heeds
+a constant that is added to all logits.
+"""
+
+from detectron2.config import LazyCall as L
+from detectron2.modeling.box_regression import Box2BoxTransform
+
+from rankdet.losses.rank_sort import RankSortLoss
+from rankdet.modeling.ranking_box_predictor import RankingBoxPredictor
+from rankdet.modeling.ranking_roi_heads import RankingROIHeads
+from rankdet.modeling.ranking_rpn import RankingRPN
+
+_BOX_TRANSFORM = L(Box2BoxTransform)(weights=(10, 10, 5, 5))
+_CLASSES = "${model.roi_heads.num_classes}"
+
+rank_sort = dict(
+    rpn=L(RankSortLoss)(num_classes=1),
+    box=L(RankSortLoss)(num_classes=_CLASSES),
+)
+bucketed_rank_sort = dict(
+    rpn=L(RankSortLoss)(num_classes=1, algorithm="bucketed"),
+    box=L(RankSortLoss)(num_classes=_CLASSES, algorithm="bucketed"),
+)
+
+
+def use_ranking(model, losses):
+    """Give a Faster or Mask R-CNN, in place, the parts that train with ``losses``."""
+    rpn, roi_heads = model.proposal_generator, model.roi_heads
+    for sampling in ("batch_size_per_image", "positive_fraction"):
+        rpn.pop(sampling, None)
+    rpn.update(
+        _target_=RankingRPN, box2box_transform=_BOX_TRANSFORM, loss=losses.rpn, loss_weight=0.2
+    )
+    roi_heads._target_ = RankingROIHeads
+    roi_heads.box_predictor.update(
+        _target_=RankingBoxPredictor, box2box_transform=_BOX_TRANSFORM, loss=losses.box
+    )

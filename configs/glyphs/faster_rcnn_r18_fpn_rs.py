@@ -1,0 +1,7 @@
+"""Faster R-CNN with Rank & Sort loss on glyphs."""
+
+from ..common.ranking import rank_sort, use_ranking
+from .faster_rcnn_r18_fpn import dataloader, hooks, lr_multiplier, model, optimizer, train
+
+use_ranking(model, rank_sort)
+train.output_dir = "output/glyphs/faster_rcnn_r18_fpn_rs"
