@@ -10,6 +10,7 @@ a constant that is added to all logits.
 from detectron2.config import LazyCall as L
 from detectron2.modeling.box_regression import Box2BoxTransform
 
+from rankdet.losses.ap import APLoss
 from rankdet.losses.rank_sort import RankSortLoss
 from rankdet.modeling.ranking_box_predictor import RankingBoxPredictor
 from rankdet.modeling.ranking_roi_heads import RankingROIHeads
@@ -18,6 +19,14 @@ from rankdet.modeling.ranking_rpn import RankingRPN
 _BOX_TRANSFORM = L(Box2BoxTransform)(weights=(10, 10, 5, 5))
 _CLASSES = "${model.roi_heads.num_classes}"
 
+ap = dict(
+    rpn=L(APLoss)(num_classes=1),
+    box=L(APLoss)(num_classes=_CLASSES),
+)
+bucketed_ap = dict(
+    rpn=L(APLoss)(num_classes=1, algorithm="bucketed"),
+    box=L(APLoss)(num_classes=_CLASSES, algorithm="bucketed"),
+)
 rank_sort = dict(
     rpn=L(RankSortLoss)(num_classes=1),
     box=L(RankSortLoss)(num_classes=_CLASSES),
