@@ -1,6 +1,7 @@
 """Sums of H between positives whose labels compare in a given way, in O(P log^2 P) time."""
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from rankdet.losses._positive_order import PositiveOrder, prefix_sums
@@ -24,8 +25,10 @@ class ExactLabelSums:
     def above(self, values: Tensor) -> Tensor:
         """Sum ``values[j] * H(p_j - p_i)`` over j with y_j >= y_i."""
         ranked = self.positives.with_moments(values[..., self.order])
+        rows = ranked.flatten(0, -2)
+        sums = self.tree.greater(rows) + self.tree.equal(rows)
         return self._as_given(
-            self.positives.from_above(self.tree.greater(ranked) + self.tree.equal(ranked))
+            self.positives.from_above(sums.view(*ranked.shape[:-1], *sums.shape[1:]))
         )
 
     def below(self, values: Tensor) -> Tensor:
@@ -57,35 +60,51 @@ class _RankTree:
         num = len(ranks)
         places = torch.arange(num, device=ranks.device)
         order = places
-        # Where the places that share the higher bits start, and where the first x of them end.
+        # Of the places that share a query's higher bits: where they start, and where those among
+        # the first x end.
         spans = torch.cat([torch.zeros_like(limits[:1]), limits])
         self.levels = []
         for bit in reversed(range(max(num - 1, 0).bit_length())):
-            is_one = (ranks[order] >> bit & 1).bool()
-            takes = ~(ranks >> bit & 1).bool()
-            self.levels.append((order, is_one, takes, spans))
-            num_zeros = prefix_sums((~is_one).long())
-            spans = torch.where(takes, num_zeros[spans], num_zeros[-1] + spans - num_zeros[spans])
-            goes_to = torch.where(is_one, num_zeros[-1] + places - num_zeros[:-1], num_zeros[:-1])
+            is_one = (ranks >> bit & 1).bool()
+            num_zeros = prefix_sums((~is_one[order]).long())
+            zeros_before = num_zeros[spans]
+            ones = num_zeros[-1] + spans - zeros_before
+            goes_to = torch.where(
+                is_one[order], num_zeros[-1] + places - num_zeros[:-1], num_zeros[:-1]
+            )
             order = torch.empty_like(order).scatter_(0, goes_to, order)
+            # An empty span for who has bit 1.
+            self.levels.append((order, ones.masked_fill(is_one, 0)))
+            spans = torch.where(is_one, ones, zeros_before)
         self.order, self.spans = order, spans
 
     def greater(self, values: Tensor) -> Tensor:
-        """Sums over the first x places with a greater rank; ``(..., P)`` to ``(..., 2, P)``."""
-        total = values.new_zeros(*values.shape[:-1], *self.spans[1:].shape)
-        for order, is_one, takes, spans in self.levels:
-            total += _sums_in(values[..., order] * is_one, spans) * takes
-        return total
+        """Sums over the first x places with a greater rank; ``(V, P)`` to ``(V, 2, P)``."""
+        rows = values.T.contiguous()
+        total = rows.new_zeros(*self.spans[1:].shape, len(values))
+        for order, spans in self.levels:
+            total += _sums_in(rows, order, spans)
+        return total.permute(2, 0, 1)
 
     def equal(self, values: Tensor) -> Tensor:
-        """Sums over the first x places with the same rank; ``(..., P)`` to ``(..., 2, P)``."""
-        return _sums_in(values[..., self.order], self.spans)
+        """Sums over the first x places with the same rank; ``(V, P)`` to ``(V, 2, P)``."""
+        return _sums_in(values.T.contiguous(), self.order, self.spans).permute(2, 0, 1)
 
 
-def _sums_in(values: Tensor, spans: Tensor) -> Tensor:
-    """Sums from the first of three bounds to the second and to the third."""
-    sums = prefix_sums(values)[..., spans]
-    return sums[..., 1:, :] - sums[..., :1, :]
+def _sums_in(rows: Tensor, order: Tensor, spans: Tensor) -> Tensor:
+    """Sums of ordered rows from the first of three bounds to the second and to the third.
+
+    Args:
+        rows: ``(P, V)``; a row is read at once, which is what takes the time.
+        order: ``(P,)`` which row has each place.
+        spans: ``(3, P)`` bounds.
+
+    Returns:
+        ``(2, P, V)``.
+    """
+    sums = F.pad(rows.index_select(0, order).cumsum(0), (0, 0, 1, 0))
+    at_bounds = sums.index_select(0, spans.flatten()).view(*spans.shape, rows.shape[1])
+    return at_bounds[1:] - at_bounds[0]
 
 
 def _dense_ranks(labels: Tensor) -> Tensor:

@@ -19,8 +19,8 @@ class PositiveOrder:
 
     Attributes:
         depths: ``(P,)`` distance from the first, gaps cut, in units of 2 delta; 0 for delta = 0.
-        limits: ``(2, P)`` how many of the first positives are certainly at H = 1, and how many are
-            at H > 0, as seen from each. Between them H rises linearly; for delta = 0 there are ties.
+        limits: ``(2, P)`` how many of the first positives are certainly at H = 1, and how many at
+            H > 0, as seen from each. Between them H rises linearly; for delta = 0 there are ties.
     """
 
     def __init__(self, depths: Tensor, delta: float) -> None:
