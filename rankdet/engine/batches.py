@@ -1,5 +1,6 @@
 """The stream of training batches, which a resumed run continues where it was interrupted."""
 
+import math
 import random
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -15,7 +16,29 @@ from torch.utils.data import Sampler
 Batch = list[dict[str, Any]]
 
 
-def training_batches(cfg: DictConfig, seed: int, start_iter: int) -> Iterator[Batch]:
+class BatchStream:
+    """The batches of a loader from an iteration on, each with random numbers of its own.
+
+    Args:
+        dataset: the loader; named so that :func:`epoch_length` can look through.
+        seed: the config's ``train.seed``.
+        start_iter: iteration of the first batch.
+    """
+
+    def __init__(self, dataset: Iterable[Batch], seed: int, start_iter: int) -> None:
+        self.dataset = dataset
+        self.seed = seed
+        self.start_iter = start_iter
+
+    def __iter__(self) -> Iterator[Batch]:
+        # Workers seed themselves from the state that the generators are in at the first batch.
+        seed_all_rng(_mix(self.seed, comm.get_rank(), self.start_iter))
+        for iteration, batch in enumerate(self.dataset, self.start_iter):
+            seed_all_rng(_mix(self.seed, comm.get_rank(), iteration))
+            yield batch
+
+
+def training_batches(cfg: DictConfig, seed: int, start_iter: int) -> BatchStream:
     """Give the batches of a training from ``start_iter`` on, without end.
 
     Before each batch is handed out, all random number generators are seeded anew, so that the
@@ -31,20 +54,36 @@ def training_batches(cfg: DictConfig, seed: int, start_iter: int) -> Iterator[Ba
         start_iter: iterations that the training has behind it.
 
     Returns:
-        Iterator over this rank's batches.
+        This rank's batches.
     """
     seed_all_rng(_mix(seed))  # Detectron2's samplers draw the seed of their shuffling from NumPy.
     loader = instantiate(cfg)
     _skip_images(loader, start_iter * cfg.total_batch_size // comm.get_world_size())
-    return _seed_iterations(loader, seed, start_iter)
+    return BatchStream(loader, seed, start_iter)
 
 
-def _seed_iterations(loader: Iterable[Batch], seed: int, start_iter: int) -> Iterator[Batch]:
-    # Workers seed themselves from the state that the generators are in at the first batch.
-    seed_all_rng(_mix(seed, comm.get_rank(), start_iter))
-    for iteration, batch in enumerate(loader, start_iter):
-        seed_all_rng(_mix(seed, comm.get_rank(), iteration))
-        yield batch
+def epoch_length(loader: Any) -> int:
+    """Iterations in which all ranks together see as many images as the data set has.
+
+    Args:
+        loader: batches, from Detectron2's ``build_detection_train_loader`` or on top of it.
+
+    Returns:
+        Length of the data set over the batch size of all ranks, rounded up.
+
+    Raises:
+        ValueError: the data set or the batches have no length.
+    """
+    stage, batch_size = loader, None
+    while hasattr(stage, "dataset"):
+        batch_size = batch_size or getattr(stage, "batch_size", None)
+        stage = stage.dataset
+    if batch_size is None or not hasattr(stage, "__len__"):
+        raise ValueError(
+            f"the data loader {type(loader).__name__} does not tell the length of an epoch; give "
+            "ALRPLoss(period=...) the iterations of an epoch."
+        )
+    return math.ceil(len(stage) / (batch_size * comm.get_world_size()))
 
 
 def _mix(*numbers: int) -> int:

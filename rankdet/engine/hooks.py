@@ -10,7 +10,9 @@ from detectron2.utils import comm
 from fvcore.common.checkpoint import Checkpointer
 from torch import Tensor, nn
 
+from rankdet.engine.batches import epoch_length
 from rankdet.engine.checkpoint import NON_FINITE, last_checkpoint
+from rankdet.losses.alrp import ALRPLoss
 from rankdet.losses.ecm import ECMLoss
 
 logger = logging.getLogger(__name__)
@@ -54,6 +56,21 @@ class BackgroundRatioHook(HookBase):
                 ratio = self.measuring.pop(name).background_ratio.item()
                 self.trainer.storage.put_scalar(name, ratio, smoothing_hint=False)
                 logger.info("Froze %s at %.4f.", name, ratio)
+
+
+class EpochLengthHook(HookBase):
+    """Tells aLRP losses how many iterations an epoch has, after which they balance boxes anew.
+
+    Losses whose ``period`` the config gives keep it; a model without aLRP Loss needs no data set.
+    """
+
+    def before_train(self) -> None:
+        """Set the period from the data loader."""
+        modules = self.trainer.model.modules()
+        losses = [m for m in modules if isinstance(m, ALRPLoss) and m.period is None]
+        for loss in losses:
+            loss.period = epoch_length(self.trainer.data_loader)
+            logger.info("aLRP balances boxes anew every %d iterations.", loss.period)
 
 
 class GradientClippingHook(HookBase):

@@ -22,7 +22,13 @@ from torch import nn
 from rankdet.engine.batches import training_batches
 from rankdet.engine.checkpoint import Checkpointer, ensure_checkpoint, last_checkpoint
 from rankdet.engine.checks import check_datasets
-from rankdet.engine.hooks import BackgroundRatioHook, FiniteLossHook, NonFiniteLossError
+from rankdet.engine.hooks import (
+    BackgroundRatioHook,
+    EpochLengthHook,
+    FiniteLossHook,
+    NonFiniteLossError,
+)
+from rankdet.losses.alrp import ALRPLoss
 from rankdet.losses.ecm import ECMLoss
 
 logger = logging.getLogger(__name__)
@@ -139,7 +145,7 @@ def build_trainer(cfg: DictConfig, resume: bool = False) -> SimpleTrainer:
     trainer.finite_loss = FiniteLossHook(checkpointer)
     trainer.register_hooks(_build_hooks(cfg, trainer, checkpointer))
     trainer.start_iter = _load_start(cfg, trainer, checkpointer, resume)
-    _warn_of_endless_measurement(trainer)
+    _warn_of_missing_hooks(trainer)
     trainer.data_loader = training_batches(cfg.dataloader.train, cfg.train.seed, trainer.start_iter)
     return trainer
 
@@ -212,12 +218,22 @@ def _build_hooks(
     ]
 
 
-def _warn_of_endless_measurement(trainer: SimpleTrainer) -> None:
-    losses = [m for m in trainer.model.modules() if isinstance(m, ECMLoss) and m.is_measuring]
-    if losses and not any(isinstance(hook, BackgroundRatioHook) for hook in trainer._hooks):
+def _warn_of_missing_hooks(trainer: SimpleTrainer) -> None:
+    hooks = {type(hook) for hook in trainer._hooks}
+    losses = list(trainer.model.modules())
+    if BackgroundRatioHook not in hooks and any(
+        isinstance(loss, ECMLoss) and loss.is_measuring for loss in losses
+    ):
         logger.warning(
             "ECMLoss measures the background ratio, but no BackgroundRatioHook ends that: the loss "
             "follows the ratio for the whole training. Add the hook, or set background_ratio."
+        )
+    if EpochLengthHook not in hooks and any(
+        isinstance(loss, ALRPLoss) and loss.period is None for loss in losses
+    ):
+        logger.warning(
+            "ALRPLoss does not know the length of an epoch: it keeps its first box weight for the "
+            "whole training. Add the EpochLengthHook, or set period."
         )
 
 

@@ -1,5 +1,6 @@
 """Dice loss of masks (Milletari et al., V-Net, 2016), as the mask head of RS Loss uses it."""
 
+import torch
 from torch import Tensor
 
 _EPSILON = 1e-5  # As released.

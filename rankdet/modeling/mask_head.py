@@ -7,6 +7,14 @@ from detectron2.modeling.roi_heads import MaskRCNNConvUpsampleHead
 from torch import nn
 
 
+def conv_predictor(in_channels: int, num_classes: int) -> nn.Conv2d:
+    """Detectron2's predictor: a 1 x 1 convolution that starts at N(0, 0.001) and no bias."""
+    layer = nn.Conv2d(in_channels, num_classes, kernel_size=1)
+    nn.init.normal_(layer.weight, std=0.001)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
 class MaskHead(MaskRCNNConvUpsampleHead):
     """Detectron2's mask head with ``predictor`` as its last layer.
 

@@ -1,7 +1,7 @@
 """RoI heads that rank all proposals: Faster, Mask and Cascade R-CNN without sampling."""
 
 import torch
-from detectron2.modeling.roi_heads import StandardROIHeads
+from detectron2.modeling.roi_heads import CascadeROIHeads, StandardROIHeads
 from detectron2.structures import ImageList, Instances
 from torch import Tensor
 
@@ -33,6 +33,36 @@ class RankingROIHeads(StandardROIHeads):
         instances, losses = super().forward(images, features, proposals, targets)
         if "loss_mask" in losses:
             losses["loss_mask"] = self.box_predictor.loss.balance(losses["loss_mask"], losses)
+        return instances, losses
+
+
+class RankingCascadeROIHeads(CascadeROIHeads):
+    """Detectron2's cascade with all proposals in the ranking of each stage.
+
+    Each stage has its own loss, with its own state. ``batch_size_per_image`` and
+    ``positive_fraction`` of the parent are not used. Detectron2 has one mask head for all stages,
+    which sees the proposals of stage 0: so its weights are the scores of stage 0, and its loss is
+    balanced against stage 0's (the RS release has a mask head per stage). Detectron2 scales the
+    gradient of the pooled features by 1 / stages, too.
+    """
+
+    def _sample_proposals(
+        self, matched_idxs: Tensor, matched_labels: Tensor, gt_classes: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        return label_all_proposals(matched_idxs, matched_labels, gt_classes, self.num_classes)
+
+    def forward(
+        self,
+        images: ImageList,
+        features: dict[str, Tensor],
+        proposals: list[Instances],
+        targets: list[Instances] | None = None,
+    ) -> tuple[list[Instances], Losses]:
+        """As Detectron2's, with a balanced ``loss_mask``."""
+        instances, losses = super().forward(images, features, proposals, targets)
+        if "loss_mask" in losses:
+            stage0 = {name.removesuffix("_stage0"): loss for name, loss in losses.items()}
+            losses["loss_mask"] = self.box_predictor[0].loss.balance(losses["loss_mask"], stage0)
         return instances, losses
 
 
