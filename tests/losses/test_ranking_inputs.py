@@ -15,6 +15,7 @@ from losses.ranking_cases import (
     rank_sort,
 )
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 everything = over(EXACT, PAIRWISE, BUCKETED)
 functions = pytest.mark.parametrize("function", [ap, rank_sort, alrp, ndcg])
@@ -62,6 +63,13 @@ def test_a_nan_among_far_negatives_is_not_lost(variant):
     far = torch.where(case.targets == 0, -1e4, case.logits.detach())
     far[(case.targets == 0).nonzero()[7]] = torch.nan
     assert all(torch.isnan(value) for value in variant.loss(case._replace(logits=far)))
+
+
+@everything
+def test_without_positives_a_nan_is_not_lost_either(variant):
+    case = random_case(num_pos=0)
+    logits = torch.full_like(case.logits, torch.nan)
+    assert all(torch.isnan(value) for value in variant.loss(case._replace(logits=logits)))
 
 
 @everything
@@ -134,27 +142,37 @@ def test_targets_may_have_another_dtype(variant, dtype):
 
 
 class LargestTensor(TorchDispatchMode):
-    """Records the largest memory, in elements, that one tensor takes."""
+    """Refuses tensors that take the memory of more than `limit` elements."""
 
-    numel = 0
+    def __init__(self, limit: int):
+        super().__init__()
+        self.limit, self.largest = limit, 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         output = func(*args, **(kwargs or {}))
-        for x in torch.utils._pytree.tree_leaves(output):
+        for x in tree_leaves(output):
             if isinstance(x, torch.Tensor):
-                numel = x.untyped_storage().nbytes() // x.element_size()
-                self.numel = max(self.numel, numel)
-                assert self.numel <= 64 * 220_000, f"{func} made {tuple(x.shape)}"
+                self.largest = max(self.largest, x.untyped_storage().nbytes() // x.element_size())
+                assert self.largest <= self.limit, f"{func} made {tuple(x.shape)}"
         return output
 
 
 @over(EXACT)
 def test_exact_makes_no_matrix_of_pairs(variant):
     """P x P would be 4e8 elements, P x N 4e9."""
-    case = random_case(num_pos=20_000, num_neg=200_000, kind="overlap", dtype=torch.float32)
-    with LargestTensor() as largest:
+    case = random_case(num_pos=20_000, num_neg=200_000, dtype=torch.float32)
+    with LargestTensor(limit=64 * 220_000) as memory:
         evaluate(variant, case)
-    assert largest.numel >= 220_000
+    assert memory.largest >= 220_000
+
+
+@over(PAIRWISE)
+def test_pairwise_makes_blocks_of_pairs(variant):
+    """Of up to 2 ** 20 pairs; P x N is 2.5 times as much."""
+    case = random_case(num_pos=500, num_neg=5_000)
+    with LargestTensor(limit=2**20 + 10_000) as memory:
+        evaluate(variant, case)
+    assert memory.largest >= 2**19
 
 
 @functions

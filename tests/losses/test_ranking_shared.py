@@ -15,7 +15,6 @@ from losses.ranking_cases import (
     over,
     quick,
     random_case,
-    roundoff,
 )
 
 # Sums and differences of these logits are exact, so that they can be moved without rounding.
@@ -58,12 +57,26 @@ def test_exact_is_pairwise(name, case):
 
 
 @pytest.mark.parametrize("delta", [0.0, 0.5])
-@pytest.mark.parametrize("num_pos", [31, 32, 33, 150, 1100])
+@pytest.mark.parametrize("num_pos", [31, 32, 33, 1100])
 @over(EXACT, PAIRWISE, BUCKETED)
 def test_many_samples_equal_the_reference(variant, num_pos, delta):
-    """Sizes around powers of two, and past every limit of a chunk or of a dense path."""
-    case = random_case(seed=num_pos, num_pos=num_pos, num_neg=4000, delta=delta)
+    """Around a power of two, and more pairs than any algorithm holds at a time."""
+    case = random_case(seed=num_pos, num_pos=num_pos, num_neg=1500, delta=delta)
     assert_same(evaluate(variant, case), variant.reference(case), case)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
+@over(EXACT, PAIRWISE)
+def test_digits_survive_any_scale_and_outliers(variant, scale, dtype):
+    """Logits that are 1e15 times farther apart than delta do not disturb those that are close."""
+    case = random_case(seed=8, num_pos=20, delta=0.5, kind="overlap")
+    logits = case.logits.detach().clone()
+    logits[::7] *= 1e15
+    logits = (scale * logits).to(dtype).requires_grad_()
+    scaled = case._replace(logits=logits, delta=scale * case.delta)
+    rtol = 1e-10 if dtype == torch.float64 else 1e-5
+    assert_same(evaluate(variant, scaled), variant.reference(scaled), scaled, rtol)
 
 
 @over(EXACT, PAIRWISE, BUCKETED)
@@ -115,7 +128,7 @@ def test_ignored_is_dropped(variant, case):
 @given(case=cases())
 def test_gradients_of_positives_and_negatives_balance(variant, case):
     """Theorem 2 of aLRP; and the first scalar of every loss is what its negatives pay."""
-    is_pos, tolerance = case.targets > 0, len(case.logits) * (1e-12 + roundoff(case))
+    is_pos, tolerance = case.targets > 0, len(case.logits) * (1e-13)
     for number, (value, gradient, _) in enumerate(evaluate(variant, case)):
         pos, neg = gradient[is_pos], gradient[~is_pos]
         is_sorting = number == 1 and variant.signs in ((1, 0), ())
