@@ -3,27 +3,18 @@
 mmdetection's repeat factor sampling rounds repeats up, so that an epoch of LVIS v1 has 7,674
 iterations (log of mmdetection issue 7439), not 100,170 / 16; Detectron2 counts iterations only.
 The baselines drop the rate after 16 and 22 of 24 epochs, ECM after 20 and 22; ECM warms up over
-10,000 iterations from 1e-4 (its loss starts at about 80), the baselines over 1,000 from 1e-3.
+10,000 iterations from 1e-4 (its loss starts at about 80), the baselines over 1,000 from 1e-3, the
+ranking losses over 500.
 """
 
-from detectron2.config import LazyCall as L
-from detectron2.solver import WarmupParamScheduler
-from fvcore.common.param_scheduler import MultiStepParamScheduler
+from .step_schedule import steps
 
 _ITERATIONS_PER_EPOCH = 7674
 
-
-def _steps(epochs, warmup_iterations, warmup_factor):
-    return L(WarmupParamScheduler)(
-        scheduler=L(MultiStepParamScheduler)(values=[1.0, 0.1, 0.01], milestones=epochs),
-        warmup_length=warmup_iterations / (epochs[-1] * _ITERATIONS_PER_EPOCH),
-        warmup_factor=warmup_factor,
-    )
-
-
 schedule_1x = dict(max_iter=12 * _ITERATIONS_PER_EPOCH)
 schedule_2x = dict(max_iter=24 * _ITERATIONS_PER_EPOCH)
-lr_multiplier_1x = _steps([8, 11, 12], 1000, 1e-3)
-lr_multiplier_2x = _steps([16, 22, 24], 1000, 1e-3)
-ecm_lr_multiplier_1x = _steps([8, 11, 12], 10_000, 1e-4)
-ecm_lr_multiplier_2x = _steps([20, 22, 24], 10_000, 1e-4)
+lr_multiplier_1x = steps([8, 11, 12], _ITERATIONS_PER_EPOCH, 1000)
+lr_multiplier_2x = steps([16, 22, 24], _ITERATIONS_PER_EPOCH, 1000)
+ecm_lr_multiplier_1x = steps([8, 11, 12], _ITERATIONS_PER_EPOCH, 10_000, 1e-4)
+ecm_lr_multiplier_2x = steps([20, 22, 24], _ITERATIONS_PER_EPOCH, 10_000, 1e-4)
+ranking_lr_multiplier_1x = steps([8, 11, 12], _ITERATIONS_PER_EPOCH, 500)

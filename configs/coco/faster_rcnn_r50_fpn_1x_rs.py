@@ -1,0 +1,11 @@
+"""Faster R-CNN R50-FPN, Rank & Sort loss, 12 epochs of COCO."""
+
+from ..common.models.faster_rcnn_fpn import model
+from ..common.ranking import rank_sort, use_ranking
+from .mask_rcnn_r50_fpn_1x_rs import dataloader, hooks, lr_multiplier, optimizer, train
+
+dataloader.train.mapper.use_instance_mask = False
+use_ranking(model, rank_sort)
+model.backbone.bottom_up.freeze_at = 2
+model.roi_heads.box_predictor.update(test_score_thresh=0.4, test_topk_per_image=100)
+train.output_dir = "output/coco/faster_rcnn_r50_fpn_1x_rs"

@@ -1,0 +1,10 @@
+"""Mask R-CNN R50-FPN, Rank & Sort loss with repeat factor sampling, 12 epochs."""
+
+from ..common.lvis_v1_schedule import ranking_lr_multiplier_1x as lr_multiplier
+from ..common.ranking import rank_sort, use_ranking
+from .mask_rcnn_r50_fpn_1x import dataloader, hooks, model, optimizer, train
+
+use_ranking(model, rank_sort)
+model.roi_heads.box_predictor.test_score_thresh = 0.6
+optimizer.lr = 0.012
+train.output_dir = "output/lvis_v1/mask_rcnn_r50_fpn_1x_rs"
