@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor
 
+from rankdet.losses._binning import find_bins
+
 
 class NegativeIntervals:
     """Negatives, binned by where the steps of the positives start and stop rising.
@@ -42,7 +44,7 @@ class NegativeIntervals:
         self.is_rising = num_rising > 0
         ends = breakpoints.double()
         self.widths = (ends - _shift(ends)) * self.is_rising
-        self.bins = torch.searchsorted(breakpoints, negatives, out_int32=True)
+        self.bins = find_bins(breakpoints, negatives)
         # A negative beyond the last breakpoint is in bin 2P, where every step is 0.
         last = torch.cat([breakpoints, breakpoints[-1:]])
         self.offsets = last.index_select(0, self.bins) - negatives
