@@ -166,7 +166,7 @@ class ALRPLoss(RankingLoss):
         box_loss = localization + extra_weight * self.localization
         if self.training:
             self._renew_weight(classification.detach())
-        return {"loss_cls": classification, "loss_box_reg": box_loss}
+        return {"loss_cls": classification, "loss_box_reg": box_loss + x.guard}
 
     def statistics(self) -> dict[str, Tensor]:
         """The box loss of the last call without its weight, and the weight of the next."""

@@ -108,4 +108,4 @@ class APLoss(RankingLoss):
             algorithm=self.algorithm,
         )
         box_loss = self.box_weight * weighted_mean(box_losses, x.weights)
-        return {"loss_rank": ranking, "loss_box_reg": box_loss}
+        return {"loss_rank": ranking, "loss_box_reg": box_loss + x.guard}

@@ -79,4 +79,4 @@ class NDCGLoss(RankingLoss):
         x = ranking_inputs(logits, labels, ious, box_losses, self.num_classes)
         ranking = ndcg_loss(x.logits, x.targets, delta=self.delta, algorithm=self.algorithm)
         box_loss = self.box_weight * weighted_mean(box_losses, x.weights)
-        return {"loss_rank": ranking, "loss_box_reg": box_loss}
+        return {"loss_rank": ranking, "loss_box_reg": box_loss + x.guard}

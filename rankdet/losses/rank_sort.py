@@ -105,7 +105,7 @@ class RankSortLoss(RankingLoss):
         )
         losses = {"loss_rank": ranking, "loss_sort": sorting}
         box_loss = self.balance(weighted_mean(box_losses, x.weights), losses)
-        return {**losses, "loss_box_reg": box_loss}
+        return {**losses, "loss_box_reg": box_loss + x.guard}
 
     def balance(self, task_loss: Tensor, losses: Mapping[str, Tensor]) -> Tensor:
         """Scale the loss to the value of ranking + sorting; see :func:`scale_to`."""

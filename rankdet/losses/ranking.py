@@ -27,11 +27,13 @@ class RankingInputs(NamedTuple):
         logits: ``(N C,)``, all rows and classes in one ranking, row by row.
         targets: ``(N C,)``: the IoU of a foreground row at its class, 0 negative, -1 ignored.
         weights: ``(F,)`` score weights of the foreground rows.
+        guard: scalar 0, or NaN if the input is invalid. Add it to a loss.
     """
 
     logits: Tensor
     targets: Tensor
     weights: Tensor
+    guard: Tensor
 
 
 class RankingLoss(HeadLoss):
@@ -127,21 +129,20 @@ def ranking_inputs(
                 f"got {tuple(values.shape)}; decode the boxes of the foreground rows in order."
             )
     targets = torch.zeros_like(x.logits).masked_fill_(is_ignored.unsqueeze(1), IGNORED)
-    tiny = torch.finfo(targets.dtype).tiny
-    labelled = ious.detach().to(targets.dtype).clamp(tiny, 1)
-    targets[foreground, x.labels[foreground]] = labelled
-    # The guard makes a label that could not be checked without a host sync surface as NaN.
+    labelled, tiny = ious.detach().to(targets.dtype), torch.finfo(targets.dtype).tiny
+    targets[foreground, x.labels[foreground]] = labelled.nan_to_num().clamp(tiny, 1)
     return RankingInputs(
         logits=x.logits.flatten(),
-        targets=(targets + x.guard).flatten(),
+        targets=targets.flatten(),
         weights=score_weights(x.logits[foreground]),
+        guard=x.guard + (labelled * 0.0).sum(),
     )
 
 
 def score_weights(logits: Tensor) -> Tensor:
     """How much the boxes and masks of rows count: their largest score, without gradient.
 
-    Source: the released RS Loss (facts: all ranking heads weigh positives so).
+    Source: the released RS and bucketed losses.
 
     Args:
         logits: ``(N, C)``.
