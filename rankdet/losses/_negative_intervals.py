@@ -3,6 +3,7 @@
 import math
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from rankdet.losses._binning import find_bins
@@ -46,8 +47,7 @@ class NegativeIntervals:
         self.widths = (ends - _shift(ends)) * self.is_rising
         self.bins = find_bins(breakpoints, negatives)
         # A negative beyond the last breakpoint is in bin 2P, where every step is 0.
-        last = torch.cat([breakpoints, breakpoints[-1:]])
-        self.offsets = last.index_select(0, self.bins) - negatives
+        self.offsets = F.pad(breakpoints, (0, 1)).index_select(0, self.bins) - negatives
         self.counts = torch.ones_like(negatives, dtype=torch.float64) if counts is None else counts
 
     def above(self) -> Tensor:
@@ -75,7 +75,7 @@ class NegativeIntervals:
 
     def _at_negatives(self, per_bin: Tensor) -> Tensor:
         """Value of each negative's bin; ``(2P,)`` to ``(M,)``, 0 in the last bin."""
-        padded = torch.cat([per_bin, per_bin.new_zeros(1)]).to(self.offsets.dtype)
+        padded = F.pad(per_bin, (0, 1)).to(self.offsets.dtype)
         return padded.index_select(0, self.bins)
 
 
