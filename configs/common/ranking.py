@@ -10,10 +10,12 @@ a constant that is added to all logits.
 from detectron2.config import LazyCall as L
 from detectron2.modeling.box_regression import Box2BoxTransform
 
+from rankdet.losses.alrp import ALRPLoss
 from rankdet.losses.ap import APLoss
 from rankdet.losses.rank_sort import RankSortLoss
+from rankdet.modeling.dice_mask_head import DiceMaskHead
 from rankdet.modeling.ranking_box_predictor import RankingBoxPredictor
-from rankdet.modeling.ranking_roi_heads import RankingROIHeads
+from rankdet.modeling.ranking_roi_heads import RankingCascadeROIHeads, RankingROIHeads
 from rankdet.modeling.ranking_rpn import RankingRPN
 
 _BOX_TRANSFORM = L(Box2BoxTransform)(weights=(10, 10, 5, 5))
@@ -35,17 +37,25 @@ bucketed_rank_sort = dict(
     rpn=L(RankSortLoss)(num_classes=1, algorithm="bucketed"),
     box=L(RankSortLoss)(num_classes=_CLASSES, algorithm="bucketed"),
 )
+alrp = dict(
+    rpn=L(ALRPLoss)(num_classes=1, iou_threshold=0.7),
+    box=L(ALRPLoss)(num_classes=_CLASSES),
+)
 
 
 def use_ranking(model, losses):
-    """Give a Faster or Mask R-CNN, in place, the parts that train with ``losses``."""
+    """Give a Faster, Mask or Cascade R-CNN, in place, the parts that train with ``losses``."""
     rpn, roi_heads = model.proposal_generator, model.roi_heads
     for sampling in ("batch_size_per_image", "positive_fraction"):
         rpn.pop(sampling, None)
     rpn.update(
         _target_=RankingRPN, box2box_transform=_BOX_TRANSFORM, loss=losses.rpn, loss_weight=0.2
     )
-    roi_heads._target_ = RankingROIHeads
-    roi_heads.box_predictor.update(
-        _target_=RankingBoxPredictor, box2box_transform=_BOX_TRANSFORM, loss=losses.box
-    )
+    stages = roi_heads.get("box_predictors")
+    roi_heads._target_ = RankingCascadeROIHeads if stages else RankingROIHeads
+    for predictor in stages or [roi_heads.box_predictor]:
+        predictor.update(
+            _target_=RankingBoxPredictor, box2box_transform=_BOX_TRANSFORM, loss=losses.box
+        )
+    if "mask_head" in roi_heads:
+        roi_heads.mask_head.update(_target_=DiceMaskHead, max_positives=200)

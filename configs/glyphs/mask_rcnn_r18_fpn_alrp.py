@@ -1,0 +1,7 @@
+"""Mask R-CNN with aLRP loss on glyphs."""
+
+from ..common.ranking import alrp, use_ranking
+from .mask_rcnn_r18_fpn import dataloader, hooks, lr_multiplier, model, optimizer, train
+
+use_ranking(model, alrp)
+train.output_dir = "output/glyphs/mask_rcnn_r18_fpn_alrp"

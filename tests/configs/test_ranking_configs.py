@@ -1,0 +1,113 @@
+"""The experiments with ranking losses have the hyper-parameters of the releases."""
+
+from pathlib import Path
+
+import pytest
+from detectron2.config import instantiate
+
+from rankdet.engine.config import load_config
+
+ROOT = Path(__file__).parents[2] / "configs"
+RANKING = sorted(
+    path
+    for path in ROOT.rglob("*.py")
+    if path.stem.endswith(("_ap", "_bap", "_rs", "_brs", "_alrp")) and "common" not in path.parts
+)
+COCO_ITERATIONS, LVIS_ITERATIONS, CITYSCAPES_ITERATIONS = 7330, 7674, 1483
+
+
+def box_predictors(cfg):
+    heads = cfg.model.roi_heads
+    return heads.get("box_predictors") or [heads.box_predictor]
+
+
+@pytest.mark.parametrize("path", RANKING, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_rpn_and_roi_heads_rank_without_sampling(path):
+    cfg = load_config(str(path))
+    rpn, method = cfg.model.proposal_generator, path.stem.rsplit("_", 1)[1]
+    losses = [instantiate(part.loss) for part in (rpn, *box_predictors(cfg))]
+    names = {"ap": "APLoss", "bap": "APLoss", "alrp": "ALRPLoss"}
+    for loss in losses:
+        assert type(loss).__name__ == names.get(method, "RankSortLoss")
+        assert loss.algorithm == ("bucketed" if method.startswith("b") else "exact")
+        assert loss.delta == (0.5 if method.endswith("rs") else 1.0)
+    num_classes = cfg.model.roi_heads.num_classes
+    assert [loss.num_classes for loss in losses] == [1] + [num_classes] * (len(losses) - 1)
+    for part in (rpn, *box_predictors(cfg)):
+        assert list(part.box2box_transform.weights) == [10, 10, 5, 5]
+    assert rpn.loss_weight == 0.2 and "batch_size_per_image" not in rpn
+    assert rpn.anchor_matcher.thresholds == [0.3, 0.7]
+    assert rpn.anchor_matcher.allow_low_quality_matches
+
+
+@pytest.mark.parametrize("method", ["rs", "brs"])
+@pytest.mark.parametrize(
+    ("name", "threshold", "num_detections", "is_agnostic"),
+    [
+        ("coco/faster_rcnn_r50_fpn_1x", 0.4, 100, False),
+        ("coco/mask_rcnn_r50_fpn_1x", 0.4, 100, False),
+        ("coco/cascade_rcnn_r50_fpn_1x", 0.4, 100, True),
+        ("lvis_v1/mask_rcnn_r50_fpn_1x", 0.6, 300, False),
+    ],
+)
+def test_rank_sort_has_the_released_settings(name, method, threshold, num_detections, is_agnostic):
+    cfg = load_config(str(ROOT / f"{name}_{method}.py"))
+    rpn = cfg.model.proposal_generator
+    assert (rpn.pre_nms_topk[0], rpn.post_nms_topk[0], rpn.nms_thresh) == (2000, 1000, 0.7)
+    for predictor in box_predictors(cfg):
+        assert predictor.test_score_thresh == threshold
+        assert predictor.test_topk_per_image == num_detections
+        assert predictor.get("cls_agnostic_bbox_reg", False) == is_agnostic
+        assert predictor.get("loss_weight", 1.0) == 1.0 and "prior_prob" not in predictor
+    assert cfg.dataloader.train.mapper.use_instance_mask == name.split("/")[1].startswith("mask")
+    resize = cfg.dataloader.train.mapper.augmentations[0]
+    assert resize.max_size == 1333
+    assert (resize.short_edge_length == [800]) == name.startswith("coco")
+    assert (cfg.optimizer.lr, cfg.optimizer.momentum, cfg.optimizer.weight_decay) == (
+        0.012,
+        0.9,
+        1e-4,
+    )
+
+
+def test_alrp_has_the_released_settings():
+    cfg = load_config(str(ROOT / "coco/faster_rcnn_r50_fpn_100ep_alrp.py"))
+    (predictor,) = box_predictors(cfg)
+    assert (predictor.test_score_thresh, predictor.test_topk_per_image) == (0.05, 100)
+    assert instantiate(predictor.loss).iou_threshold == 0.5
+    assert instantiate(cfg.model.proposal_generator.loss).iou_threshold == 0.7
+    assert not cfg.model.roi_heads.proposal_append_gt
+    test_resize = cfg.dataloader.test.mapper.augmentations[0]
+    assert (test_resize.short_edge_length, test_resize.max_size) == (500, 833)
+    assert cfg.optimizer.lr == 0.012
+
+
+def test_cityscapes_has_the_released_settings():
+    cfg = load_config(str(ROOT / "cityscapes/mask_rcnn_r50_fpn_brs.py"))
+    resize = cfg.dataloader.train.mapper.augmentations[0]
+    assert (list(resize.short_edge_length), resize.max_size) == ([800, 1024], 2048)
+    assert resize.sample_style == "range" and cfg.optimizer.lr == 0.012
+    assert "COCO-InstanceSegmentation" in cfg.train.init_checkpoint
+
+
+@pytest.mark.parametrize(
+    ("name", "batch_size", "per_epoch", "drops", "epochs"),
+    [
+        ("coco/faster_rcnn_r50_fpn_1x_rs", 16, COCO_ITERATIONS, (8, 11), 12),
+        ("coco/cascade_rcnn_r50_fpn_1x_brs", 16, COCO_ITERATIONS, (8, 11), 12),
+        ("coco/mask_rcnn_r50_fpn_1x_brs", 16, COCO_ITERATIONS, (8, 11), 12),
+        ("coco/faster_rcnn_r50_fpn_100ep_alrp", 32, COCO_ITERATIONS / 2, (75, 95), 100),
+        ("lvis_v1/mask_rcnn_r50_fpn_1x_brs", 16, LVIS_ITERATIONS, (8, 11), 12),
+        ("cityscapes/mask_rcnn_r50_fpn_brs", 16, CITYSCAPES_ITERATIONS, (8,), 12),
+    ],
+)
+def test_schedules_are_those_of_the_papers(name, batch_size, per_epoch, drops, epochs):
+    cfg = load_config(str(ROOT / f"{name}.py"))
+    multiplier = instantiate(cfg.lr_multiplier)
+    assert cfg.train.max_iter == epochs * per_epoch
+    assert cfg.dataloader.train.total_batch_size == batch_size
+    rates = [multiplier((epoch + 0.5) / epochs) for epoch in range(epochs)]
+    expected = [10.0 ** -sum(epoch >= drop for drop in drops) for epoch in range(epochs)]
+    assert rates == pytest.approx(expected)
+    assert multiplier(501 / cfg.train.max_iter) == pytest.approx(1.0)
+    assert multiplier(250 / cfg.train.max_iter) == pytest.approx(0.5, rel=1e-2)
