@@ -1,6 +1,7 @@
 """Sums of H with the negatives in buckets, as BAP and BRS (Yavuz et al., ECCV 2024) have them."""
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from rankdet.losses._exact_sums import ExactSums
@@ -12,8 +13,8 @@ class BucketedSums(ExactSums):
     A bucket is a run of negatives between successive positives in the sorted list of all logits; a
     negative that ties with a positive belongs to the bucket above it. As in the paper everything is
     sorted, O((M + P) log (M + P)). What follows, matrices of buckets and positives in the released
-    code, are the exact sums over at most P + 1 means. The means are float64: in float32 those of
-    near-constant logits can leave their buckets.
+    code, are the exact sums over at most P + 1 means. In the released code, rounding can take the
+    means of near-constant logits out of their buckets; here they are held inside.
     """
 
     def __init__(self, positives: Tensor, negatives: Tensor, delta: float) -> None:
@@ -24,9 +25,18 @@ class BucketedSums(ExactSums):
         num_buckets = len(positives) + 1
         sizes = torch.bincount(bucket, is_negative.double(), num_buckets)
         means = torch.bincount(bucket, depths * is_negative, num_buckets) / sizes.clamp(min=1)
+        means = _hold_inside(means, depths, sizes.long())
         self.bucket = torch.empty_like(bucket).scatter_(0, order, bucket)[: len(negatives)]
         super().__init__(positives.double(), means.neg(), delta, sizes)
 
     def spread(self, values: Tensor) -> Tensor:
         """Sum ``values[i] * H(n_j - p_i)`` over the positives, n_j being the mean of its bucket."""
         return super().spread(values)[self.bucket]
+
+
+def _hold_inside(means: Tensor, depths: Tensor, sizes: Tensor) -> Tensor:
+    """Clamp each mean to the first and last of its bucket's negatives; empty ones mean nothing."""
+    starts = sizes.cumsum(0) - sizes + torch.arange(len(sizes), device=sizes.device)
+    stops = (starts + sizes - 1).clamp(min=0)
+    ends = F.pad(depths, (0, 1))  # An empty last bucket starts behind the end.
+    return means.clamp(min=ends[starts], max=ends[stops])
