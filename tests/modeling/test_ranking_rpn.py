@@ -1,0 +1,105 @@
+import pytest
+import torch
+from detectron2.structures import ImageList, pairwise_iou
+from detectron2.utils.events import EventStorage
+from losses.ranking_modules import MODULES
+from modeling.slow_heads import slow_losses
+from ranking_detector import CHANNELS, SIZE, STRIDE, make_rpn, make_targets
+
+from rankdet.losses.alrp import ALRPLoss
+from rankdet.losses.rank_sort import RankSortLoss
+from rankdet.losses.sigmoid import SigmoidBCELoss
+from rankdet.modeling.ranking_rpn import RankingRPN
+
+modules = pytest.mark.parametrize("make", MODULES.values(), ids=MODULES)
+TARGETS = [[0, 1], [], [2]]
+
+
+def make_inputs(classes=TARGETS):
+    generator = torch.Generator().manual_seed(1)
+    shape = (len(classes), CHANNELS, SIZE // STRIDE, SIZE // STRIDE)
+    features = {"p3": 5 * torch.randn(shape, generator=generator)}
+    images = ImageList(torch.zeros(len(classes), 3, SIZE, SIZE), [(SIZE, SIZE)] * len(classes))
+    targets = [make_targets(image, seed) for seed, image in enumerate(classes)]
+    return images, features, targets
+
+
+def run(rpn, classes=TARGETS):
+    """Losses, and the arguments that :meth:`RankingRPN.losses` was called with."""
+    calls, losses = [], rpn.losses
+    rpn.losses = lambda *args: calls.append(args) or losses(*args)
+    with EventStorage() as storage:
+        _, result = rpn(*make_inputs(classes))
+    return result, calls[0], storage
+
+
+def anchor_rows(anchors, logits, labels, deltas, gt_boxes):
+    """One row per anchor: of every image the levels, one after the other."""
+    rows = []
+    for image in range(len(labels)):
+        index = 0
+        for level, level_anchors in enumerate(anchors):
+            for n, anchor in enumerate(level_anchors.tensor):
+                label = {1: 0, 0: 1, -1: -1}[int(labels[image][index])]
+                row = logits[level][image, n].reshape(1), label, deltas[level][image, n]
+                rows.append((*row, anchor, gt_boxes[image][index]))
+                index += 1
+    return rows
+
+
+@modules
+def test_equals_a_computation_one_anchor_at_a_time(make):
+    torch.manual_seed(0)
+    rpn = make_rpn(make(1).eval(), loss_weight=0.5)
+    losses, call, _ = run(rpn)
+    rows = anchor_rows(*call)
+    assert {row[1] for row in rows} == {0, 1, -1} and len(rows) == 3 * 6 * 6 * 2
+    expected, surrogate = slow_losses(rpn.loss, rows, rpn.box2box_transform)
+    names = {"loss_box_reg": "loss_rpn_loc"}
+    expected = {
+        names.get(name, name.replace("loss_", "loss_rpn_")): 0.5 * x for name, x in expected.items()
+    }
+    assert {name: x.item() for name, x in losses.items()} == pytest.approx(expected, rel=1e-4)
+    weights = list(rpn.parameters())
+    actual = torch.autograd.grad(sum(losses.values()), weights, retain_graph=True)
+    for gradient, slow in zip(actual, torch.autograd.grad(surrogate, weights), strict=True):
+        torch.testing.assert_close(gradient, slow / 2, rtol=1e-3, atol=1e-5)
+
+
+def test_no_anchor_is_sampled_away():
+    rpn = make_rpn(RankSortLoss(1))
+    _, (anchors, _, labels, _, _), _ = run(rpn)
+    for target, image_labels in zip(make_inputs()[2], labels, strict=True):
+        _, expected = rpn.anchor_matcher(pairwise_iou(target.gt_boxes, anchors[0]))
+        assert torch.equal(image_labels, expected)
+    assert (labels[1] == 0).all()
+
+
+@modules
+def test_without_objects_every_layer_gets_a_zero_gradient(make):
+    rpn = make_rpn(make(1))
+    losses, _, _ = run(rpn, [[], []])
+    sum(losses.values()).backward()
+    assert all(x == 0 for x in losses.values())
+    assert all((p.grad == 0).all() for p in rpn.parameters())
+
+
+def test_proposals_without_annotations_in_evaluation():
+    rpn = make_rpn(RankSortLoss(1)).eval()
+    images, features, _ = make_inputs()
+    proposals, losses = rpn(images, features)
+    assert losses == {} and [len(x) > 0 for x in proposals] == [True] * 3
+
+
+def test_alrp_logs_its_balance():
+    _, _, storage = run(make_rpn(ALRPLoss(1, iou_threshold=0.7)))
+    assert storage.latest()["rpn/box_weight"] == (50, 0)
+
+
+def test_a_loss_that_does_not_fit_is_named():
+    with pytest.raises(TypeError, match="loss is a SigmoidBCELoss, but RankingRPN takes a Ranking"):
+        make_rpn(SigmoidBCELoss(1))
+    with pytest.raises(ValueError, match=r"num_classes=80, but an RPN .*; build it with num_cl"):
+        make_rpn(RankSortLoss(80))
+    with pytest.raises(TypeError, match="batch_size_per_image"):
+        RankingRPN(batch_size_per_image=256)
