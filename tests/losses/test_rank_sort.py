@@ -1,7 +1,16 @@
 import pytest
 import torch
 from hypothesis import given
-from losses.ranking_cases import cases, quick, random_case, rank_sort
+from losses.ranking_cases import (
+    EXACT,
+    PAIRWISE,
+    assert_same,
+    cases,
+    evaluate,
+    quick,
+    random_case,
+    rank_sort,
+)
 from losses.ranking_reference import rank_sort_reference
 
 from rankdet.losses.rank_sort import rank_sort_loss
@@ -118,6 +127,17 @@ def test_defaults_are_exact_with_half_a_logit(algorithm):
         rank_sort(case, algorithm=algorithm), rank_sort_reference(case), strict=True
     ):
         torch.testing.assert_close(value.detach(), terms.value, rtol=1e-10, atol=0)
+
+
+@pytest.mark.parametrize("kind", ["apart", "overlap"])
+def test_thousands_of_positives_lose_no_digits(kind):
+    """Isolated positives have nothing to sort: round-off must not look like something."""
+    case = random_case(seed=4, num_pos=5_000, num_neg=10, kind=kind)
+    exact, pairwise = (
+        evaluate(EXACT["rank-sort-exact"], case),
+        evaluate(PAIRWISE["rank-sort-pairwise"], case),
+    )
+    assert_same(exact, pairwise, case)
 
 
 def test_a_million_equal_logits_have_a_closed_form():
