@@ -128,7 +128,7 @@ def _dataset_counts(name: str) -> tuple[ClassCounts, list[str]]:
     path = annotation_path(metadata)
     if path is not None:
         return _counts_by_class_id(file_counts(path, dataset_name=name), metadata)
-    dicts = DatasetCatalog.get(name)
+    dicts = _load_dicts(name)
     class_names = metadata.get("thing_classes")
     if class_names is None:
         raise ValueError(
@@ -136,6 +136,23 @@ def _dataset_counts(name: str) -> tuple[ClassCounts, list[str]]:
             f"MetadataCatalog.get({name!r}).thing_classes to the list of their names."
         )
     return _counts_of_dicts(dicts, len(class_names), name), list(class_names)
+
+
+def _load_dicts(name: str) -> list[Record]:
+    """What a dataset's own function gives, for instance Detectron2's reader of raw Cityscapes."""
+    try:
+        dicts: list[Record] = DatasetCatalog.get(name)
+        return dicts
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"A file of dataset {name!r} does not exist: {error.filename or error}; set "
+            "DETECTRON2_DATASETS to the folder that holds the dataset."
+        ) from error
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"Dataset {name!r} is read by the package {error.name!r}, which is not installed: run "
+            f"`pip install {error.name}`."
+        ) from error
 
 
 def _counts_by_class_id(counts: FileCounts, metadata: Any) -> tuple[ClassCounts, list[str]]:

@@ -1,6 +1,8 @@
 """Class counts of LVIS, COCO and custom datasets, by the class ids that Detectron2 trains with."""
 
+import importlib
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -155,6 +157,18 @@ def test_missing_annotation_file_is_named(tmp_path: Path) -> None:
     register_coco_instances("lost", {}, str(tmp_path / "lost.json"), str(tmp_path))
     with pytest.raises(FileNotFoundError, match=r"'lost'.*lost\.json"):
         class_counts("lost")
+
+
+def test_missing_files_of_a_custom_dataset_are_named() -> None:
+    DatasetCatalog.register("no_files", lambda: os.listdir("/no/images"))
+    with pytest.raises(FileNotFoundError, match=r"'no_files'.*/no/images; set DETECTRON2_DATASETS"):
+        class_counts("no_files")
+
+
+def test_missing_package_of_a_custom_dataset_is_named() -> None:
+    DatasetCatalog.register("no_package", lambda: importlib.import_module("no_such_package"))
+    with pytest.raises(ValueError, match=r"'no_package'.*pip install no_such_package"):
+        class_counts("no_package")
 
 
 def test_no_dataset_is_an_error() -> None:
