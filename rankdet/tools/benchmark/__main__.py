@@ -4,9 +4,9 @@ import argparse
 from collections.abc import Sequence
 from importlib import import_module
 
-from rankdet.tools.benchmark.report import print_machine
+from rankdet.tools.benchmark.report import machine
 
-BENCHMARKS = ("class_stats", "iteration")
+BENCHMARKS = ("class_stats", "iteration", "losses")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments, options = parser.parse_known_args(argv)
     for name in set(arguments.names) - set(BENCHMARKS):
         parser.error(f"there is no benchmark {name!r}; the names are {', '.join(BENCHMARKS)}")
-    print_machine()
+    print(machine())
     for name in arguments.names or BENCHMARKS:
         print(f"\n{name}: {_summary(modules[name].__doc__)}")
         modules[name].main(options)

@@ -10,10 +10,10 @@ import torch
 from tabulate import tabulate
 
 
-def print_machine() -> None:
-    """Print what the figures depend on: processor, GPU and versions."""
+def machine() -> str:
+    """Name what the figures depend on: processor, GPU and versions."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
-    print(
+    return (
         f"{_processor()}, {os.cpu_count()} cores, {gpu}; "
         f"Python {platform.python_version()}, torch {torch.__version__}"
     )
@@ -47,7 +47,7 @@ def print_timings(seconds: dict[str, float]) -> None:
 
 
 def _synchronize() -> None:
-    if torch.cuda.is_available():
+    if torch.cuda.is_initialized():  # else nothing can be under way
         torch.cuda.synchronize()
 
 
