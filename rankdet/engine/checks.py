@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from detectron2.modeling.roi_heads import ROIHeads
+from detectron2.modeling.roi_heads import FastRCNNOutputLayers, ROIHeads
 from torch import nn
 
 from rankdet.data.class_stats import annotation_path, class_counts, ensure_dataset
@@ -14,7 +14,8 @@ def check_datasets(model: nn.Module, train_names: Iterable[str], test_names: Ite
     """Read all annotations once (kept on disk after that) and compare the number of classes.
 
     Args:
-        model: detector; its RoI heads and its classification losses must agree with the data.
+        model: detector; its RoI heads, predictors and classification losses must agree with the
+            data.
         train_names: registered training sets.
         test_names: registered evaluation sets.
 
@@ -44,7 +45,8 @@ def _class_names(dataset_name: str) -> list[str] | None:
 
 
 def _check_num_classes(model: nn.Module, dataset_name: str, num_classes: int) -> None:
-    parts = (m for m in model.modules() if isinstance(m, ROIHeads | ClassificationLoss))
+    kinds = (ROIHeads, FastRCNNOutputLayers, ClassificationLoss)
+    parts = (m for m in model.modules() if isinstance(m, kinds))
     other = sorted({part.num_classes for part in parts} - {num_classes})
     if other:
         raise ValueError(

@@ -2,9 +2,11 @@ import json
 
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
+from ranking_detector import make_predictor, make_rpn
 from torch import nn
 
 from rankdet.engine.checks import check_datasets
+from rankdet.losses.rank_sort import RankSortLoss
 from rankdet.losses.softmax import SoftmaxCrossEntropyLoss
 
 
@@ -35,6 +37,13 @@ def registered():
 
 def test_fitting_data_sets_pass():
     check_datasets(detector(10), ["glyphs_smoke_train"], ["glyphs_smoke_val"])
+
+
+def test_the_one_class_of_an_rpn_is_no_class_of_the_data_but_those_of_a_predictor_are():
+    rpn = make_rpn(RankSortLoss(1))
+    check_datasets(rpn, ["glyphs_smoke_train"], [])
+    with pytest.raises(ValueError, match=r"num_classes=3, but data set .* has 10 classes"):
+        check_datasets(make_predictor(RankSortLoss(3)), ["glyphs_smoke_train"], [])
 
 
 @pytest.mark.parametrize(

@@ -158,3 +158,15 @@ def test_a_batch_without_annotations_gives_zero_losses_and_gradients(make, make_
     assert all(x == 0 for x in losses.values())
     sum(losses.values()).backward()
     assert all((p.grad == 0).all() for p in model.parameters())
+
+
+@pytest.mark.gpu
+@heads
+@modules
+def test_a_detector_trains_on_cuda_under_autocast(make, make_roi_heads):
+    model = make_detector(make, make_roi_heads).cuda()
+    with EventStorage(), torch.autocast("cuda", dtype=torch.float16):
+        losses = model([make_image([0, 1], seed=1), make_image([], seed=3)])
+    assert all(x.dtype == torch.float32 and torch.isfinite(x) for x in losses.values())
+    sum(losses.values()).backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters())

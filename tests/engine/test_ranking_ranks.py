@@ -1,0 +1,50 @@
+"""Two processes with ranking losses: each ranks its own images, and they share aLRP's balance."""
+
+import pytest
+import torch
+from ranking_ranks import BATCHES, LOSSES, PERIOD, losses_of_batch, train_on_two_ranks
+
+INITIAL_WEIGHT = 50.0
+
+
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory):
+    return train_on_two_ranks(tmp_path_factory.mktemp("ranks"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LOSSES)
+def test_each_rank_ranks_its_own_images(ranks, name):
+    for rank in range(2):
+        expected = losses_of_batch(name, BATCHES[rank][0])
+        assert ranks[rank][name]["losses"][0] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_rank_without_any_positive_trains_on(ranks, name):
+    with_objects, without = (rank[name]["losses"][1] for rank in ranks)
+    assert all(value == 0 for value in without.values())
+    assert sum(with_objects.values()) > 0
+    for rank in ranks:
+        assert all(x.isfinite().all() for x in rank[name]["state"].values())
+    for key, value in ranks[0][name]["state"].items():
+        assert torch.equal(value, ranks[1][name]["state"][key]), key
+
+
+@pytest.mark.slow
+def test_the_balance_is_that_of_the_images_of_both_ranks(ranks):
+    results = [rank["aLRP"] for rank in ranks]
+    for head in results[0]["terms"]:
+        terms = torch.tensor([result["terms"][head] for result in results]).sum(dim=0)
+        weights, sums = [INITIAL_WEIGHT], torch.zeros(2, dtype=torch.float64)
+        for iteration, term in enumerate(terms, 1):
+            sums = sums + term
+            if iteration % PERIOD == 0:
+                weights.append(float(sums.sum() / sums[1]))
+                sums = torch.zeros_like(sums)
+        for result in results:
+            assert result["state"][f"{head}.box_weight"].item() == pytest.approx(weights[-1])
+            torch.testing.assert_close(result["state"][f"{head}.term_sums"], sums)
+            assert result["state"][f"{head}.num_iterations"] == len(terms) % PERIOD
+        assert len(weights) == 2 and weights[1] != INITIAL_WEIGHT

@@ -1,0 +1,70 @@
+"""Training of small detectors with ranking losses, in one process or on two ranks."""
+
+import torch
+from detectron2.engine import HookBase, SimpleTrainer, launch
+from detectron2.engine.defaults import create_ddp_model
+from detectron2.utils import comm
+from detectron2.utils.events import EventStorage
+from ranking_detector import make_detector, make_image
+
+from rankdet.engine.launch import run_explained
+from rankdet.losses.alrp import ALRPLoss
+from rankdet.losses.rank_sort import RankSortLoss
+
+PERIOD = 2
+LOSSES = {"RS": RankSortLoss, "aLRP": lambda num_classes: ALRPLoss(num_classes, period=PERIOD)}
+# In the second iteration no image of rank 1 has an object.
+BATCHES = [
+    [[make_image([0, 1], 1), make_image([2], 2)], [make_image([1], 3)], [make_image([0], 4)]],
+    [[make_image([2], 5), make_image([], 6)], [make_image([], 7)], [make_image([1, 2], 8)]],
+]
+
+
+def losses_of_batch(name, batch):
+    """Losses of the untrained detector, alone in its process."""
+    with EventStorage():
+        return {key: x.item() for key, x in make_detector(LOSSES[name])(batch).items()}
+
+
+class Recorder(HookBase):
+    """Notes the losses of each iteration, and aLRP's terms in each of its heads."""
+
+    def before_train(self):
+        self.losses, self.terms = [], {}
+        self.trainer.model.register_forward_hook(self._note_losses)
+        for head, module in self.trainer.model.module.named_modules():
+            if isinstance(module, ALRPLoss):
+                terms = self.terms[head] = []
+                module.register_forward_hook(
+                    lambda module, args, losses, terms=terms: terms.append(
+                        [losses["loss_cls"].item(), module.localization.item()]
+                    )
+                )
+
+    def _note_losses(self, model, args, losses):
+        self.losses.append({key: x.item() for key, x in losses.items()})
+
+
+def train_rank(folder):
+    """Train a detector of each loss on this rank's batches; save what became of them."""
+    results = {}
+    for name, make_loss in LOSSES.items():
+        model = make_detector(make_loss)
+        ddp = create_ddp_model(model, device_ids=None, broadcast_buffers=False)
+        batches = BATCHES[comm.get_rank()]
+        optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+        trainer, recorder = SimpleTrainer(ddp, batches, optimizer), Recorder()
+        trainer.register_hooks([recorder])
+        trainer.train(0, len(batches))
+        results[name] = {
+            "state": model.state_dict(),
+            "losses": recorder.losses,
+            "terms": recorder.terms,
+        }
+    torch.save(results, folder / f"rank{comm.get_rank()}.pt")
+
+
+def train_on_two_ranks(folder):
+    """Run :func:`train_rank` in two processes that talk by gloo; gives what each saved."""
+    launch(run_explained, 2, dist_url="auto", args=(train_rank, folder))
+    return [torch.load(folder / f"rank{rank}.pt") for rank in range(2)]
