@@ -41,27 +41,41 @@ class PositiveOrder:
         return self.from_above(prefix_sums(self.with_moments(values))[..., self.limits])
 
     def with_moments(self, values: Tensor) -> Tensor:
-        """Stack values and values * depths; ``(..., P)`` to ``(2, ..., P)``."""
-        return torch.stack([values, values * self.depths])
+        """Stack what the sums of H need: values and, in two parts, values * depths.
+
+        The parts are the moments rounded to numbers whose sums are exact, and the rest: a sum over
+        few neighbours is the difference of two sums over all, in which digits would be lost.
+
+        Args:
+            values: ``(..., P)``.
+
+        Returns:
+            ``(3, ..., P)``.
+        """
+        moments = values * self.depths
+        _, exponent = torch.frexp(moments.abs().sum())
+        coarse = torch.ldexp(torch.ones_like(moments), exponent + 1)
+        rounded = (moments + coarse) - coarse
+        return torch.stack([values, rounded, moments - rounded])
 
     def from_above(self, sums: Tensor) -> Tensor:
         """Sum of ``values[j] * H(p_j - p_i)`` over j, from what the first j add up to.
 
         Args:
-            sums: ``(2, ..., 2, P)`` sums of :meth:`with_moments` over the first j up to each limit.
+            sums: ``(3, ..., 2, P)`` sums of :meth:`with_moments` over the first j up to each limit.
 
         Returns:
             ``(..., P)``.
         """
         full, upto = sums.unbind(-2)
-        values, moments = (upto - full).unbind()
-        return full[0] + values * (self.depths + self.at_zero) - moments
+        values, rounded, rest = (upto - full).unbind()
+        return full[0] + (values * (self.depths + self.at_zero) - rounded) - rest
 
     def from_below(self, sums: Tensor, total: Tensor) -> Tensor:
         """Sum of ``values[j] * H(p_i - p_j)`` over j, from the same sums and a total."""
         full, upto = sums.unbind(-2)
-        values, moments = (upto - full).unbind()
-        return total - upto[0] + moments - values * (self.depths - self.at_zero)
+        values, rounded, rest = (upto - full).unbind()
+        return total - upto[0] + (rounded - values * (self.depths - self.at_zero)) + rest
 
 
 def prefix_sums(values: Tensor) -> Tensor:
