@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+import torch
+from detectron2 import model_zoo
 from detectron2.config import instantiate
 
 from rankdet.engine.config import load_config
@@ -88,6 +90,19 @@ def test_cityscapes_has_the_released_settings():
     assert (list(resize.short_edge_length), resize.max_size) == ([800, 1024], 2048)
     assert resize.sample_style == "range" and cfg.optimizer.lr == 0.012
     assert "COCO-InstanceSegmentation" in cfg.train.init_checkpoint
+
+
+def shapes(model):
+    with torch.device("meta"):
+        return {name: p.shape for name, p in instantiate(model).state_dict().items()}
+
+
+def test_cityscapes_starts_from_all_but_the_last_layers_of_detectron2_s_coco_model():
+    cfg = load_config(str(ROOT / "cityscapes/mask_rcnn_r50_fpn_brs.py"))
+    coco = shapes(model_zoo.get_config("common/models/mask_rcnn_fpn.py").model)
+    differing = {name for name, shape in shapes(cfg.model).items() if coco.get(name) != shape}
+    last = ("box_predictor.cls_score", "box_predictor.bbox_pred", "mask_head.predictor")
+    assert differing == {f"roi_heads.{part}.{p}" for part in last for p in ("weight", "bias")}
 
 
 @pytest.mark.parametrize(
