@@ -14,11 +14,21 @@ from rankdet.tools.benchmark.lvis_sized_file import (
 
 
 def test_help_lists_every_benchmark(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="0"):
-        main(["--help"])
+    main(["--help"])
     listed = capsys.readouterr().out.splitlines()
     for name in BENCHMARKS:
         assert any(line.startswith(name) and len(line) > len(name) + 10 for line in listed)
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_help_after_a_name_is_about_its_options(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main([name, "--help"])
+    printed = capsys.readouterr().out
+    assert f"usage: {name} [-h]" in printed
+    assert printed.count("--") > 1
 
 
 def test_unknown_benchmark_is_named(capsys: pytest.CaptureFixture[str]) -> None:

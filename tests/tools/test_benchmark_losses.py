@@ -2,6 +2,8 @@
 
 import csv
 import math
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from rankdet.tools.benchmark.loss_cells import (
     Cell,
     Measurement,
     make_inputs,
+    measure,
     measure_in_child,
 )
 from rankdet.tools.benchmark.loss_plot import plot
@@ -22,7 +25,9 @@ from rankdet.tools.benchmark.loss_targets import check
 from rankdet.tools.benchmark.losses import sweep
 
 
-def cell(loss: str = "ap", algorithm: str = "exact", size: int = 100_000, percent: float = 1.0):
+def cell(
+    loss: str = "ap", algorithm: str = "exact", size: int = 100_000, percent: float = 1.0
+) -> Cell:
     return Cell("cpu", loss, algorithm, size, percent)
 
 
@@ -33,7 +38,7 @@ def measurement(ratio: float = 1.0, *, seconds: float = 1.0, extra_bytes: int = 
 def test_a_quick_run_measures_every_loss_and_algorithm_and_writes_its_files(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    options = "losses --sizes 2e3 --percentages 1 --seconds 0.01 --devices cpu --num-threads 1"
+    options = "losses --sizes 2e3 --percentages 1 --seconds 0.5 --devices cpu --num-threads 1"
     main([*options.split(), "--output", str(tmp_path / "new")])
     printed = capsys.readouterr().out
     with (tmp_path / "new/losses_cpu.csv").open() as file:
@@ -46,9 +51,8 @@ def test_a_quick_run_measures_every_loss_and_algorithm_and_writes_its_files(
         assert int(row["num_repetitions"]) >= 3
         quartiles = [float(row[f"ratio_{name}"]) for name in ("q1", "median", "q3")]
         assert 0 < quartiles[0] <= quartiles[1] <= quartiles[2]
-        assert f"{quartiles[1]:.2f} (" in printed
     assert "| pass | RS" in printed  # the memory target is the only one for such sizes
-    assert printed.count("x sort") == 10
+    assert len(re.findall(r"\d \([\d.,]+-[\d.,]+\) ", printed)) == len(expected)
     assert printed.split("\n\n## ")[1].split("\n\nWrote")[0] in (
         tmp_path / "new/losses_cpu.md"
     ).read_text(encoding="utf-8")
@@ -96,11 +100,20 @@ def test_memory_is_what_the_loss_adds_to_its_inputs() -> None:
     exact = measure_in_child(cell(size=size), seconds=0.0, num_threads=1)
     # The gradient and one float64 per logit at least; but neither torch itself nor pairs.
     assert 12 * size < exact.extra_bytes < 120 * size
+    assert exact.num_repetitions == 1  # the first run took longer than twice no time
     pairwise = measure_in_child(cell("ap", "pairwise", 10_000, 2.0), 0.0, 1)
     assert 2**20 * 8 < pairwise.extra_bytes < 2**20 * 80  # one block of pairs takes 2^20 doubles
 
 
-def run_quickly(ran: list[Cell]):
+@pytest.mark.gpu
+def test_memory_on_cuda_is_what_the_loss_adds_to_its_inputs() -> None:
+    on_cuda = cell(size=1_000_000)._replace(device="cuda")
+    exact = measure(on_cuda, seconds=0.5)
+    assert 12 * on_cuda.size < exact.extra_bytes < 200 * on_cuda.size
+    assert exact.num_repetitions >= 3
+
+
+def run_quickly(ran: list[Cell]) -> Callable[[Cell], Measurement]:
     """Measure without measuring: 10 ns per pair, 100 ns per logit."""
 
     def run(cell: Cell) -> Measurement:
@@ -148,7 +161,7 @@ def test_tables_show_costs_skipped_cells_and_exponents() -> None:
     ]
     assert table[0] == ["L", "% pos.", "sort, ms", "exact, x sort", "MB", "pairwise, x sort", "MB"]
     assert table[2] == [
-        *("100K", "1", "2", "0.50 (0.45-0.55)", "0.0", "1,200 (1,080-1,320)", "50.5"),
+        *("100K", "1", "2.00", "0.50 (0.45-0.55)", "0.0", "1,200 (1,080-1,320)", "50.5"),
     ]
     assert table[3][5:] == ["skipped, about 240 s", "-"]
     rows = [line.split() for line in growth_table(results).split("\n")]

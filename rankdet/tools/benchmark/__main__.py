@@ -24,11 +24,18 @@ def main(argv: Sequence[str] | None = None) -> None:
             f"{name:12} {_summary(module.__doc__)}" for name, module in modules.items()
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        add_help=False,
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="default: all of them")
+    parser.add_argument("-h", "--help", action="store_true", help="after a NAME: its options")
     arguments, options = parser.parse_known_args(argv)
     for name in set(arguments.names) - set(BENCHMARKS):
         parser.error(f"there is no benchmark {name!r}; the names are {', '.join(BENCHMARKS)}")
+    if arguments.help and not arguments.names:
+        parser.print_help()
+        return
+    if arguments.help:
+        options = ["--help"]
     print(machine())
     for name in arguments.names or BENCHMARKS:
         print(f"\n{name}: {_summary(modules[name].__doc__)}")

@@ -1,5 +1,6 @@
 """Plot of the time of ranking losses over the number of logits, both logarithmic."""
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
@@ -60,8 +61,8 @@ def _draw_algorithm(axes: Axes, results: Results, loss: str, algorithm: str) -> 
         axes.plot(list(line), list(line.values()), label=label, **style)
     few, many = lines[min(lines)], lines[max(lines)]
     shared = [size for size in few if size in many]
-    edges = [[line[size] for size in shared] for line in (few, many)]
-    axes.fill_between(shared, *edges, color=colour, alpha=0.2, linewidth=0)
+    low, high = ([line[size] for size in shared] for line in (few, many))
+    axes.fill_between(shared, low, high, color=colour, alpha=0.2, linewidth=0)
     _name_ends(axes, lines, colour)
 
 
@@ -100,18 +101,14 @@ def _format(axes: Axes, sizes: list[int]) -> None:
 
 
 def _add_legend(figure: Figure, panels: list[Axes]) -> None:
-    handles = {}
+    handles: dict[str, Artist] = {}
     for axes in panels:
-        handles |= {
-            label: handle for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
-        }
-    names = [name for name in ("torch.sort", *STYLES) if name in handles]
+        handles |= {handle.get_label(): handle for handle in axes.get_legend_handles_labels()[0]}
     figure.legend(
-        [handles[name] for name in names],
-        names,
+        handles=[handles[name] for name in ("torch.sort", *STYLES) if name in handles],
         loc="outside lower center",
-        ncols=len(names),
+        ncols=len(handles),
         frameon=False,
-        title="A line per share of positives, named at its end. "
+        title="A line per share of positives; the outer ones are named where they are apart. "
         "Lines end early where a repetition would take too long.",
     )

@@ -29,7 +29,7 @@ def cost_table(results: Results, loss: str) -> str:
     rows: dict[tuple[int, float], list[str]] = {}
     for cell, result in of_loss.items():
         key = (cell.size, cell.percent)
-        head = [short(cell.size), f"{cell.percent:g}", f"{1000 * sorts.get(key, math.nan):.3g}"]
+        head = [short(cell.size), f"{cell.percent:g}", _number(1000 * sorts.get(key, math.nan))]
         rows.setdefault(key, head).extend(_cost(result))
     algorithms = dict.fromkeys(cell.algorithm for cell in of_loss)
     headers = [name for algorithm in algorithms for name in (f"{algorithm}, x sort", "MB")]
@@ -79,8 +79,12 @@ def csv_rows(results: Results) -> Iterator[tuple[object, ...]]:
 def _cost(result: Measurement | Skipped) -> tuple[str, str]:
     if isinstance(result, Skipped):
         return f"skipped, about {result.seconds:,.0f} s", "-"
-    low, middle, high = (f"{x:.2f}" if x < 100 else f"{x:,.0f}" for x in result.ratio)
+    low, middle, high = map(_number, result.ratio)
     return f"{middle} ({low}-{high})", f"{result.extra_bytes / 1e6:.1f}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
 
 
 def _exponent(times: dict[int, float]) -> str:
