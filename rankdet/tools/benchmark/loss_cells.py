@@ -120,8 +120,8 @@ def measure(cell: Cell, seconds: float) -> Measurement:
 
     Args:
         cell: what to measure.
-        seconds: how long to repeat; from 3 to 100 times. A first run that takes more than twice as
-            long is the only one.
+        seconds: how long to repeat; from 3 to 100 times. A first run that takes more than three
+            times as long is the only one.
 
     Returns:
         The figures.
@@ -134,7 +134,7 @@ def measure(cell: Cell, seconds: float) -> Measurement:
     extra_bytes = _peak_bytes(cell.device) - peak_before
     pairs = []
     end = time.perf_counter() + seconds
-    while first <= 2 * seconds and _goes_on(len(pairs), end):
+    while first <= 3 * seconds and _goes_on(len(pairs), end):
         pairs.append((timed(logits.sort), timed(lambda: _forward_backward(cell, inputs))))
     pairs = pairs or [(timed(logits.sort), first)]
     return Measurement(*_summarize(pairs), extra_bytes, len(pairs))

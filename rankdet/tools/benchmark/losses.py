@@ -136,7 +136,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     add("--percentages", nargs="+", type=_percent, default=PERCENTAGES, help="%% of positives")
     add("--devices", nargs="+", choices=devices, default=devices, help="cuda where there is one")
     add("--num-threads", type=int, default=torch.get_num_threads(), help="of torch on CPU")
-    add("--seconds", type=float, default=2.0, help="how long to repeat a cell; 3 to 100 times")
+    add("--seconds", type=float, default=1.0, help="how long to repeat a cell; 3 to 100 times")
     add(
         "--max-seconds",
         type=float,
