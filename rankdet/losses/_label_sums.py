@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from rankdet.losses._positive_order import PositiveOrder, prefix_sums
+from rankdet.losses._positive_order import PositiveOrder
 
 
 class ExactLabelSums:
@@ -57,33 +57,33 @@ class _RankTree:
     """
 
     def __init__(self, ranks: Tensor, limits: Tensor) -> None:
-        num = len(ranks)
-        places = torch.arange(num, device=ranks.device)
+        ranks = ranks.int()
+        places = torch.arange(len(ranks), dtype=torch.int32, device=ranks.device)
         order = places
         # Of the places that share a query's higher bits: where they start, and where those among
         # the first x end.
-        spans = torch.cat([torch.zeros_like(limits[:1]), limits])
+        spans = torch.cat([torch.zeros_like(limits[:1]), limits]).int()
         self.levels = []
-        for bit in reversed(range(max(num - 1, 0).bit_length())):
+        for bit in reversed(range(max(len(ranks) - 1, 0).bit_length())):
             is_one = (ranks >> bit & 1).bool()
-            num_zeros = prefix_sums((~is_one[order]).long())
-            zeros_before = num_zeros[spans]
-            ones = num_zeros[-1] + spans - zeros_before
-            goes_to = torch.where(
-                is_one[order], num_zeros[-1] + places - num_zeros[:-1], num_zeros[:-1]
-            )
-            order = torch.empty_like(order).scatter_(0, goes_to, order)
-            # An empty span for who has bit 1.
-            self.levels.append((order, ones.masked_fill(is_one, 0)))
-            spans = torch.where(is_one, ones, zeros_before)
+            is_one_here = is_one.index_select(0, order)
+            zeros = F.pad((~is_one_here).cumsum(0, dtype=torch.int32), (1, 0))
+            goes_to = torch.where(is_one_here, zeros[-1] + places - zeros[:-1], zeros[:-1])
+            order = torch.empty_like(order).scatter_(0, goes_to.long(), order)
+            zeros_before = zeros.index_select(0, spans.flatten()).view_as(spans)
+            ones_before = zeros[-1] + spans - zeros_before
+            takers = (~is_one).nonzero().squeeze(1)
+            self.levels.append((order, takers, ones_before.index_select(1, takers)))
+            spans = torch.where(is_one, ones_before, zeros_before)
         self.order, self.spans = order, spans
 
     def greater(self, values: Tensor) -> Tensor:
         """Sums over the first x places with a greater rank; ``(V, P)`` to ``(V, 2, P)``."""
         rows = values.T.contiguous()
         total = rows.new_zeros(*self.spans[1:].shape, len(values))
-        for order, spans in self.levels:
-            total += _sums_in(rows, order, spans)
+        for order, takers, spans in self.levels:
+            for limit, sums in zip(total, _sums_in(rows, order, spans), strict=True):
+                limit.index_add_(0, takers, sums)
         return total.permute(2, 0, 1)
 
     def equal(self, values: Tensor) -> Tensor:
@@ -97,10 +97,10 @@ def _sums_in(rows: Tensor, order: Tensor, spans: Tensor) -> Tensor:
     Args:
         rows: ``(P, V)``; a row is read at once, which is what takes the time.
         order: ``(P,)`` which row has each place.
-        spans: ``(3, P)`` bounds.
+        spans: ``(3, Q)`` bounds.
 
     Returns:
-        ``(2, P, V)``.
+        ``(2, Q, V)``.
     """
     sums = F.pad(rows.index_select(0, order).cumsum(0), (0, 0, 1, 0))
     at_bounds = sums.index_select(0, spans.flatten()).view(*spans.shape, rows.shape[1])
