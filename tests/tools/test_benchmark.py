@@ -70,3 +70,14 @@ def test_iteration_compares_every_loss_with_detectron2(capsys: pytest.CaptureFix
     ratios = {row[1]: row for row in rows if row[0] == "36"}
     assert set(ratios) == {"Detectron2", "softmax", "sigmoid", "ECM"}
     assert ratios["Detectron2"][3] == "1.000"
+
+
+@pytest.mark.slow
+def test_ranking_iteration_compares_every_ranking_loss_with_softmax(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    main(["ranking_iteration", "--iterations", "2"])
+    rows = [line.split() for line in capsys.readouterr().out.splitlines() if line.strip()]
+    names = [row[0] for row in rows[-6:]]
+    assert names == ["softmax", "AP", "BAP", "aLRP", "RS", "BRS"]
+    assert rows[-6][3] == "1.000"

@@ -6,7 +6,7 @@ from importlib import import_module
 
 from rankdet.tools.benchmark.report import machine
 
-BENCHMARKS = ("class_stats", "iteration", "losses")
+BENCHMARKS = ("class_stats", "iteration", "losses", "ranking_iteration")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         prog="python -m rankdet.tools.benchmark",
         description="Run benchmarks and print their figures.",
         epilog="\n".join(
-            f"{name:12} {_summary(module.__doc__)}" for name, module in modules.items()
+            f"{name:18} {_summary(module.__doc__)}" for name, module in modules.items()
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         add_help=False,
