@@ -31,16 +31,15 @@ class NegativeIntervals:
     def __init__(
         self, positives: Tensor, negatives: Tensor, delta: float, counts: Tensor | None = None
     ) -> None:
-        starts, start_rests = _round_down(positives, -delta)
-        stops, stop_rests = _round_down(positives, delta)
-        breakpoints, self.order = torch.cat([starts, stops]).sort()
+        sides = torch.tensor([[-1.0], [1.0]], dtype=torch.float64, device=positives.device)
+        starts_and_stops, rests = _round_down(positives, delta * sides)
+        breakpoints, self.order = starts_and_stops.flatten().sort()
         self.place = torch.empty_like(self.order)
         self.place[self.order] = torch.arange(len(self.order), device=breakpoints.device)
         self.slope = 0.5 / delta if delta > 0 else 0.0
-        self.rests = torch.cat([-start_rests, stop_rests]) * self.slope
-        if delta == 0:
-            self.rests[len(stops) :] = 1.0
-        num_rising = _shift(torch.where(self.order < len(starts), 1, -1).cumsum(0))
+        rests = rests * sides * self.slope if delta > 0 else (sides > 0).expand_as(rests)
+        self.rests = rests.flatten().double()
+        num_rising = _shift(torch.where(self.order < len(positives), 1, -1).cumsum(0))
         # Nothing changes between two ranges; what is zeroed there cannot add up to round-off.
         self.is_rising = num_rising > 0
         ends = breakpoints.double()
@@ -84,12 +83,12 @@ def _shift(values: Tensor) -> Tensor:
     return torch.cat([torch.zeros_like(values[:1]), values[:-1]])
 
 
-def _round_down(depths: Tensor, shift: float) -> tuple[Tensor, Tensor]:
-    """Largest numbers of the same dtype that are <= depths + shift, and the rest, float64."""
+def _round_down(depths: Tensor, shifts: Tensor) -> tuple[Tensor, Tensor]:
+    """Largest numbers of the same dtype that are <= depths + shifts, and the rests, float64."""
     wide = depths.double()
-    total = wide + shift
+    total = wide + shifts
     moved = total - wide
-    error = (wide - (total - moved)) + (shift - moved)  # depths + shift = total + error, exactly.
+    error = (wide - (total - moved)) + (shifts - moved)  # depths + shifts = total + error, exactly.
     rounded = total.to(depths.dtype)
     is_above = (total - rounded.double()) + error < 0
     rounded = torch.where(
