@@ -25,7 +25,7 @@ from rankdet.losses.ndcg import ndcg_loss
 from rankdet.losses.rank_sort import rank_sort_loss
 
 DELTAS = (0.0, 1e-3, 0.5, 1.0, 10.0)
-quick = settings(max_examples=25, deadline=None)
+quick = settings(max_examples=20, deadline=None)
 
 
 def ap(case: Case, **options) -> tuple[Tensor, ...]:

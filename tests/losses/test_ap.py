@@ -97,3 +97,17 @@ def test_a_million_equal_logits_have_a_closed_form(interpolate):
     assert value.item() == pytest.approx(error, rel=1e-6)
     expected = torch.where(targets == 1, -error / num_pos, error / num_neg)
     torch.testing.assert_close(logits.grad, expected, rtol=1e-5, atol=0)
+
+
+def test_sums_in_float32_do_not_drift():
+    """300,000 times the same number, added up in float32, is off in the third digit."""
+    num_pos, num_neg = 200_000, 300_000
+    logits = torch.cat([torch.zeros(num_pos), torch.full((num_neg,), 0.3)]).requires_grad_()
+    targets = torch.cat([torch.ones(num_pos), torch.zeros(num_neg)])
+    value = ap_loss(logits, targets)
+    value.backward()
+    rank_pos, false_pos = 1 + (num_pos - 1) / 2, num_neg * (0.5 + logits[-1].item() / 2)
+    error = false_pos / (rank_pos + false_pos)
+    assert value.item() == pytest.approx(error, rel=1e-6)
+    expected = torch.where(targets == 1, -error / num_pos, error / num_neg)
+    torch.testing.assert_close(logits.grad, expected, rtol=1e-6, atol=0)

@@ -117,6 +117,18 @@ def test_close_ious_are_told_apart(algorithm):
     assert logits.grad[0] < 0 < logits.grad[1]
 
 
+@everything
+def test_almost_nothing_to_sort_is_left_alone(algorithm):
+    """D = H of the only lower IoU: its gradient stops at 1e-10, as released; the value goes on."""
+    for share, moves in ((5e-11, False), (5e-10, True)):
+        _, (sorting, gradient) = losses_and_gradients(
+            [0, -1 + 2 * share], [0.9, 0.5], delta=1.0, algorithm=algorithm
+        )
+        error = ((0.5 * 0.1 + share * 0.5) / (0.5 + share) - 0.1) / 2
+        assert sorting == pytest.approx(error, rel=1e-5)
+        assert gradient == pytest.approx([-error * moves, error * moves], rel=1e-5, abs=0)
+
+
 @algorithms
 def test_defaults_are_exact_with_half_a_logit(algorithm):
     case = random_case(delta=0.5)

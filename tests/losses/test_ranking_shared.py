@@ -72,7 +72,7 @@ def test_digits_survive_any_scale_and_outliers(variant, scale, dtype):
     """Logits that are 1e15 times farther apart than delta do not disturb those that are close."""
     case = random_case(seed=8, num_pos=20, delta=0.5, kind="overlap")
     logits = case.logits.detach().clone()
-    logits[::7] *= 1e15
+    logits[::2] *= 1e15
     logits = (scale * logits).to(dtype).requires_grad_()
     scaled = case._replace(logits=logits, delta=scale * case.delta)
     rtol = 1e-10 if dtype == torch.float64 else 1e-5
