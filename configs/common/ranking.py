@@ -12,6 +12,7 @@ from detectron2.modeling.box_regression import Box2BoxTransform
 
 from rankdet.losses.alrp import ALRPLoss
 from rankdet.losses.ap import APLoss
+from rankdet.losses.ndcg import NDCGLoss
 from rankdet.losses.rank_sort import RankSortLoss
 from rankdet.modeling.dice_mask_head import DiceMaskHead
 from rankdet.modeling.ranking_box_predictor import RankingBoxPredictor
@@ -36,6 +37,10 @@ rank_sort = dict(
 bucketed_rank_sort = dict(
     rpn=L(RankSortLoss)(num_classes=1, algorithm="bucketed"),
     box=L(RankSortLoss)(num_classes=_CLASSES, algorithm="bucketed"),
+)
+ndcg = dict(
+    rpn=L(NDCGLoss)(num_classes=1),
+    box=L(NDCGLoss)(num_classes=_CLASSES),
 )
 alrp = dict(
     rpn=L(ALRPLoss)(num_classes=1, iou_threshold=0.7),

@@ -1,0 +1,7 @@
+"""Faster R-CNN with NDCG loss on glyphs."""
+
+from ..common.ranking import ndcg, use_ranking
+from .faster_rcnn_r18_fpn import dataloader, hooks, lr_multiplier, model, optimizer, train
+
+use_ranking(model, ndcg)
+train.output_dir = "output/glyphs/faster_rcnn_r18_fpn_ndcg"
