@@ -13,7 +13,8 @@ ROOT = Path(__file__).parents[2] / "configs"
 RANKING = sorted(
     path
     for path in ROOT.rglob("*.py")
-    if path.stem.endswith(("_ap", "_bap", "_rs", "_brs", "_alrp")) and "common" not in path.parts
+    if path.stem.endswith(("_ap", "_bap", "_rs", "_brs", "_alrp", "_ndcg"))
+    and "common" not in path.parts
 )
 COCO_ITERATIONS, LVIS_ITERATIONS, CITYSCAPES_ITERATIONS = 7330, 7674, 1483
 
@@ -28,7 +29,7 @@ def test_rpn_and_roi_heads_rank_without_sampling(path):
     cfg = load_config(str(path))
     rpn, method = cfg.model.proposal_generator, path.stem.rsplit("_", 1)[1]
     losses = [instantiate(part.loss) for part in (rpn, *box_predictors(cfg))]
-    names = {"ap": "APLoss", "bap": "APLoss", "alrp": "ALRPLoss"}
+    names = {"ap": "APLoss", "bap": "APLoss", "alrp": "ALRPLoss", "ndcg": "NDCGLoss"}
     for loss in losses:
         assert type(loss).__name__ == names.get(method, "RankSortLoss")
         assert loss.algorithm == ("bucketed" if method.startswith("b") else "exact")
