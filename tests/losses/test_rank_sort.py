@@ -152,6 +152,22 @@ def test_thousands_of_positives_lose_no_digits(kind):
     assert_same(exact, pairwise, case)
 
 
+@pytest.mark.parametrize("gap", [0.6, 2.0])
+def test_an_upside_down_order_of_many_has_a_closed_form(gap):
+    """Positives farther apart than delta, the best IoU last: all above are worse, so D = i - 1."""
+    place = torch.arange(1, 50_001).double()
+    ious, logits = place / len(place), (-gap * place).requires_grad_()
+    _, sorting = rank_sort_loss(logits, ious, delta=0.5)
+    (gradient,) = torch.autograd.grad(sorting, logits)
+    cost = 1 - ious
+    errors = ((cost.cumsum(0) - cost / 2) / (place - 0.5) - cost) / len(place)
+    shares = errors / (place - 1).clamp(min=1)
+    expected = shares.flip(0).cumsum(0).flip(0) - shares - torch.where(place > 1, errors, 0.0)
+    assert sorting.item() == pytest.approx(errors.sum().item(), rel=1e-10)
+    tolerance = 1e-10 * float(expected.abs().max())
+    torch.testing.assert_close(gradient, expected, rtol=0, atol=tolerance)
+
+
 def test_a_million_equal_logits_have_a_closed_form():
     """All H are 1/2; IoUs 1/P, 2/P ... 1, so that 1 - IoU is a mean of ranks."""
     num_pos, num_neg = 1_000, 999_000
