@@ -13,6 +13,11 @@ import numpy.typing as npt
 
 Record = dict[str, Any]
 Int64Array = npt.NDArray[np.int64]
+IdArray = Int64Array | npt.NDArray[np.str_]
+
+HOW_TO_GET = (
+    'the README sections "LVIS v1" and "COCO and Cityscapes" say how to get and arrange these'
+)
 
 
 def read_annotations(path: str | Path, *, dataset_name: str = "", masks: bool = True) -> Record:
@@ -62,6 +67,28 @@ def column(records: list[Record], key: str, where: str) -> Int64Array:
     raise ValueError(_first_defect(records, key, where))
 
 
+def image_ids(records: list[Record], key: str, where: str) -> IdArray:
+    """Collect the ids of images: integers, or strings where all are strings.
+
+    LVIS and COCO have integers; what Detectron2 converts to COCO's format has the ids of the data
+    set, which are file names for Cityscapes.
+
+    Args:
+        records: N images or annotations.
+        key: Name of the field.
+        where: What the records are, for the message.
+
+    Returns:
+        int64 or str, (N,).
+
+    Raises:
+        ValueError: See :func:`column`.
+    """
+    if records and all(isinstance(r, dict) and type(r.get(key)) is str for r in records):
+        return np.array([record[key] for record in records], np.str_)
+    return column(records, key, where)
+
+
 def _first_defect(records: list[Any], key: str, where: str) -> str:
     limits = np.iinfo(np.int64)
     for index, record in enumerate(records):
@@ -81,7 +108,7 @@ def _parse(path: Path, dataset_name: str, masks: bool) -> Record:
     if not path.is_file():
         raise FileNotFoundError(
             f"The annotation file{owner} does not exist: {path}; set DETECTRON2_DATASETS to the "
-            'folder that holds it (the README section "LVIS v1" says how to get it).'
+            f"folder that holds the data sets ({HOW_TO_GET})."
         )
     try:
         with path.open(encoding="utf-8") as file, _paused_garbage_collection():
@@ -118,25 +145,26 @@ def _without_mask(record: Record) -> Record:
 
 
 def _check(content: Record, path: str) -> None:
-    ids = {
-        kind: column(content[kind], "id", f"{kind} of {path}")
-        for kind in ("images", "annotations", "categories")
-    }
+    of_kind = {"images": image_ids, "annotations": column, "categories": column}
+    ids = {kind: read(content[kind], "id", f"{kind} of {path}") for kind, read in of_kind.items()}
     for kind, values in ids.items():
         _check_unique(values, f"{kind} of {path}")
     for key, kind in (("image_id", "images"), ("category_id", "categories")):
-        values = column(content["annotations"], key, f"annotations of {path}")
-        unknown = ~np.isin(values, ids[kind])
+        values = of_kind[kind](content["annotations"], key, f"annotations of {path}")
+        # NumPy would take 1 and "1" for equal.
+        is_same_type = values.dtype.kind == ids[kind].dtype.kind
+        unknown = ~np.isin(values, ids[kind]) | (not is_same_type)
         if unknown.any():
             bad = int(unknown.argmax())
             raise ValueError(
-                f"Annotation {ids['annotations'][bad]} of {path} has the {key} {values[bad]}, "
+                f"Annotation {ids['annotations'][bad]} of {path} has the {key} "
+                f"{values[bad].item()!r}, "
                 f"which is not among the file's {len(ids[kind])} {kind}."
             )
     _check_boxes(content["annotations"], path)
 
 
-def _check_unique(ids: Int64Array, where: str) -> None:
+def _check_unique(ids: IdArray, where: str) -> None:
     values, counts = np.unique(ids, return_counts=True)
     if len(values) < len(ids):
         bad = int(counts.argmax())

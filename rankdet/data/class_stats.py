@@ -13,7 +13,7 @@ from detectron2.utils.file_io import PathManager
 from detectron2.utils.logger import log_first_n
 from torch import Tensor
 
-from rankdet.data.annotation_file import Record
+from rankdet.data.annotation_file import HOW_TO_GET, Record
 from rankdet.data.file_counts import FileCounts, file_counts
 
 MAX_NAMES_IN_WARNING = 20
@@ -98,6 +98,36 @@ def ensure_dataset(name: str) -> Any:
     return metadata
 
 
+def load_dicts(name: str) -> list[Record]:
+    """Read a dataset by its own function, for instance Detectron2's reader of raw Cityscapes.
+
+    Args:
+        name: A registered dataset.
+
+    Raises:
+        FileNotFoundError: A file is missing.
+        ValueError: A package is missing, or the reader does not find what it expects.
+    """
+    try:
+        dicts: list[Record] = DatasetCatalog.get(name)
+        return dicts
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"A file of dataset {name!r} does not exist: {error.filename or error}; set "
+            f"DETECTRON2_DATASETS to the folder that holds the data sets ({HOW_TO_GET})."
+        ) from error
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"Dataset {name!r} is read by the package {error.name!r}, which is not installed: run "
+            f"`pip install {error.name}`."
+        ) from error
+    except AssertionError as error:
+        raise ValueError(
+            f"Dataset {name!r} is incomplete: its reader stopped at {str(error)!r}; check the "
+            f"files of the data set ({HOW_TO_GET})."
+        ) from error
+
+
 def annotation_path(metadata: Any) -> Path | None:
     """Where the annotation file of a dataset lies on this machine; None: it has none.
 
@@ -128,7 +158,7 @@ def _dataset_counts(name: str) -> tuple[ClassCounts, list[str]]:
     path = annotation_path(metadata)
     if path is not None:
         return _counts_by_class_id(file_counts(path, dataset_name=name), metadata)
-    dicts = _load_dicts(name)
+    dicts = load_dicts(name)
     class_names = metadata.get("thing_classes")
     if class_names is None:
         raise ValueError(
@@ -136,23 +166,6 @@ def _dataset_counts(name: str) -> tuple[ClassCounts, list[str]]:
             f"MetadataCatalog.get({name!r}).thing_classes to the list of their names."
         )
     return _counts_of_dicts(dicts, len(class_names), name), list(class_names)
-
-
-def _load_dicts(name: str) -> list[Record]:
-    """What a dataset's own function gives, for instance Detectron2's reader of raw Cityscapes."""
-    try:
-        dicts: list[Record] = DatasetCatalog.get(name)
-        return dicts
-    except FileNotFoundError as error:
-        raise FileNotFoundError(
-            f"A file of dataset {name!r} does not exist: {error.filename or error}; set "
-            "DETECTRON2_DATASETS to the folder that holds the dataset."
-        ) from error
-    except ModuleNotFoundError as error:
-        raise ValueError(
-            f"Dataset {name!r} is read by the package {error.name!r}, which is not installed: run "
-            f"`pip install {error.name}`."
-        ) from error
 
 
 def _counts_by_class_id(counts: FileCounts, metadata: Any) -> tuple[ClassCounts, list[str]]:

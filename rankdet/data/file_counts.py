@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rankdet.data.annotation_file import Record, column, read_annotations
+from rankdet.data.annotation_file import Record, column, image_ids, read_annotations
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ def _count(content: Record, path: str) -> FileCounts:
     annotations = [a for a in content["annotations"] if not a.get("iscrowd", 0)]
     where = f"annotations of {path}"
     classes = np.searchsorted(category_ids, column(annotations, "category_id", where))
-    images = column(annotations, "image_id", where)
+    images = image_ids(annotations, "image_id", where)
     # One (image, class) pair per row: image ids may be large, so they are not packed into one int.
     order = np.lexsort((classes, images))
     images, classes = images[order], classes[order]

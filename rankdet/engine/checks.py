@@ -5,13 +5,20 @@ from collections.abc import Iterable
 from detectron2.modeling.roi_heads import FastRCNNOutputLayers, ROIHeads
 from torch import nn
 
-from rankdet.data.class_stats import annotation_path, class_counts, ensure_dataset
+from rankdet.data.class_stats import (
+    annotation_path,
+    class_counts,
+    ensure_dataset,
+    load_dicts,
+)
 from rankdet.data.file_counts import file_counts
 from rankdet.losses.classification import ClassificationLoss
 
 
 def check_datasets(model: nn.Module, train_names: Iterable[str], test_names: Iterable[str]) -> None:
-    """Read all annotations once (kept on disk after that) and compare the number of classes.
+    """Read all annotations and compare the number of classes.
+
+    What the files hold is kept on disk; data sets without an annotation file are read every time.
 
     Args:
         model: detector; its RoI heads, predictors and classification losses must agree with the
@@ -20,13 +27,16 @@ def check_datasets(model: nn.Module, train_names: Iterable[str], test_names: Ite
         test_names: registered evaluation sets.
 
     Raises:
-        ValueError: a name is not registered, an annotation file is damaged, or the model has
-            another number of classes than a data set.
-        FileNotFoundError: an annotation file is missing.
+        ValueError: a name is not registered, an annotation file is damaged, a data set can't be
+            read, or the model has another number of classes than a data set.
+        FileNotFoundError: a file is missing.
     """
     train_names, test_names = list(train_names), list(test_names)
     if train_names:
         class_counts(train_names)
+    for name in test_names:
+        if name not in train_names and annotation_path(ensure_dataset(name)) is None:
+            load_dicts(name)
     for name in [*train_names, *test_names]:
         class_names = _class_names(name)
         if class_names:

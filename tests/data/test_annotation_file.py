@@ -40,6 +40,39 @@ def test_masks_can_be_left_out(path: Path) -> None:
     assert content["annotations"][0]["bbox"] == [1, 2, 3, 1]
 
 
+def with_image_ids(image: Any, of_annotation: Any) -> dict[str, Any]:
+    content = copy.deepcopy(CONTENT)
+    content["images"] = [{"id": image}, {"id": "other.png"}]
+    content["annotations"][0]["image_id"] = of_annotation
+    content["annotations"] = content["annotations"][:1]
+    return content
+
+
+def test_image_ids_can_be_file_names(path: Path) -> None:
+    content = with_image_ids("a city.png", "a city.png")
+    path.write_text(json.dumps(content))
+    assert read_annotations(path) == content
+    path.write_text(json.dumps({**content, "annotations": []}))
+    assert read_annotations(path)["annotations"] == []
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (with_image_ids("3", 3), "Annotation 1 of .* has the image_id 3, which is not among"),
+        (with_image_ids("3", "x"), "Annotation 1 of .* has the image_id 'x', which is not among"),
+        (with_image_ids(3, 3), "Entry 1 of the images of .* has 'other.png' as 'id'"),
+        (with_image_ids("other.png", "other.png"), "Id other.png occurs 2 times among the images"),
+    ],
+)
+def test_file_names_and_integers_are_different_image_ids(
+    path: Path, content: dict[str, Any], message: str
+) -> None:
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=message):
+        read_annotations(path)
+
+
 def test_file_without_annotations_is_valid(path: Path) -> None:
     path.write_text(json.dumps({**CONTENT, "annotations": []}))
     assert read_annotations(path)["annotations"] == []
@@ -49,7 +82,7 @@ def test_missing_file_names_dataset_path_and_remedy(path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"'lvis_v1_train'.*DETECTRON2_DATASETS") as error:
         read_annotations(path, dataset_name="lvis_v1_train")
     assert str(path) in str(error.value)
-    assert 'README section "LVIS v1"' in str(error.value)
+    assert 'README sections "LVIS v1" and "COCO and Cityscapes"' in str(error.value)
 
 
 @pytest.mark.parametrize("text", [json.dumps(CONTENT)[:-40], "", "{,}"])

@@ -11,6 +11,7 @@ import pytest
 import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import register_coco_instances
+from detectron2.data.datasets.cityscapes import load_cityscapes_instances
 from omegaconf import OmegaConf
 
 from rankdet.data import ClassCounts, class_counts, image_counts, instance_counts
@@ -161,8 +162,22 @@ def test_missing_annotation_file_is_named(tmp_path: Path) -> None:
 
 def test_missing_files_of_a_custom_dataset_are_named() -> None:
     DatasetCatalog.register("no_files", lambda: os.listdir("/no/images"))
-    with pytest.raises(FileNotFoundError, match=r"'no_files'.*/no/images; set DETECTRON2_DATASETS"):
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"'no_files'.*/no/images; set DETECTRON2_DATASETS.*COCO and Cityscapes",
+    ):
         class_counts("no_files")
+
+
+def test_where_the_reader_of_an_incomplete_dataset_stopped_is_said(tmp_path: Path) -> None:
+    """Detectron2's reader of Cityscapes asserts that the label images are there."""
+    image = tmp_path / "images/town/1_leftImg8bit.png"
+    image.parent.mkdir(parents=True)
+    image.touch()
+    folders = (str(tmp_path / "images"), str(tmp_path / "labels"))
+    DatasetCatalog.register("no_labels", lambda: load_cityscapes_instances(*folders))
+    with pytest.raises(ValueError, match=r"'no_labels' is incomplete.*1_gtFine_instanceIds.png'"):
+        class_counts("no_labels")
 
 
 def test_missing_package_of_a_custom_dataset_is_named() -> None:

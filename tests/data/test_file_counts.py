@@ -53,6 +53,16 @@ def test_counts_images_and_instances(path: Path) -> None:
     assert file_counts(path) == COUNTS
 
 
+def test_image_ids_can_be_file_names(path: Path) -> None:
+    named = content(PAIRS)
+    for record in named["images"]:
+        record["id"] = f"{record['id']}.png"
+    for record in named["annotations"]:
+        record["image_id"] = f"{record['image_id']}.png"
+    path.write_text(json.dumps(named))
+    assert file_counts(path) == COUNTS
+
+
 def test_crowds_are_left_out(path: Path) -> None:
     crowded = content([*PAIRS, (2, 11)])
     crowded["annotations"][-1]["iscrowd"] = 1

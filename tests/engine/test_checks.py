@@ -107,3 +107,9 @@ def test_data_set_without_annotation_file(only_dicts):
     check_datasets(detector(2), [only_dicts], [only_dicts])
     with pytest.raises(ValueError, match="num_classes=3, but data set 'only_dicts' has 2 classes"):
         check_datasets(detector(3), [], [only_dicts])
+
+
+def test_missing_files_of_an_evaluation_set_without_annotation_file_are_named():
+    name = "cityscapes_fine_instance_seg_val"
+    with pytest.raises(FileNotFoundError, match=f"dataset '{name}' .*cityscapes/leftImg8bit/val"):
+        check_datasets(detector(8), [], [name])
