@@ -1,11 +1,12 @@
 """Writes tiny data sets in COCO's format: those of the LVIS fixture with fewer classes."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from detectron2.data import MetadataCatalog
-from detectron2.data.datasets import register_coco_instances
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data.datasets import load_coco_json
 from detectron2.data.datasets.builtin_meta import COCO_CATEGORIES
 from lvis_fixture import USED_CATEGORY_IDS
 
@@ -22,12 +23,29 @@ def write_tiny_coco(root: Path) -> None:
 
 
 def register_tiny_cityscapes(root: Path) -> None:
-    """Write and register `tiny_cityscapes_<split>`; the raw format needs `cityscapesscripts`."""
+    """Write and register `tiny_cityscapes_<split>`; the raw format needs `cityscapesscripts`.
+
+    As Detectron2 registers the real one, it has no annotation file, and file names as image ids.
+    """
     for split in ("train", "val"):
         path = root / f"tiny_cityscapes_{split}.json"
         _write(root, split, path, CITYSCAPES_THINGS)
-        images = str(root / f"coco/{split}2017")
-        register_coco_instances(f"tiny_cityscapes_{split}", {}, str(path), images)
+        name = f"tiny_cityscapes_{split}"
+        images = root / f"coco/{split}2017"
+        DatasetCatalog.register(name, partial(_load_named, str(path), str(images)))
+        MetadataCatalog.get(name).set(thing_classes=CITYSCAPES_CLASSES)
+
+
+def forget_tiny_cityscapes() -> None:
+    """Undo :func:`register_tiny_cityscapes`."""
+    for split in ("train", "val"):
+        DatasetCatalog.remove(f"tiny_cityscapes_{split}")
+        MetadataCatalog.remove(f"tiny_cityscapes_{split}")
+
+
+def _load_named(path: str, images: str) -> list[dict[str, Any]]:
+    dicts = load_coco_json(path, images)
+    return [{**record, "image_id": Path(record["file_name"]).name} for record in dicts]
 
 
 def _write(root: Path, split: str, path: Path, categories: list[dict[str, Any]]) -> None:

@@ -64,7 +64,8 @@ class DetectionEvaluator(Detectron2LVISEvaluator, ABC, Generic[ScoresT]):
         path = annotation_path(self._metadata)
         if path is None:
             raise ValueError(
-                f"Dataset {dataset_name!r} has no annotation file; set json_file of its metadata "
+                f"Dataset {dataset_name!r} has no annotation file; put Detectron2's COCOEvaluator "
+                f"before {type(self).__name__}, which writes one, or set json_file of its metadata "
                 "to one in the format of LVIS or COCO."
             )
         self._lvis_api = _CheckedLVIS(str(path), dataset_name)

@@ -67,8 +67,8 @@ def score_lrp(
 
     Source: Oksuz et al., "Localization Recall Precision (LRP)", ECCV 2018; Oksuz et al., "A
     Ranking-based, Balanced Loss Function" (aLRP), NeurIPS 2020, section 2.2. The Pearson
-    correlation is that of section 5.1 there, which calls it one "between the rankings"; scores
-    and IoUs are correlated here, not their ranks.
+    correlation is that of sections 5 and 5.2 there, which call it one "between the rankings";
+    scores and IoUs are correlated here, not their ranks.
 
     Args:
         content: A parsed annotation file in the format of COCO or LVIS. It is not changed.

@@ -9,6 +9,8 @@ from faster_coco_eval import COCO, COCOeval_faster
 from faster_coco_eval.core.mask import area as mask_area
 
 Record = dict[str, Any]
+ImageNumbers = dict[int | str, int]
+"""From 0, by image id."""
 
 FIELDS_OF_LVIS = {
     "images": ("neg_category_ids", "not_exhaustive_category_ids"),
@@ -66,10 +68,13 @@ def chunked_evaluations(
     Raises:
         ValueError: There are detections for an image that the annotation file does not list.
     """
-    ground_truth = _ground_truth(content, lvis_style)
-    _check_images(results, ground_truth)
+    # faster-coco-eval takes integers only. Sorted: equal scores are ranked by the image.
+    ordered = sorted(image["id"] for image in content["images"])
+    image_numbers = {image_id: number for number, image_id in enumerate(ordered)}
+    ground_truth = _ground_truth(content, image_numbers, lvis_style)
+    _check_images(results, image_numbers)
     detections = _top_per_image(results, max_dets_per_image)
-    detections = _with_geometry(detections, task)
+    detections = _with_geometry(detections, task, image_numbers)
     if lvis_style:
         detections = _with_area(_judged(detections, ground_truth), task)
     by_category = defaultdict(list)
@@ -87,21 +92,25 @@ def chunked_evaluations(
         yield evaluation
 
 
-def _ground_truth(content: Record, lvis_style: bool) -> COCO:
+def _ground_truth(content: Record, image_numbers: ImageNumbers, lvis_style: bool) -> COCO:
     annotations = content["annotations"]
     if lvis_style:
         annotations = [a for a in annotations if a["area"] > 0]
     # faster-coco-eval adds fields to the annotations, and takes id 0 for "not matched".
-    annotations = [{**a, "id": i} for i, a in enumerate(annotations, start=1)]
-    return COCO({**content, "annotations": annotations})
+    annotations = [
+        {**a, "id": i, "image_id": image_numbers[a["image_id"]]}
+        for i, a in enumerate(annotations, start=1)
+    ]
+    images = [{**image, "id": image_numbers[image["id"]]} for image in content["images"]]
+    return COCO({**content, "images": images, "annotations": annotations})
 
 
-def _check_images(results: list[Record], ground_truth: COCO) -> None:
-    unknown = {result["image_id"] for result in results} - ground_truth.imgs.keys()
+def _check_images(results: list[Record], image_numbers: ImageNumbers) -> None:
+    unknown = {result["image_id"] for result in results} - image_numbers.keys()
     if unknown:
         raise ValueError(
-            f"There are predictions for image {min(unknown)}, which is not among the "
-            f"{len(ground_truth.imgs)} images of the annotation file; evaluate on the dataset "
+            f"There are predictions for image {min(unknown, key=str)!r}, which is not among the "
+            f"{len(image_numbers)} images of the annotation file; evaluate on the dataset "
             "predicted."
         )
 
@@ -117,10 +126,14 @@ def _top_per_image(results: list[Record], limit: int) -> list[Record]:
     ]
 
 
-def _with_geometry(results: list[Record], task: str) -> list[Record]:
+def _with_geometry(results: list[Record], task: str, image_numbers: ImageNumbers) -> list[Record]:
     """Copy what the task needs of the results that have it; without a box, the mask's counts."""
-    keys = ("image_id", "category_id", "score", GEOMETRY_FIELD[task])
-    return [{key: r[key] for key in keys} for r in results if GEOMETRY_FIELD[task] in r]
+    keys = ("category_id", "score", GEOMETRY_FIELD[task])
+    return [
+        {"image_id": image_numbers[r["image_id"]], **{key: r[key] for key in keys}}
+        for r in results
+        if GEOMETRY_FIELD[task] in r
+    ]
 
 
 def _judged(results: list[Record], ground_truth: COCO) -> list[Record]:

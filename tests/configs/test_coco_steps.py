@@ -7,8 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from coco_fixture import register_tiny_cityscapes, write_tiny_coco
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from coco_fixture import forget_tiny_cityscapes, register_tiny_cityscapes, write_tiny_coco
 
 from rankdet.engine.config import load_config
 from rankdet.engine.train import train
@@ -38,9 +37,7 @@ def coco_datasets(lvis_datasets):
 def tiny_cityscapes(lvis_datasets):
     register_tiny_cityscapes(lvis_datasets)
     yield
-    for split in ("train", "val"):
-        DatasetCatalog.remove(f"tiny_cityscapes_{split}")
-        MetadataCatalog.remove(f"tiny_cityscapes_{split}")
+    forget_tiny_cityscapes()
 
 
 def evaluated_tasks(path, folder, *overrides):

@@ -8,12 +8,18 @@ from typing import Any
 
 import pytest
 import torch
+from coco_fixture import forget_tiny_cityscapes, register_tiny_cityscapes
 from detectron2.config import LazyCall as L
 from detectron2.config import instantiate
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import register_coco_instances
 from detectron2.data.detection_utils import annotations_to_instances
-from detectron2.evaluation import DatasetEvaluator, inference_on_dataset, print_csv_format
+from detectron2.evaluation import (
+    COCOEvaluator,
+    DatasetEvaluator,
+    inference_on_dataset,
+    print_csv_format,
+)
 from detectron2.structures import Instances
 from omegaconf import OmegaConf
 
@@ -109,3 +115,24 @@ def test_coco_style_data_has_no_groups(coco_style_dataset: str) -> None:
     assert found == pytest.approx(expected, abs=1e-4)
     assert results["segm_lrp"]["oLRP"] == pytest.approx(0)
     assert math.isnan(evaluator.scores["bbox_lrp"].per_class["oLRP"][-1])
+
+
+@pytest.fixture
+def tiny_cityscapes(lvis_datasets: Path) -> Iterator[str]:
+    register_tiny_cityscapes(lvis_datasets)
+    yield "tiny_cityscapes_val"
+    forget_tiny_cityscapes()
+
+
+def test_reads_the_file_that_the_evaluator_of_ap_makes_of_raw_data(
+    tiny_cityscapes: str, tmp_path: Path
+) -> None:
+    """Its image ids are file names."""
+    with pytest.raises(ValueError, match="no annotation file; put Detectron2's COCOEvaluator"):
+        LRPEvaluator(tiny_cityscapes, distributed=False)
+    coco = COCOEvaluator(tiny_cityscapes, distributed=False, output_dir=str(tmp_path))
+    evaluators = [coco, LRPEvaluator(tiny_cityscapes, distributed=False)]
+    results = evaluate(evaluators, dataset_name=tiny_cityscapes)
+    assert results["bbox"]["AP"] == pytest.approx(100)
+    for task in ("bbox_lrp", "segm_lrp"):
+        assert results[task]["oLRP"] == pytest.approx(0, abs=0.1)  # the file's boxes are rounded

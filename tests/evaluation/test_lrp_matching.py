@@ -179,7 +179,9 @@ def annotation(box: list[int], category_id: int = 1, image_id: int = 1, crowd: i
     return {**ids, "bbox": box, "area": box[2] * box[3], "iscrowd": crowd}
 
 
-def detection(box: list[int], score: float, category_id: int = 1, image_id: int = 1) -> Record:
+def detection(
+    box: list[int], score: float, category_id: int = 1, image_id: int | str = 1
+) -> Record:
     return {"image_id": image_id, "category_id": category_id, "bbox": box, "score": score}
 
 
@@ -211,6 +213,20 @@ def test_a_detection_on_an_image_without_the_class(fields: Record, error: float)
     content = content_of([annotation(BOX)], **fields)
     results = [detection(BOX, 0.5), detection(BOX, 0.9, image_id=2)]
     assert score_lrp(content, results, "bbox").metrics["oLRP"] == error
+
+
+def test_image_ids_can_be_file_names() -> None:
+    content = content_of([annotation(BOX), annotation(ELSEWHERE, image_id=2)])
+    results = [detection(BOX, 0.5), detection([0, 0, 10, 8], 0.5, image_id=2)]
+    expected = score_lrp(content, results, "bbox")
+    for record in content["images"]:
+        record["id"] = f"{record['id']}.png"
+    for record in [*content["annotations"], *results]:
+        record["image_id"] = f"{record['image_id']}.png"
+    found = score_lrp(content, results, "bbox")
+    assert found.metrics == pytest.approx(expected.metrics, nan_ok=True)
+    with pytest.raises(ValueError, match=r"image '5.png', which is not among the 2 images"):
+        score_lrp(content, [detection(BOX, 0.5, image_id="5.png")], "bbox")
 
 
 def test_classes_without_objects_are_in_no_mean() -> None:
