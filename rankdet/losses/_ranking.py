@@ -65,8 +65,8 @@ class Ranking(NamedTuple):
 
     @property
     def num_pos(self) -> int:
-        """P, or 1 if there is no positive, so that means over nothing are 0."""
-        return max(len(self.pos), 1)
+        """P."""
+        return len(self.pos)
 
     def scalars(
         self, values: Sequence[Tensor], pos: Sequence[Tensor], neg: Sequence[Tensor]

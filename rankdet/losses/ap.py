@@ -25,8 +25,8 @@ def ap_loss(
     Source: bucketed_ranking eqs. 3, 4 and S.1; the released AP Loss keeps n >= min(p) - delta, too.
     "bucketed" is BAP as released: each run of negatives between two positives counts as so many
     negatives at its mean (a negative that ties with a positive belongs to the run above), and i
-    itself adds H(0) to rank+_i (1/2, or 1 for delta = 0) instead of 1. BAP equals AP only for
-    delta = 0 and without ties (Theorem 4.1), as the paper proves; it is here for comparison.
+    itself adds H(0) to rank+_i (1/2, or 1 for delta = 0) instead of 1. BAP equals AP for delta
+    = 0 only (Theorem 4.1; with this rule also where logits tie); it is here for comparison.
 
     Args:
         logits: ``(L,)``, all images, anchors and classes in one ranking.

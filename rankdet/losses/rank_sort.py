@@ -41,8 +41,8 @@ def rank_sort_loss(
 
     Source: bucketed_ranking eqs. S.2 - S.6 and the released RS code. "bucketed" is BRS as released:
     each run of negatives between two positives counts as so many negatives at its mean (a negative
-    that ties with a positive belongs to the run above); it equals RS only for delta = 0 and without
-    ties. The released code ignores the weight of the second scalar; here each has its own gradient.
+    that ties with a positive belongs to the run above); it equals RS for delta = 0 only. The
+    released code ignores the weight of the second scalar; here each has its own gradient.
 
     Args:
         logits: ``(L,)``, all images, proposals and classes in one ranking.
