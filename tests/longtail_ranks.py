@@ -1,0 +1,77 @@
+"""Training with the statistics of long-tail losses, in one process or on two ranks."""
+
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from loss_tester import NUM_CLASSES, random_batch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from rankdet.losses.eql import EQLv2Loss
+from rankdet.losses.seesaw import SeesawLoss
+
+LOSSES = {
+    "seesaw": lambda: SeesawLoss(NUM_CLASSES),
+    "seesaw_local": lambda: SeesawLoss(NUM_CLASSES, sync_counts=False),
+    "eqlv2": lambda: EQLv2Loss(NUM_CLASSES),
+}
+# Rows and kind of each rank's batch. Equal numbers of rows, so that the mean over ranks is the
+# mean over the union; in the last iteration only the statistics can be compared.
+BATCHES = [
+    [(9, "mixed"), (9, "background"), (9, "mixed"), (9, "mixed")],
+    [(9, "mixed"), (9, "mixed"), (9, "background"), (0, "mixed")],
+]
+
+
+class BiasedLoss(nn.Module):
+    """A classifier that learns a bias only."""
+
+    def __init__(self, loss):
+        super().__init__()
+        self.loss = loss
+        self.bias = nn.Parameter(torch.zeros(loss.num_logits, dtype=torch.float64))
+
+    def forward(self, logits, labels):
+        return self.loss(logits + self.bias, labels)
+
+
+def make_batch(rank, iteration, num_logits):
+    num_samples, kind = BATCHES[rank][iteration]
+    logits, labels = random_batch(num_samples, num_logits, seed=10 * rank + iteration)
+    return logits.detach(), labels if kind == "mixed" else torch.full_like(labels, NUM_CLASSES)
+
+
+def train(name, ranks, is_parallel=False):
+    """Train on the union of these ranks' batches; gives gradients and the state at each step."""
+    model = BiasedLoss(LOSSES[name]())
+    # Its default, broadcast_buffers=True, sends rank 0's statistics before each iteration.
+    step = DistributedDataParallel(model) if is_parallel else model
+    optimizer, record = torch.optim.SGD(model.parameters(), lr=0.5), []
+    for iteration in range(len(BATCHES[0])):
+        batches = [make_batch(rank, iteration, len(model.bias)) for rank in ranks]
+        optimizer.zero_grad()
+        step(*map(torch.cat, zip(*batches, strict=True))).backward()
+        record.append((model.bias.grad.clone(), {k: v.clone() for k, v in model.named_buffers()}))
+        optimizer.step()
+    return record
+
+
+def _train_rank(rank, folder):
+    dist.init_process_group(
+        "gloo",
+        init_method=f"file://{folder}/rendezvous",
+        rank=rank,
+        world_size=2,
+        timeout=timedelta(seconds=60),
+    )
+    records = {name: train(name, [rank], is_parallel=True) for name in LOSSES}
+    torch.save(records, folder / f"rank{rank}.pt")
+    dist.destroy_process_group()
+
+
+def train_on_two_ranks(folder):
+    """Train each loss in two processes that talk by gloo; gives what each recorded."""
+    mp.spawn(_train_rank, args=(folder,), nprocs=2)
+    return [torch.load(folder / f"rank{rank}.pt") for rank in range(2)]
