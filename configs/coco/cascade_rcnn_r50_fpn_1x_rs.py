@@ -1,10 +1,15 @@
-"""Cascade R-CNN R50-FPN, Rank & Sort loss in all stages, 12 epochs of COCO."""
+"""Cascade R-CNN R50-FPN, Rank & Sort loss in all stages, 12 epochs of COCO.
+
+As released, anchors across the image border are ignored, in the cascade only. The release adds
+the ground truth to the proposals of every stage, Detectron2 to those of the first.
+"""
 
 from ..common.models.cascade_rcnn_fpn import model
 from ..common.ranking import rank_sort, use_ranking
 from .faster_rcnn_r50_fpn_1x_rs import dataloader, hooks, lr_multiplier, optimizer, train
 
 use_ranking(model, rank_sort)
+model.proposal_generator.anchor_boundary_thresh = 0
 model.backbone.bottom_up.freeze_at = 2
 for stage in model.roi_heads.box_predictors:
     stage.update(test_score_thresh=0.4, test_topk_per_image=100)

@@ -5,6 +5,10 @@ sampled. Box deltas are in units of a tenth and a fifth of the anchor or proposa
 the RPN and in all stages of a cascade. Biases start at 0, as in the RS release; the prior of 0.01
 that aLRP gives the RPN would change nothing, as neither its loss nor the choice of proposals heeds
 a constant that is added to all logits.
+
+Unlike in the releases, an anchor that is the best one of an object need not have an IoU of 0.3
+with it to be positive, and the ResNet is Detectron2's: weights of MSRA, fixed affine parameters of
+its norms.
 """
 
 from detectron2.config import LazyCall as L

@@ -19,6 +19,11 @@ RANKING = sorted(
 COCO_ITERATIONS, LVIS_ITERATIONS, CITYSCAPES_ITERATIONS = 7330, 7674, 1483
 
 
+def built(model):
+    with torch.device("meta"):
+        return instantiate(model)
+
+
 def box_predictors(cfg):
     heads = cfg.model.roi_heads
     return heads.get("box_predictors") or [heads.box_predictor]
@@ -73,6 +78,35 @@ def test_rank_sort_has_the_released_settings(name, method, threshold, num_detect
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "ious", "num_boxes", "border"),
+    [
+        ("coco/faster_rcnn_r50_fpn_1x_rs", [0.5], 80, -1),
+        ("coco/faster_rcnn_r50_fpn_100ep_alrp", [0.5], 80, -1),
+        ("coco/mask_rcnn_r50_fpn_1x_rs", [0.5], 80, -1),
+        ("coco/cascade_rcnn_r50_fpn_1x_rs", [0.5, 0.6, 0.7], 1, 0),
+        ("lvis_v1/mask_rcnn_r50_fpn_1x_rs", [0.5], 1203, -1),
+        ("cityscapes/mask_rcnn_r50_fpn_brs", [0.5], 8, -1),
+    ],
+)
+def test_built_detectors_have_the_released_settings(name, ious, num_boxes, border):
+    cfg = load_config(str(ROOT / f"{name}.py"))
+    anchors = instantiate(cfg.model.proposal_generator.anchor_generator)
+    assert anchors.strides == [4, 8, 16, 32, 64]
+    widths = [(boxes[:, 2] - boxes[:, 0]).tolist() for boxes in anchors.cell_anchors]
+    expected = [[8 * s * r**0.5 for r in (2, 1, 0.5)] for s in anchors.strides]
+    assert widths == [pytest.approx(row) for row in expected]
+    model = built(cfg.model)
+    assert model.proposal_generator.anchor_boundary_thresh == border
+    heads = model.roi_heads
+    is_cascade = len(ious) > 1
+    matchers = heads.proposal_matchers if is_cascade else [heads.proposal_matcher]
+    assert [matcher.thresholds[1] for matcher in matchers] == ious
+    for predictor in heads.box_predictor if is_cascade else [heads.box_predictor]:
+        assert predictor.test_nms_thresh == 0.5
+        assert predictor.bbox_pred.out_features == 4 * num_boxes
+
+
 def test_alrp_has_the_released_settings():
     cfg = load_config(str(ROOT / "coco/faster_rcnn_r50_fpn_100ep_alrp.py"))
     (predictor,) = box_predictors(cfg)
@@ -94,8 +128,7 @@ def test_cityscapes_has_the_released_settings():
 
 
 def shapes(model):
-    with torch.device("meta"):
-        return {name: p.shape for name, p in instantiate(model).state_dict().items()}
+    return {name: p.shape for name, p in built(model).state_dict().items()}
 
 
 def test_cityscapes_starts_from_all_but_the_last_layers_of_detectron2_s_coco_model():

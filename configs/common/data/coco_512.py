@@ -2,8 +2,9 @@
 
 Made of Detectron2's augmentations, which differ from SSD's: the crop comes before the expansion,
 so that it is not one of padding only, and does not ask for an IoU with the objects (Detectron2's
-mapper shows augmentations no boxes, so that its ``MinIoURandomCrop`` would do nothing); padding is
-black; brightness is a factor; hue stays.
+mapper shows augmentations no boxes, so that its ``MinIoURandomCrop`` would do nothing); the
+expansion moves the image by at most a quarter of its size, which may cut it where it is expanded
+by less than half; padding is black; brightness is a factor; hue stays.
 """
 
 from detectron2.config import LazyCall as L
