@@ -7,6 +7,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from rankdet.losses._binning import find_bins
+from rankdet.losses._ranking import step_at_zero
 
 
 class NegativeIntervals:
@@ -18,8 +19,9 @@ class NegativeIntervals:
     i's range, divided by 2 delta; a negative's gradient is linear in its depth in each bin.
 
     The ends are rounded down to the floating-point grid of the logits. No negative can lie in what
-    the rounding cuts off, so N is constant there and that part (``rests``) is added exactly: no
-    digit is lost however small delta is against the logits. delta = 0 is the limit.
+    the rounding cuts off, so N is constant there and that part (``rests``) is added exactly. A step
+    that rises between the neighbours of its logit on that grid is a jump, all rest: only negatives
+    that tie are at neither 0 nor 1. So no digit is lost however small delta is, delta = 0 included.
 
     Args:
         positives: ``(P,)`` depths, ascending.
@@ -31,15 +33,17 @@ class NegativeIntervals:
     def __init__(
         self, positives: Tensor, negatives: Tensor, delta: float, counts: Tensor | None = None
     ) -> None:
-        sides = torch.tensor([[-1.0], [1.0]], dtype=torch.float64, device=positives.device)
+        sides = torch.linspace(-1, 1, 2, dtype=torch.float64, device=positives.device)[:, None]
         starts_and_stops, rests = _round_down(positives, delta * sides)
+        is_jump = (starts_and_stops[0] >= _previous(positives)) & (starts_and_stops[1] <= positives)
         breakpoints, self.order = starts_and_stops.flatten().sort()
         self.place = torch.empty_like(self.order)
         self.place[self.order] = torch.arange(len(self.order), device=breakpoints.device)
-        self.slope = 0.5 / delta if delta > 0 else 0.0
-        rests = rests * sides * self.slope if delta > 0 else (sides > 0).expand_as(rests)
-        self.rests = rests.flatten().double()
-        num_rising = _shift(torch.where(self.order < len(positives), 1, -1).cumsum(0))
+        slope = 0.5 / delta if delta > 0 else 0.0
+        self.slopes = torch.full_like(rests[0], slope).masked_fill_(is_jump, 0.0)
+        jumps = 0.5 + sides * (step_at_zero(delta) - 0.5)
+        self.rests = torch.where(is_jump, jumps, rests * sides * self.slopes).flatten()
+        num_rising = _shift((-sides * ~is_jump).flatten()[self.order].cumsum(0))
         # Nothing changes between two ranges; what is zeroed there cannot add up to round-off.
         self.is_rising = num_rising > 0
         ends = breakpoints.double()
@@ -54,14 +58,14 @@ class NegativeIntervals:
         num_above = self._sum_per_bin(self.counts).cumsum(0)
         inside = self._sum_per_bin(self.counts * self.offsets) * self.is_rising
         areas = (self.widths * _shift(num_above) + inside).cumsum(0)
-        starts, stops = (self.slope * areas)[self.place].chunk(2)
+        starts, stops = areas[self.place].chunk(2)
         rests = self.rests * num_above[self.place]
-        return (stops - starts + sum(rests.chunk(2))).clamp(min=0)
+        return (self.slopes * (stops - starts) + sum(rests.chunk(2))).clamp(min=0)
 
     def below(self, values: Tensor) -> Tensor:
         """Sum of ``values[i] * H(n_j - p_i)`` over positives; ``(P,)`` to ``(M,)``."""
-        slopes = torch.cat([values, -values])[self.order].cumsum(0) * self.slope
-        slopes = _shift(slopes) * self.is_rising
+        slopes = values * self.slopes
+        slopes = _shift(torch.cat([slopes, -slopes])[self.order].cumsum(0)) * self.is_rising
         jumps = (torch.cat([values, values]) * self.rests)[self.order]
         rises = slopes * self.widths
         at_ends = (jumps + torch.cat([rises[1:], rises[:1]])).flip(0).cumsum(0).flip(0)
@@ -91,7 +95,10 @@ def _round_down(depths: Tensor, shifts: Tensor) -> tuple[Tensor, Tensor]:
     error = (wide - (total - moved)) + (shifts - moved)  # depths + shifts = total + error, exactly.
     rounded = total.to(depths.dtype)
     is_above = (total - rounded.double()) + error < 0
-    rounded = torch.where(
-        is_above, torch.nextafter(rounded, rounded.new_tensor(-math.inf)), rounded
-    )
+    rounded = torch.where(is_above, _previous(rounded), rounded)
     return rounded, (total - rounded.double()) + error
+
+
+def _previous(values: Tensor) -> Tensor:
+    """Largest numbers of the same dtype that are smaller."""
+    return torch.nextafter(values, values.new_full((), -math.inf))

@@ -182,9 +182,9 @@ def _weighted_sum(rows: Tensor, weights: Tensor) -> Tensor:
 def _threshold(positives: Tensor, delta: float) -> Tensor:
     """A logit that is certainly not above min(p) - delta, with P = 0 plus infinity."""
     if len(positives) == 0:
-        return positives.new_tensor(math.inf)
+        return positives.new_full((), math.inf)
     rounded = (positives.min().double() - delta).to(positives.dtype)
-    return torch.nextafter(rounded, rounded.new_tensor(-math.inf))
+    return torch.nextafter(rounded, rounded.new_full((), -math.inf))
 
 
 def _check(

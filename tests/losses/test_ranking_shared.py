@@ -66,17 +66,29 @@ def test_many_samples_equal_the_reference(variant, num_pos, delta):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
+@pytest.mark.parametrize("outlier", [1e15, 1e25])
+@pytest.mark.parametrize("scale", [1e-9, 1e9])
 @over(EXACT, PAIRWISE)
-def test_digits_survive_any_scale_and_outliers(variant, scale, dtype):
-    """Logits that are 1e15 times farther apart than delta do not disturb those that are close."""
+def test_digits_survive_any_scale_and_outliers(variant, scale, outlier, dtype):
+    """Logits that are 1e25 times farther apart than delta do not disturb those that are close."""
     case = random_case(seed=8, num_pos=20, delta=0.5, kind="overlap")
     logits = case.logits.detach().clone()
-    logits[::2] *= 1e15
+    logits[::2] *= outlier
     logits = (scale * logits).to(dtype).requires_grad_()
     scaled = case._replace(logits=logits, delta=scale * case.delta)
     rtol = 1e-10 if dtype == torch.float64 else 1e-5
     assert_same(evaluate(variant, scaled), variant.reference(scaled), scaled, rtol)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("delta", [1e-30, 1e-15, 1e-8])
+@over(EXACT, PAIRWISE)
+def test_a_step_narrower_than_the_digits_of_logits_sees_ties(variant, delta, dtype):
+    """H is 0, 1/2 and 1; delta is below, about and above half a unit in the last place."""
+    case = random_case(seed=8, num_pos=20, delta=1.0, kind="ties", dtype=dtype)
+    narrow = case._replace(delta=delta)
+    rtol = 1e-10 if dtype == torch.float64 else 1e-5
+    assert_same(evaluate(variant, narrow), variant.reference(narrow), narrow, rtol)
 
 
 @over(EXACT, PAIRWISE, BUCKETED)
