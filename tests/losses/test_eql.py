@@ -235,3 +235,18 @@ def test_scores_are_classes_times_no_background():
 def test_bad_options_of_v2_are_named(option, message):
     with pytest.raises(ValueError, match=message):
         EQLv2Loss(3, **option)
+
+
+@pytest.mark.gpu
+def test_collecting_on_cuda_needs_no_host_sync():
+    loss, expected = EQLv2Loss(NUM_CLASSES).cuda(), EQLv2Loss(NUM_CLASSES)
+    batch = [x.detach() for x in random_batch(20, loss.num_logits)]
+    expected(*batch)
+    logits, labels = (x.cuda() for x in batch)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        loss(logits, labels)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    torch.testing.assert_close(loss.pos_gradients.cpu(), expected.pos_gradients)
+    torch.testing.assert_close(loss.neg_gradients.cpu(), expected.neg_gradients)

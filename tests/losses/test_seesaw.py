@@ -213,7 +213,9 @@ def test_initial_logits_have_the_prior_as_score(num_classes, share):
 
 
 def test_a_prior_that_the_softmax_cannot_give_is_named():
-    with pytest.raises(ValueError, match=r"prior_prob is 0.01, but Seesaw.s 1203 classes .* 0.00083"):
+    with pytest.raises(
+        ValueError, match=r"prior_prob is 0.01, but Seesaw.s 1203 classes .* 0.00083"
+    ):
         SeesawLoss(1203).initial_logits(0.01)
 
 
@@ -227,3 +229,15 @@ def test_bad_exponents_are_named(option):
 def test_bad_eps_is_named(eps):
     with pytest.raises(ValueError, match="eps is"):
         SeesawLoss(3, eps=eps)
+
+
+@pytest.mark.gpu
+def test_counting_on_cuda_needs_no_host_sync():
+    loss = SeesawLoss(NUM_CLASSES).cuda()
+    logits, labels = (x.detach().cuda() for x in random_batch(20, loss.num_logits))
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        loss(logits, labels)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert torch.equal(loss.class_counts, labels.bincount(minlength=NUM_CLASSES)[:NUM_CLASSES])
