@@ -48,13 +48,13 @@ def train(name, ranks, is_parallel=False):
     model = BiasedLoss(LOSSES[name]())
     # Its default, broadcast_buffers=True, sends rank 0's statistics before each iteration.
     step = DistributedDataParallel(model) if is_parallel else model
-    optimizer, record = torch.optim.SGD(model.parameters(), lr=0.5), []
+    record = []
     for iteration in range(len(BATCHES[0])):
         batches = [make_batch(rank, iteration, len(model.bias)) for rank in ranks]
-        optimizer.zero_grad()
+        model.bias.grad = None
         step(*map(torch.cat, zip(*batches, strict=True))).backward()
         record.append((model.bias.grad.clone(), {k: v.clone() for k, v in model.named_buffers()}))
-        optimizer.step()
+        model.bias.data -= 0.5 * model.bias.grad
     return record
 
 
