@@ -37,7 +37,8 @@ def find_bins(breakpoints: Tensor, values: Tensor) -> Tensor:
 
 def _cells(values: Tensor, start: Tensor, scale: Tensor, num_cells: int) -> Tensor:
     """Cell of each value. It never falls with the value, so cells compare as values do."""
-    return ((values - start) * scale).int().clamp_(0, num_cells - 1)
+    cells = ((values - start) * scale).clamp_(max=num_cells)  # int32 would overflow to its minimum
+    return cells.int().clamp_(0, num_cells - 1)
 
 
 def _walk(breakpoints: Tensor, values: Tensor, bins: Tensor, num_steps: int) -> Tensor:

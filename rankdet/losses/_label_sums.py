@@ -1,4 +1,4 @@
-"""Sums of H between positives whose labels compare in a given way, in O(P log^2 P) time."""
+"""Sums of H between positives whose labels compare in a given way, in O(P log P) time."""
 
 import torch
 import torch.nn.functional as F  # noqa: N812

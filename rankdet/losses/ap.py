@@ -65,7 +65,7 @@ def positive_ranks(r: Ranking, delta: float, self_term: float = 1.0) -> Tensor:
 def _interpolated(error: Tensor, positives: Tensor) -> Tensor:
     """Smallest error of the positives that do not score higher."""
     order = positives.argsort()
-    best = error[order].cummin(dim=0).values if len(order) else error
+    best = error[order].cummin(dim=0).values
     return torch.empty_like(error).scatter_(0, order, best)
 
 

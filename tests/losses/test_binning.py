@@ -47,6 +47,13 @@ def test_clustered_breakpoints_fall_back_to_the_search(monkeypatch):
     assert_as_searched(breakpoints, torch.linspace(-1, 2e3, 5000))
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_values_far_beyond_the_breakpoints(dtype):
+    """Their cells are no int32 numbers."""
+    far = torch.tensor([1e7, 1e9, 1e30], dtype=dtype)
+    assert_as_searched(torch.linspace(0, 1, 2000, dtype=dtype), torch.cat([far, -far]))
+
+
 @pytest.mark.parametrize("value", [0.0, 7.5])
 def test_equal_breakpoints(value):
     assert_as_searched(torch.full((50,), value), torch.tensor([value - 1, value, value + 1]))
