@@ -15,9 +15,10 @@ def seesaw_soft_losses(
     """Cross-entropy in which every class i of the target has its own re-balanced softmax.
 
     Source: PCB eq. 17: -sum_i target_i log(e^z_i / D_i), D_i = sum_j S_ij e^z_j, with the factors S
-    of :func:`rankdet.losses.seesaw.seesaw_log_factors`, constants to the gradient. S_ij is Seesaw's
-    mitigation M_ij but where s_j > max(s_i, eps), which fewer than 1 / eps classes j can be: D is a
-    matrix product and a sum over the classes of the highest probabilities, and exact.
+    of :func:`rankdet.losses.seesaw.seesaw_log_factors`, constants to the gradient. S_ij is the
+    mitigation M_ij times the compensation max(1, s_j / max(s_i, eps))^q. All classes i but the few
+    with s_i > eps, fewer than 1 / eps, have the same compensation, so that their D is a matrix
+    product; for the others the pairs among the few suffice. It is exact.
 
     Args:
         logits: ``(N, C)``, float32 or wider, of the classes alone.
@@ -33,7 +34,7 @@ def seesaw_soft_losses(
     log_counts = class_counts.clamp(min=1).to(logits.dtype).log()
     mitigation = (log_counts - log_counts.unsqueeze(1)).clamp_(max=0).mul_(p).exp_()
     num_top = min(logits.shape[1], math.ceil(1 / eps))
-    num_rows = max(CHUNK_ELEMENTS // (logits.shape[1] * num_top), 1)
+    num_rows = max(CHUNK_ELEMENTS // num_top**2, 1)
     log_probs = torch.log_softmax(logits, dim=1)
     chunks = [
         _denominators(x, t, mitigation, num_top=num_top, q=q, log_eps=math.log(eps))
@@ -58,12 +59,17 @@ def _denominators(
     """sum_i target_i log D_i ``(n,)`` of the probabilities, and its gradient ``(n, C)`` in them."""
     probs = log_probs.exp()
     top_log_probs, top = log_probs.topk(num_top, dim=1)
-    gain = top_log_probs.unsqueeze(1) - log_probs.clamp(min=log_eps).unsqueeze(2)
-    # (n, C, top): by how much S_ij is above M_ij.
-    extra = gain.clamp_(min=0).mul_(q).expm1_().mul_(mitigation[:, top].transpose(0, 1))
+    # By how much the compensation is above 1: for the classes i below eps, and for the top pairs.
+    common = (log_probs - log_eps).clamp_(min=0).mul_(q).expm1_()
+    gain = top_log_probs.unsqueeze(1) - top_log_probs.clamp(min=log_eps).unsqueeze(2)
+    pairs = gain.clamp_(min=0).mul_(q).expm1_()
+    pairs.mul_(mitigation[top.unsqueeze(2), top.unsqueeze(1)])
     with torch.autocast(log_probs.device.type, enabled=False):
-        sums = probs @ mitigation.T + (extra @ top_log_probs.exp().unsqueeze(2)).squeeze(2)
+        plain = probs @ mitigation.T
+        sums = plain + (common * probs) @ mitigation.T
+        top_sums = plain.gather(1, top) + (pairs @ top_log_probs.exp().unsqueeze(2)).squeeze(2)
+        sums.scatter_(1, top, top_sums)
         ratios = targets / sums
-        slopes = ratios @ mitigation
-        slopes.scatter_add_(1, top, (ratios.unsqueeze(1) @ extra).squeeze(1))
+        slopes = ratios @ mitigation + common * (ratios.scatter(1, top, 0) @ mitigation)
+        slopes.scatter_add_(1, top, (ratios.gather(1, top).unsqueeze(1) @ pairs).squeeze(1))
     return (targets * sums.log()).sum(dim=1), slopes

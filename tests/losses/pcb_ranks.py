@@ -1,12 +1,12 @@
 """PCB losses on the batches of two ranks, each in a process of its own, or together in one."""
 
+from datetime import timedelta
+
 import torch
 import torch.distributed as dist
-from detectron2.engine import launch
-from detectron2.utils import comm
+import torch.multiprocessing as mp
 from losses.pcb_reference import random_batches
 
-from rankdet.engine.launch import run_explained
 from rankdet.losses.confusion import PairwiseConfusion
 from rankdet.losses.pcb import PCBLoss
 from rankdet.losses.soft_targets import (
@@ -66,18 +66,25 @@ def bytes_of_updates(rank):
     return {"bytes": sizes, "known": confusion.is_known.nonzero().squeeze(1).tolist()}
 
 
-def run_rank(folder):
+def run_rank(rank, folder):
     """Train each loss on this rank's batches; save what became of them."""
-    rank, results = comm.get_rank(), {}
+    store = f"file://{folder}/store"
+    limit = timedelta(seconds=60)  # so that ranks that wait for each other fail
+    dist.init_process_group("gloo", store, timeout=limit, rank=rank, world_size=2)
+    results = {}
     for base in BASES:
         loss = make_loss(base)
         values = train(loss, batches_of_rank(loss.num_logits, rank))
         results[base.__name__] = {"state": loss.state_dict(), "values": values}
     results["lvis"] = bytes_of_updates(rank)
     torch.save(results, folder / f"rank{rank}.pt")
+    dist.destroy_process_group()
 
 
 def run_two_ranks(folder):
-    """Run :func:`run_rank` in two processes that talk by gloo; gives what each saved."""
-    launch(run_explained, 2, dist_url="auto", args=(run_rank, folder))
+    """Run :func:`run_rank` in two processes that talk by gloo; gives what each saved.
+
+    Not by Detectron2's launch: the losses need torch alone, which is imported much sooner.
+    """
+    mp.spawn(run_rank, (folder,), nprocs=2)
     return [torch.load(folder / f"rank{rank}.pt") for rank in range(2)]

@@ -1,3 +1,5 @@
+from contextlib import nullcontext
+
 import pytest
 import torch
 from loss_tester import NUM_CLASSES, LossTester, random_batch
@@ -163,6 +165,20 @@ def test_without_a_step_it_is_the_last():
     losses = [make_pair("softmax", num_steps=3)[0] for _ in range(2)]
     logits, labels = random_batch(9, NUM_CLASSES + 1)
     assert torch.equal(losses[0](logits, labels), losses[1](logits, labels, 2))
+
+
+@all_bases
+def test_a_training_step_reads_nothing_back_from_its_device(name, monkeypatch):
+    """Tensors on "meta" have no values: reading one raises, as the report at the start does."""
+    monkeypatch.setattr(torch, "autocast", lambda *args, **kwargs: nullcontext())  # has no "meta"
+    loss, _ = make_pair(name)
+    loss.to("meta")
+    logits = torch.zeros(9, loss.num_logits, device="meta", requires_grad=True)
+    labels = torch.zeros(9, dtype=torch.int64, device="meta")
+    with pytest.raises((RuntimeError, NotImplementedError), match="meta"):
+        loss(logits, labels)
+    loss(logits, labels).backward()
+    assert logits.grad.shape == logits.shape
 
 
 @all_bases
