@@ -201,6 +201,11 @@ def _check(
             f"{tuple(targets.shape)}; pass one target per logit: > 0 positive, 0 negative, "
             "< 0 ignored."
         )
+    check_settings(delta, algorithm, algorithms)
+
+
+def check_settings(delta: float, algorithm: str, algorithms: Mapping[str, Any]) -> None:
+    """Raise ValueError for a delta that is no width or an algorithm that is not offered."""
     if not 0 <= delta < math.inf:
         raise ValueError(f"delta is {delta}; give the half width of the step, >= 0 and finite.")
     if algorithm not in algorithms:

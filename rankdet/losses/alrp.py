@@ -121,9 +121,11 @@ class ALRPLoss(RankingLoss):
             ``EpochLengthHook`` fills in; without it the first period never ends.
 
     Raises:
-        ValueError: ``iou_threshold`` is not in [0, 1) or ``period`` is not positive.
+        ValueError: ``iou_threshold`` is not in [0, 1) or ``period`` is not positive; see also
+            :class:`RankingLoss`.
     """
 
+    algorithms = ALGORITHMS
     box_weight: Tensor
     term_sums: Tensor
     num_iterations: Tensor

@@ -43,8 +43,7 @@ def ap_loss(
     Raises:
         ValueError: see :func:`rankdet.losses._ranking.rank`, or BAP with ``interpolate``.
     """
-    if interpolate and algorithm == "bucketed":
-        raise ValueError("interpolate is True, but BAP is not interpolated; use algorithm='exact'.")
+    _check_interpolation(interpolate, algorithm)
     r = rank(logits, targets, delta, algorithm, ALL_ALGORITHMS)
     self_term = step_at_zero(delta) if algorithm == "bucketed" else 1.0
     rank_pos = positive_ranks(r, delta, self_term)
@@ -67,6 +66,11 @@ def _interpolated(error: Tensor, positives: Tensor) -> Tensor:
     order = positives.argsort()
     best = error[order].cummin(dim=0).values
     return torch.empty_like(error).scatter_(0, order, best)
+
+
+def _check_interpolation(interpolate: bool, algorithm: str) -> None:
+    if interpolate and algorithm == "bucketed":
+        raise ValueError("interpolate is True, but BAP is not interpolated; use algorithm='exact'.")
 
 
 class APLoss(RankingLoss):
@@ -92,6 +96,7 @@ class APLoss(RankingLoss):
         box_weight: float = 2.0,
     ) -> None:
         super().__init__(num_classes, delta=delta, algorithm=algorithm)
+        _check_interpolation(interpolate, algorithm)
         self.interpolate = interpolate
         self.box_weight = box_weight
 

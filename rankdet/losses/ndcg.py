@@ -61,6 +61,8 @@ class NDCGLoss(RankingLoss):
         box_weight: weight of the box loss.
     """
 
+    algorithms = ALGORITHMS
+
     def __init__(
         self,
         num_classes: int,

@@ -5,12 +5,14 @@ Letters: N rows (proposals or anchors of all images), C classes, F foreground ro
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
+from rankdet.losses._algorithms import ALL_ALGORITHMS
 from rankdet.losses._inputs import check_inputs, check_num_logits
+from rankdet.losses._ranking import check_settings
 from rankdet.losses.classification import HeadLoss, independent_scores
 
 IGNORED = -1
@@ -45,10 +47,17 @@ class RankingLoss(HeadLoss):
         num_classes: C, number of foreground classes; an RPN has 1.
         delta: half width of the step, logits.
         algorithm: see the loss function.
+
+    Raises:
+        ValueError: ``delta`` is negative or the loss has no such algorithm.
     """
+
+    algorithms: ClassVar[Mapping[str, Any]] = ALL_ALGORITHMS
+    """What the loss function offers."""
 
     def __init__(self, num_classes: int, *, delta: float, algorithm: str) -> None:
         super().__init__(num_classes, num_logits=num_classes)
+        check_settings(delta, algorithm, self.algorithms)
         self.delta = delta
         self.algorithm = algorithm
 

@@ -4,8 +4,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from losses.ranking_modules import MODULES, expected_losses, random_batch
 
+from rankdet.losses.alrp import ALRPLoss
 from rankdet.losses.ap import APLoss
 from rankdet.losses.classification import independent_scores
+from rankdet.losses.ndcg import NDCGLoss
 from rankdet.losses.rank_sort import RankSortLoss
 from rankdet.losses.ranking import scale_to, score_weights, weighted_mean
 
@@ -176,3 +178,19 @@ def test_score_weights_and_their_mean():
     assert_close(weights, torch.tensor([0.0, 2.0]).sigmoid())
     assert_close(weighted_mean(torch.tensor([4.0, 0.0]), torch.tensor([1.0, 3.0])), torch.ones(()))
     assert weighted_mean(torch.zeros(0), torch.zeros(0)) == 0
+
+
+@pytest.mark.parametrize("module", [RankSortLoss, APLoss, NDCGLoss, ALRPLoss])
+def test_settings_that_a_loss_does_not_have_fail_at_construction(module):
+    with pytest.raises(ValueError, match="algorithm is 'bucket'; this loss has 'exact', 'pairwi"):
+        module(NUM_CLASSES, algorithm="bucket")
+    with pytest.raises(ValueError, match="delta is -1; give the half width"):
+        module(NUM_CLASSES, delta=-1)
+
+
+def test_bucketing_only_where_it_is_defined():
+    for module in (NDCGLoss, ALRPLoss):
+        with pytest.raises(ValueError, match="algorithm is 'bucketed'; this loss has"):
+            module(NUM_CLASSES, algorithm="bucketed")
+    with pytest.raises(ValueError, match="interpolate is True, but BAP is not interpolated"):
+        APLoss(NUM_CLASSES, interpolate=True, algorithm="bucketed")
