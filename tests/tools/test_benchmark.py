@@ -1,10 +1,13 @@
 """The benchmarks are listed, run by name, and measure what they claim to."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from omegaconf import DictConfig
 
 from rankdet.data import read_annotations
+from rankdet.tools.benchmark import interleaved, iteration, ranking_iteration
 from rankdet.tools.benchmark.__main__ import BENCHMARKS, main
 from rankdet.tools.benchmark.lvis_sized_file import (
     NUM_CATEGORIES,
@@ -27,7 +30,7 @@ def test_help_after_a_name_is_about_its_options(
     with pytest.raises(SystemExit, match="0"):
         main([name, "--help"])
     printed = capsys.readouterr().out
-    assert f"usage: {name} [-h]" in printed
+    assert f"usage: python -m rankdet.tools.benchmark {name} [-h]" in printed
     assert printed.count("--") > 1
 
 
@@ -35,6 +38,13 @@ def test_unknown_benchmark_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["nope"])
     assert "there is no benchmark 'nope'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["iteration", "ranking_iteration"])
+def test_one_iteration_has_no_quartiles(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main([name, "--iterations", "1"])
+    assert "1 iterations: give at least 2" in capsys.readouterr().err
 
 
 def test_class_stats_prints_both_calls_and_leaves_nothing(
@@ -63,7 +73,21 @@ def test_file_of_lvis_size_is_valid_and_long_tailed(tmp_path: Path) -> None:
     assert sum(per_class[-120:]) > 0.5 * 12_000  # a tenth of the classes has most instances
 
 
+@pytest.fixture
+def few_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train on pairs of small glyphs: to draw all of the large ones would take most of the time."""
+
+    def load_batches(cfg: DictConfig) -> list[Any]:
+        cfg.dataloader.train.dataset.names = "glyphs_smoke_train"
+        cfg.dataloader.train.total_batch_size = 2
+        return interleaved.load_batches(cfg)
+
+    for module in (iteration, ranking_iteration):
+        monkeypatch.setattr(module, "load_batches", load_batches)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_images")
 def test_iteration_compares_every_loss_with_detectron2(capsys: pytest.CaptureFixture[str]) -> None:
     main(["iteration", "--iterations", "2", "--classes", "36"])
     rows = [line.split() for line in capsys.readouterr().out.splitlines() if line.strip()]
@@ -73,11 +97,12 @@ def test_iteration_compares_every_loss_with_detectron2(capsys: pytest.CaptureFix
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_images")
 def test_ranking_iteration_compares_every_ranking_loss_with_softmax(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     main(["ranking_iteration", "--iterations", "2"])
     rows = [line.split() for line in capsys.readouterr().out.splitlines() if line.strip()]
-    names = [row[0] for row in rows[-6:]]
-    assert names == ["softmax", "AP", "BAP", "aLRP", "RS", "BRS"]
-    assert rows[-6][3] == "1.000"
+    names = [row[0] for row in rows[-7:]]
+    assert names == ["softmax", "AP", "BAP", "aLRP", "NDCG", "RS", "BRS"]
+    assert rows[-7][3] == "1.000"

@@ -24,7 +24,9 @@ def main(argv: Sequence[str]) -> None:
     Args:
         argv: Command line of this benchmark.
     """
-    parser = argparse.ArgumentParser(prog="class_stats", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m rankdet.tools.benchmark class_stats", description=__doc__
+    )
     parser.add_argument("--instances", type=int, default=NUM_INSTANCES, help="default: %(default)d")
     arguments = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="rankdet-benchmark-") as folder:

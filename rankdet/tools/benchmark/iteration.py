@@ -16,7 +16,7 @@ from rankdet.engine.config import load_config
 from rankdet.losses.ecm import ECMLoss
 from rankdet.losses.sigmoid import SigmoidBCELoss
 from rankdet.losses.softmax import SoftmaxCrossEntropyLoss
-from rankdet.tools.benchmark.interleaved import FORMATS, HEADERS, compare, load_batches
+from rankdet.tools.benchmark.interleaved import FORMATS, HEADERS, compare, iterations, load_batches
 
 CONFIG = Path(__file__).parents[3] / "configs/glyphs/mask_rcnn_r18_fpn.py"
 PREDICTOR_ONLY = ("loss", "prior_prob", "classifier")
@@ -28,8 +28,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     Args:
         argv: Options; None: the command line.
     """
-    parser = argparse.ArgumentParser(prog="iteration", description=__doc__)
-    parser.add_argument("--iterations", type=int, default=60, help="iterations per predictor")
+    parser = argparse.ArgumentParser(
+        prog="python -m rankdet.tools.benchmark iteration", description=__doc__
+    )
+    parser.add_argument("--iterations", type=iterations, default=60, help="per predictor")
     parser.add_argument("--classes", type=int, nargs="+", default=[36, 1203])
     options = parser.parse_args(argv)
     rows = []

@@ -122,7 +122,7 @@ def _write(path: Path, results: Results, where: str) -> None:
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="losses",
+        prog="python -m rankdet.tools.benchmark losses",
         description=f"{__doc__} Logits as in the bucketed paper's S.3.2: positives N(-1, 1), "
         "negatives N(1, 1), float32, IoU labels U(0.05, 1). On CPU each cell runs in a process of "
         "its own, so that its peak of resident memory can be told.",

@@ -8,10 +8,10 @@ from omegaconf import DictConfig
 from tabulate import tabulate
 
 from rankdet.engine.config import load_config
-from rankdet.tools.benchmark.interleaved import FORMATS, HEADERS, compare, load_batches
+from rankdet.tools.benchmark.interleaved import FORMATS, HEADERS, compare, iterations, load_batches
 
 CONFIGS = Path(__file__).parents[3] / "configs/glyphs"
-RANKING = {"AP": "ap", "BAP": "bap", "aLRP": "alrp", "RS": "rs", "BRS": "brs"}
+RANKING = {"AP": "ap", "BAP": "bap", "aLRP": "alrp", "NDCG": "ndcg", "RS": "rs", "BRS": "brs"}
 ALL_PROPOSALS = 10**6
 
 
@@ -21,8 +21,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     Args:
         argv: Options; None: the command line.
     """
-    parser = argparse.ArgumentParser(prog="ranking_iteration", description=__doc__)
-    parser.add_argument("--iterations", type=int, default=60, help="iterations per loss")
+    parser = argparse.ArgumentParser(
+        prog="python -m rankdet.tools.benchmark ranking_iteration", description=__doc__
+    )
+    parser.add_argument("--iterations", type=iterations, default=60, help="per loss")
     options = parser.parse_args(argv)
     experiments = _experiments()
     batches = load_batches(experiments["softmax CE"])
