@@ -219,22 +219,23 @@ def _build_hooks(
 
 
 def _warn_of_missing_hooks(trainer: SimpleTrainer) -> None:
-    hooks = {type(hook) for hook in trainer._hooks}
     losses = list(trainer.model.modules())
-    if BackgroundRatioHook not in hooks and any(
-        isinstance(loss, ECMLoss) and loss.is_measuring for loss in losses
-    ):
+    is_measuring = any(isinstance(loss, ECMLoss) and loss.is_measuring for loss in losses)
+    if is_measuring and not _has_hook(trainer, BackgroundRatioHook):
         logger.warning(
             "ECMLoss measures the background ratio, but no BackgroundRatioHook ends that: the loss "
             "follows the ratio for the whole training. Add the hook, or set background_ratio."
         )
-    if EpochLengthHook not in hooks and any(
-        isinstance(loss, ALRPLoss) and loss.period is None for loss in losses
-    ):
+    needs_period = any(isinstance(loss, ALRPLoss) and loss.period is None for loss in losses)
+    if needs_period and not _has_hook(trainer, EpochLengthHook):
         logger.warning(
             "ALRPLoss does not know the length of an epoch: it keeps its first box weight for the "
             "whole training. Add the EpochLengthHook, or set period."
         )
+
+
+def _has_hook(trainer: SimpleTrainer, kind: type[HookBase]) -> bool:
+    return any(isinstance(hook, kind) for hook in trainer._hooks)
 
 
 def _load_start(

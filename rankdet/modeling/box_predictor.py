@@ -43,7 +43,7 @@ class BoxPredictor(FastRCNNOutputLayers):
         classifier: (in_features, out_features) -> initialised layer, for instance
             ``NormedLinear.with_temperature(20.0)``.
         prior_prob: probability of each foreground class to start from, for one-vs-all losses (see
-            :meth:`ClassificationLoss.initial_logits`). None: the classifier's bias starts at 0.
+            :meth:`HeadLoss.initial_logits`). None: the classifier's bias starts at 0.
         cls_agnostic_bbox_reg: one box per proposal instead of one per class.
         smooth_l1_beta: transition from L2 to L1, in units of the normalised deltas.
         box_reg_loss_type: as in Detectron2.

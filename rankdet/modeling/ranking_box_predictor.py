@@ -24,7 +24,7 @@ class RankingBoxPredictor(BoxPredictor):
     as label or localisation error. Give it all proposals, unsampled: see
     :class:`rankdet.modeling.ranking_roi_heads.RankingROIHeads`.
 
-    Source: facts of the released RS and aLRP code. The classifier starts without a prior there.
+    Source: the released RS and aLRP code. The classifier starts without a prior there.
 
     Args:
         input_shape: shape of the per-proposal feature.
@@ -106,8 +106,9 @@ class RankingBoxPredictor(BoxPredictor):
 def _deltas_of_classes(deltas: Tensor, labels: Tensor) -> Tensor:
     """Take ``(F, 4)`` out of ``(F, 4)`` or ``(F, 4 C)`` deltas."""
     per_class = deltas.unflatten(1, (-1, 4))
-    columns = labels if per_class.shape[1] > 1 else torch.zeros_like(labels)
-    return per_class[torch.arange(len(labels), device=labels.device), columns]
+    if per_class.shape[1] == 1:
+        return per_class[:, 0]
+    return per_class[torch.arange(len(labels), device=labels.device), labels]
 
 
 def log_statistics(loss: RankingLoss, prefix: str) -> None:

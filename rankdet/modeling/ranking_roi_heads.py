@@ -3,12 +3,26 @@
 import torch
 from detectron2.modeling.roi_heads import CascadeROIHeads, StandardROIHeads
 from detectron2.structures import ImageList, Instances
-from torch import Tensor
+from torch import Tensor, nn
+
+from rankdet.losses.ranking import RankingLoss
+from rankdet.modeling.ranking_box_predictor import RankingBoxPredictor
 
 Losses = dict[str, Tensor]
 
 
-class RankingROIHeads(StandardROIHeads):
+class _AllProposals:
+    """Puts all proposals into the heads that it is mixed into, without sampling."""
+
+    num_classes: int
+
+    def _sample_proposals(
+        self, matched_idxs: Tensor, matched_labels: Tensor, gt_classes: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        return label_all_proposals(matched_idxs, matched_labels, gt_classes, self.num_classes)
+
+
+class RankingROIHeads(_AllProposals, StandardROIHeads):
     """Detectron2's heads with all proposals in the ranking, and masks balanced against it.
 
     ``batch_size_per_image`` and ``positive_fraction`` of the parent are not used. Ground-truth
@@ -16,11 +30,6 @@ class RankingROIHeads(StandardROIHeads):
     :class:`rankdet.modeling.ranking_box_predictor.RankingBoxPredictor`; any mask head will do, and
     its loss goes through :meth:`rankdet.losses.ranking.RankingLoss.balance`.
     """
-
-    def _sample_proposals(
-        self, matched_idxs: Tensor, matched_labels: Tensor, gt_classes: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        return label_all_proposals(matched_idxs, matched_labels, gt_classes, self.num_classes)
 
     def forward(
         self,
@@ -30,13 +39,14 @@ class RankingROIHeads(StandardROIHeads):
         targets: list[Instances] | None = None,
     ) -> tuple[list[Instances], Losses]:
         """As Detectron2's, with a balanced ``loss_mask``."""
+        loss = ranking_loss_of(self.box_predictor)
         instances, losses = super().forward(images, features, proposals, targets)
         if "loss_mask" in losses:
-            losses["loss_mask"] = self.box_predictor.loss.balance(losses["loss_mask"], losses)
+            losses["loss_mask"] = loss.balance(losses["loss_mask"], losses)
         return instances, losses
 
 
-class RankingCascadeROIHeads(CascadeROIHeads):
+class RankingCascadeROIHeads(_AllProposals, CascadeROIHeads):
     """Detectron2's cascade with all proposals in the ranking of each stage.
 
     Each stage has its own loss, with its own state. ``batch_size_per_image`` and
@@ -46,11 +56,6 @@ class RankingCascadeROIHeads(CascadeROIHeads):
     gradient of the pooled features by 1 / stages, too.
     """
 
-    def _sample_proposals(
-        self, matched_idxs: Tensor, matched_labels: Tensor, gt_classes: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        return label_all_proposals(matched_idxs, matched_labels, gt_classes, self.num_classes)
-
     def forward(
         self,
         images: ImageList,
@@ -59,10 +64,11 @@ class RankingCascadeROIHeads(CascadeROIHeads):
         targets: list[Instances] | None = None,
     ) -> tuple[list[Instances], Losses]:
         """As Detectron2's, with a balanced ``loss_mask``."""
+        loss = ranking_loss_of(self.box_predictor[0])
         instances, losses = super().forward(images, features, proposals, targets)
         if "loss_mask" in losses:
             stage0 = {name.removesuffix("_stage0"): loss for name, loss in losses.items()}
-            losses["loss_mask"] = self.box_predictor[0].loss.balance(losses["loss_mask"], stage0)
+            losses["loss_mask"] = loss.balance(losses["loss_mask"], stage0)
         return instances, losses
 
 
@@ -85,3 +91,23 @@ def label_all_proposals(
         labels = torch.where(matched_labels == 1, gt_classes[matched_idxs], labels)
     kept = (matched_labels != -1).nonzero().squeeze(1)
     return kept, labels[kept]
+
+
+def ranking_loss_of(box_predictor: nn.Module) -> RankingLoss:
+    """Give the loss of a predictor, or say that the heads need another predictor.
+
+    Args:
+        box_predictor: predictor of RoI heads.
+
+    Returns:
+        Its ranking loss.
+
+    Raises:
+        TypeError: it is not a :class:`RankingBoxPredictor`.
+    """
+    if not isinstance(box_predictor, RankingBoxPredictor):
+        raise TypeError(
+            f"box_predictor is a {type(box_predictor).__name__}, but these RoI heads rank all "
+            "proposals; give them a RankingBoxPredictor, or use Detectron2's RoI heads."
+        )
+    return box_predictor.loss

@@ -13,7 +13,6 @@ from rankdet.modeling.box_predictor import check_loss_type
 from rankdet.modeling.ranking_box_predictor import log_statistics
 from rankdet.modeling.targets import box_quality
 
-_FOREGROUND, _BACKGROUND = 0, 1  # the labels of a loss of one class
 _NAMES = {
     "loss_rank": "loss_rpn_rank",
     "loss_sort": "loss_rpn_sort",
@@ -116,10 +115,9 @@ class RankingRPN(RPN):
             ``loss_rpn_cls``.
         """
         logits = torch.cat(pred_objectness_logits, dim=1)
-        is_object = torch.stack(gt_labels) == 1
-        is_ignored = torch.stack(gt_labels) == -1
-        labels = torch.where(is_object, _FOREGROUND, _BACKGROUND).masked_fill(is_ignored, IGNORED)
-        images, indices = is_object.nonzero(as_tuple=True)
+        is_object = torch.stack(gt_labels).long()
+        labels = torch.where(is_object < 0, IGNORED, 1 - is_object)  # The loss's class 0 is object.
+        images, indices = (is_object == 1).nonzero(as_tuple=True)
         decoded = self.box2box_transform.apply_deltas(
             torch.cat(pred_anchor_deltas, dim=1)[images, indices],
             Boxes.cat(anchors).tensor[indices],
