@@ -64,9 +64,9 @@ class DetectionEvaluator(Detectron2LVISEvaluator, ABC, Generic[ScoresT]):
         path = annotation_path(self._metadata)
         if path is None:
             raise ValueError(
-                f"Dataset {dataset_name!r} has no annotation file; put Detectron2's COCOEvaluator "
-                f"before {type(self).__name__}, which writes one, or set json_file of its metadata "
-                "to one in the format of LVIS or COCO."
+                f"Dataset {dataset_name!r} has no annotation file; set json_file of its metadata "
+                "to one in the format of LVIS or COCO (Detectron2's COCOEvaluator writes one of "
+                "COCO's, if it comes before this evaluator)."
             )
         self._lvis_api = _CheckedLVIS(str(path), dataset_name)
         self._do_evaluation = len(self._lvis_api.anns) > 0
