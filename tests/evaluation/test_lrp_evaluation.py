@@ -128,7 +128,7 @@ def test_reads_the_file_that_the_evaluator_of_ap_makes_of_raw_data(
     tiny_cityscapes: str, tmp_path: Path
 ) -> None:
     """Its image ids are file names."""
-    with pytest.raises(ValueError, match="no annotation file; .* COCOEvaluator writes one"):
+    with pytest.raises(ValueError, match=r"no annotation file; .* COCOEvaluator writes one"):
         LRPEvaluator(tiny_cityscapes, distributed=False)
     coco = COCOEvaluator(tiny_cityscapes, distributed=False, output_dir=str(tmp_path))
     evaluators = [coco, LRPEvaluator(tiny_cityscapes, distributed=False)]
