@@ -14,6 +14,7 @@ from rankdet.engine.batches import epoch_length
 from rankdet.engine.checkpoint import NON_FINITE, last_checkpoint
 from rankdet.losses.alrp import ALRPLoss
 from rankdet.losses.ecm import ECMLoss
+from rankdet.losses.pcb import PCBLoss
 
 logger = logging.getLogger(__name__)
 
@@ -59,18 +60,37 @@ class BackgroundRatioHook(HookBase):
 
 
 class EpochLengthHook(HookBase):
-    """Tells aLRP losses how many iterations an epoch has, after which they balance boxes anew.
+    """Tells losses how many iterations an epoch has: aLRP balances boxes anew, PCB starts by it.
 
-    Losses whose ``period`` the config gives keep it; a model without aLRP Loss needs no data set.
+    Losses whose config gives their ``period`` or ``iterations_per_epoch`` keep it; a model in which
+    none is open needs no length of the data set.
     """
 
     def before_train(self) -> None:
-        """Set the period from the data loader."""
-        modules = self.trainer.model.modules()
-        losses = [m for m in modules if isinstance(m, ALRPLoss) and m.period is None]
-        for loss in losses:
-            loss.period = epoch_length(self.trainer.data_loader)
-            logger.info("aLRP balances boxes anew every %d iterations.", loss.period)
+        """Ask the data loader, and say when PCB starts."""
+        for loss in self.trainer.model.modules():
+            if isinstance(loss, ALRPLoss) and loss.period is None:
+                loss.period = epoch_length(self.trainer.data_loader)
+                logger.info("aLRP balances boxes anew every %d iterations.", loss.period)
+            if isinstance(loss, PCBLoss):
+                if lacks_epoch_length(loss):
+                    loss.iterations_per_epoch = epoch_length(self.trainer.data_loader)
+                self._report_start(loss)
+
+    def _report_start(self, loss: PCBLoss) -> None:
+        logger.info("PCB starts at iteration %d.", loss.start_iteration)
+        if loss.start_iteration >= self.trainer.max_iter:
+            logger.warning(
+                "PCB starts at iteration %d, but the training ends at %d: its soft targets are "
+                "never used. Lower start_epoch or train longer.",
+                loss.start_iteration,
+                self.trainer.max_iter,
+            )
+
+
+def lacks_epoch_length(loss: PCBLoss) -> bool:
+    """Whether the loss starts after some epochs and does not know how long these are."""
+    return loss.start_epoch > 0 and loss.iterations_per_epoch is None
 
 
 class GradientClippingHook(HookBase):

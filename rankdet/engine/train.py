@@ -27,9 +27,11 @@ from rankdet.engine.hooks import (
     EpochLengthHook,
     FiniteLossHook,
     NonFiniteLossError,
+    lacks_epoch_length,
 )
 from rankdet.losses.alrp import ALRPLoss
 from rankdet.losses.ecm import ECMLoss
+from rankdet.losses.pcb import PCBLoss
 
 logger = logging.getLogger(__name__)
 
@@ -231,6 +233,12 @@ def _warn_of_missing_hooks(trainer: SimpleTrainer) -> None:
         logger.warning(
             "ALRPLoss does not know the length of an epoch: it keeps its first box weight for the "
             "whole training. Add the EpochLengthHook, or set period."
+        )
+    needs_length = any(isinstance(loss, PCBLoss) and lacks_epoch_length(loss) for loss in losses)
+    if needs_length and not _has_hook(trainer, EpochLengthHook):
+        logger.warning(
+            "PCBLoss does not know the length of an epoch, and so not when to start: its first "
+            "iteration fails. Add the EpochLengthHook, or set iterations_per_epoch."
         )
 
 

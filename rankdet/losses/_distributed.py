@@ -16,6 +16,30 @@ def sum_over_ranks_(tensor: Tensor) -> Tensor:
     Returns:
         The same tensor.
     """
-    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+    if _has_other_ranks():
         dist.all_reduce(tensor)
     return tensor
+
+
+def sum_rows_over_ranks_(sums: Tensor, counts: Tensor) -> Tensor:
+    """Sum over ranks the rows in which any rank has a sample, and send no others.
+
+    How many these are must be known on the host, which waits for it here; a single process does
+    not.
+
+    Args:
+        sums: ``(C, ...)``, summed in place.
+        counts: ``(C,)`` >= 0, samples in each row, already those of all ranks: so all ranks agree
+            on the rows.
+
+    Returns:
+        ``sums``.
+    """
+    if _has_other_ranks():
+        seen = counts.nonzero().squeeze(1)
+        sums[seen] = sum_over_ranks_(sums[seen])
+    return sums
+
+
+def _has_other_ranks() -> bool:
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1

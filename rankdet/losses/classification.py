@@ -57,6 +57,10 @@ class HeadLoss(nn.Module, ABC):
         logits[: self.num_classes] = math.log(prior_prob / (1 - prior_prob))
         return logits
 
+    def statistics(self) -> dict[str, Tensor]:
+        """Scalars to log with the losses, by name."""
+        return {}
+
     def extra_repr(self) -> str:
         """Show the sizes when the model is printed."""
         return f"num_classes={self.num_classes}, num_logits={self.num_logits}"

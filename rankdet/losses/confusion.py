@@ -4,10 +4,9 @@ M is the confusion matrix: row i is the mean prediction for samples of class i.
 """
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
-from rankdet.losses._distributed import sum_over_ranks_
+from rankdet.losses._distributed import sum_over_ranks_, sum_rows_over_ranks_
 from rankdet.losses._inputs import check_inputs
 
 
@@ -157,16 +156,4 @@ class PairwiseConfusion(nn.Module):
         counts.index_add_(0, labels, torch.ones_like(probs[:, 0]))
         # Background has the last row.
         sums, counts = sums[:-1], sum_over_ranks_(counts[:-1])
-        return _sum_rows_over_ranks_(sums, counts), counts
-
-
-def _sum_rows_over_ranks_(sums: Tensor, counts: Tensor) -> Tensor:
-    """Sum over ranks the rows in which any rank has a sample, and send no others.
-
-    The counts are already those of all ranks, hence all agree on the rows. How many they are must
-    be known on the host, which waits for it here; a single process does not.
-    """
-    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
-        seen = counts.nonzero().squeeze(1)
-        sums[seen] = sum_over_ranks_(sums[seen])
-    return sums
+        return sum_rows_over_ranks_(sums, counts), counts

@@ -99,10 +99,6 @@ class RankingLoss(HeadLoss):
         """
         return task_loss
 
-    def statistics(self) -> dict[str, Tensor]:
-        """Scalars to log with the losses, by name."""
-        return {}
-
     def extra_repr(self) -> str:
         """Show the settings when the model is printed."""
         return f"{super().extra_repr()}, delta={self.delta}, algorithm={self.algorithm!r}"

@@ -119,6 +119,7 @@ class BoxPredictor(FastRCNNOutputLayers):
             "loss_cls": self.loss(logits, labels),
             "loss_box_reg": self.box_reg_loss(boxes, gt_boxes, deltas, labels),
         }
+        log_statistics(self.loss, "roi_head")
         return {name: loss * self.loss_weight.get(name, 1.0) for name, loss in losses.items()}
 
     def log_accuracy(self, logits: Tensor, labels: Tensor) -> None:
@@ -141,3 +142,11 @@ def check_loss_type(loss: nn.Module, head: nn.Module) -> None:
             f"{head.loss_type.__name__}; choose the head that fits the loss: RankingBoxPredictor "
             "and RankingRPN for ranking losses, BoxPredictor for the others."
         )
+
+
+def log_statistics(loss: HeadLoss, prefix: str) -> None:
+    """Log now and then what a loss tells about itself."""
+    storage = get_event_storage()
+    if storage.iter % STATS_PERIOD == 0:
+        for name, value in loss.statistics().items():
+            storage.put_scalar(f"{prefix}/{name}", value.item())

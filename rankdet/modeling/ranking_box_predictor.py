@@ -9,11 +9,10 @@ import torch
 from detectron2.layers import ShapeSpec
 from detectron2.modeling.box_regression import Box2BoxTransform
 from detectron2.structures import Instances
-from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
 from rankdet.losses.ranking import RankingLoss, score_weights
-from rankdet.modeling.box_predictor import STATS_PERIOD, BoxPredictor, linear_classifier
+from rankdet.modeling.box_predictor import BoxPredictor, linear_classifier, log_statistics
 from rankdet.modeling.targets import box_quality, roi_targets
 
 
@@ -109,11 +108,3 @@ def _deltas_of_classes(deltas: Tensor, labels: Tensor) -> Tensor:
     if per_class.shape[1] == 1:
         return per_class[:, 0]
     return per_class[torch.arange(len(labels), device=labels.device), labels]
-
-
-def log_statistics(loss: RankingLoss, prefix: str) -> None:
-    """Log now and then what a ranking loss tells about itself."""
-    storage = get_event_storage()
-    if storage.iter % STATS_PERIOD == 0:
-        for name, value in loss.statistics().items():
-            storage.put_scalar(f"{prefix}/{name}", value.item())

@@ -9,8 +9,7 @@ from detectron2.structures import Boxes
 from torch import Tensor, nn
 
 from rankdet.losses.ranking import IGNORED, RankingLoss
-from rankdet.modeling.box_predictor import check_loss_type
-from rankdet.modeling.ranking_box_predictor import log_statistics
+from rankdet.modeling.box_predictor import check_loss_type, log_statistics
 from rankdet.modeling.targets import box_quality
 
 _NAMES = {

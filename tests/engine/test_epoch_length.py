@@ -1,4 +1,4 @@
-"""aLRP's period: the length of an epoch, told by the data loader, over interruptions."""
+"""The length of an epoch, told by the data loader: aLRP's period and PCB's start."""
 
 import logging
 
@@ -19,6 +19,8 @@ from rankdet.engine.batches import epoch_length, training_batches
 from rankdet.engine.hooks import EpochLengthHook
 from rankdet.engine.train import build_trainer
 from rankdet.losses.alrp import ALRPLoss
+from rankdet.losses.pcb import PCBLoss
+from rankdet.losses.soft_targets import SoftTargetSoftmaxLoss
 from rankdet.modeling.ranking_box_predictor import RankingBoxPredictor
 from rankdet.modeling.ranking_roi_heads import RankingROIHeads
 
@@ -56,7 +58,9 @@ def test_all_ranks_count(monkeypatch):
 
 
 def test_a_loader_without_a_length_is_named():
-    with pytest.raises(ValueError, match=r"loader list does not tell .* ALRPLoss\(period=...\)"):
+    with pytest.raises(
+        ValueError, match=r"loader list does not tell .* ALRPLoss\(period=...\) or PCBLoss"
+    ):
         epoch_length([[{}]])
 
 
@@ -82,8 +86,31 @@ def test_hook_tells_every_loss_whose_period_is_open():
     assert [loss.period for loss in losses] == [4, 4, 11]
 
 
+def pcb(**options):
+    return PCBLoss(SoftTargetSoftmaxLoss(3), **{"start_epoch": 1.5, **options})
+
+
+def test_hook_tells_every_pcb_loss_that_waits_for_epochs(caplog):
+    losses = [pcb(), pcb(iterations_per_epoch=2), pcb(start_epoch=0)]
+    trainer = trainer_of(*losses, batches=training_batches(loader_config(7), 0, 0))
+    with caplog.at_level(logging.INFO, logger="rankdet"):
+        trainer.train(0, 7)
+    assert [loss.iterations_per_epoch for loss in losses] == [4, 2, None]
+    logged = [f"PCB starts at iteration {start}." for start in (6, 3, 0)]
+    assert [r.getMessage() for r in caplog.records if r.name.startswith("rankdet")] == logged
+
+
+def test_a_start_after_the_end_of_the_training_is_reported(caplog):
+    trainer = trainer_of(pcb(), batches=training_batches(loader_config(7), 0, 0))
+    trainer.train(0, 6)
+    assert "PCB starts at iteration 6, but the training ends at 6" in caplog.text
+    assert "Lower start_epoch or train longer" in caplog.text
+
+
 def test_without_open_periods_the_data_loader_needs_no_length():
-    trainer_of(ALRPLoss(3, period=11), batches=[[{}]]).train(0, 1)
+    closed = [ALRPLoss(3, period=11), pcb(iterations_per_epoch=11), pcb(start_epoch=0)]
+    trainer_of(*closed, batches=[[{}]]).train(0, 1)
+    assert closed[2].iterations_per_epoch is None
     with pytest.raises(ValueError, match="does not tell the length of an epoch"):
         trainer_of(ALRPLoss(3), batches=[[{}]]).train(0, 1)
 
@@ -134,5 +161,19 @@ def test_a_missing_hook_is_reported(tmp_path, caplog):
         assert "Add the EpochLengthHook, or set period" in caplog.text
         caplog.clear()
         cfg.hooks.epoch_length = L(EpochLengthHook)()
+        build_trainer(cfg)
+        assert "EpochLengthHook" not in caplog.text
+
+
+def test_a_missing_hook_is_reported_for_pcb(tmp_path, caplog):
+    cfg = smoke_config(tmp_path)
+    cfg.hooks.pop("epoch_length", None)
+    base = L(SoftTargetSoftmaxLoss)(num_classes=10)
+    cfg.model.roi_heads.box_predictor.loss = L(PCBLoss)(base=base)
+    with caplog.at_level(logging.WARNING, logger="rankdet"):
+        build_trainer(cfg)
+        assert "Add the EpochLengthHook, or set iterations_per_epoch" in caplog.text
+        caplog.clear()
+        cfg.model.roi_heads.box_predictor.loss.start_epoch = 0
         build_trainer(cfg)
         assert "EpochLengthHook" not in caplog.text

@@ -1,0 +1,210 @@
+"""RoI heads that read their own predictions and predict again (He et al., CVPR 2022: "PCB").
+
+Shapes: N proposals of all images, D channels and H x W cells of a pooled RoI, L logits, R steps.
+"""
+
+import math
+from collections.abc import Sequence
+
+from detectron2.layers import ShapeSpec
+from detectron2.modeling.matcher import Matcher
+from detectron2.modeling.poolers import ROIPooler
+from detectron2.modeling.roi_heads import StandardROIHeads
+from detectron2.structures import Instances
+from torch import Tensor, nn
+
+from rankdet.losses.classification import ClassificationLoss
+from rankdet.losses.pcb import PCBLoss
+from rankdet.modeling.box_predictor import BoxPredictor, check_loss_type
+from rankdet.modeling.targets import roi_targets
+
+Predictions = tuple[Tensor, Tensor]  # Logits (N, L) and box deltas (N, 4 or 4 C).
+
+
+class PredictionAttention(nn.Module):
+    """Refines RoI features by what was predicted from them: X MLP_loc(b) + MLP_cls(z).
+
+    The box deltas b give one factor per cell, the logits z one summand per channel. Gradients go
+    through both. As released, the MLPs start like any linear layer, so that the factors start near
+    0, not 1.
+
+    Source: PCB section 3.3, steps 3 and 4.
+
+    Args:
+        input_shape: channels, height and width of the pooled RoI features.
+        num_logits: L.
+        num_deltas: columns of the box deltas, class-specific or not.
+        hidden_features: width of the hidden layer of both MLPs.
+        normalizes_logits: LayerNorm in front of MLP_cls, for EQL v2 (section 4.1).
+    """
+
+    def __init__(
+        self,
+        input_shape: ShapeSpec,
+        num_logits: int,
+        num_deltas: int,
+        *,
+        hidden_features: int = 512,
+        normalizes_logits: bool = False,
+    ) -> None:
+        super().__init__()
+        self.size = (input_shape.height, input_shape.width)
+        self.norm = nn.LayerNorm(num_logits) if normalizes_logits else nn.Identity()
+        self.mlp_cls = _mlp(num_logits, hidden_features, input_shape.channels)
+        self.mlp_loc = _mlp(num_deltas, hidden_features, math.prod(self.size))
+
+    def forward(self, features: Tensor, predictions: Predictions) -> Tensor:
+        """Features ``(N, D, H, W)`` and predictions to the features of the next step."""
+        logits, deltas = predictions
+        cells = self.mlp_loc(deltas).unflatten(1, (1, *self.size))
+        channels = self.mlp_cls(self.norm(logits))[:, :, None, None]
+        return features * cells + channels
+
+
+class IterativeROIHeads(StandardROIHeads):
+    """Detectron2's heads whose box head and predictor run R times on ever refined RoI features.
+
+    All steps share their weights, proposals and targets. Each step has a classification loss, and
+    boxes are regressed in the last step alone, with weight 1: so the paper's appendix and the
+    released code (eq. 12 sums box losses, too). With a loss that knows no steps this is deep
+    supervision of the same heads; with one step these are Detectron2's heads.
+
+    Source: PCB section 3.3; appendix A.
+
+    Args:
+        box_in_features: as in Detectron2.
+        box_pooler: likewise; its size is H x W.
+        box_head: likewise.
+        box_predictor: of any classification loss. A :class:`PCBLoss` has R ``num_steps``.
+        num_channels: D, as in the input shape of ``box_head``.
+        step_weights: R weights of the classification losses; the loss weight of the predictor comes
+            on top.
+        inference_step: the step in [0, R) that scores detections (the paper's table 7); boxes are
+            those of the last step, the only ones that are regressed. None: the last.
+        hidden_features: see :class:`PredictionAttention`.
+        normalizes_logits: likewise.
+        num_classes: as in Detectron2.
+        batch_size_per_image: likewise.
+        positive_fraction: likewise.
+        proposal_matcher: likewise.
+        proposal_append_gt: likewise.
+        mask_in_features: likewise; there is one mask loss, whatever R.
+        mask_pooler: likewise.
+        mask_head: likewise.
+
+    Raises:
+        TypeError: the loss of the predictor is no :class:`ClassificationLoss`.
+        ValueError: weights are missing, negative or not finite; no such step; or the loss has
+            another number of steps.
+    """
+
+    loss_type = ClassificationLoss
+    """What a step can call."""
+
+    def __init__(  # noqa: PLR0913  (Detectron2's constructor plus the steps)
+        self,
+        *,
+        box_in_features: list[str],
+        box_pooler: ROIPooler,
+        box_head: nn.Module,
+        box_predictor: BoxPredictor,
+        num_channels: int,
+        step_weights: Sequence[float] = (0.2, 0.2, 0.6),
+        inference_step: int | None = None,
+        hidden_features: int = 512,
+        normalizes_logits: bool = False,
+        num_classes: int,
+        batch_size_per_image: int,
+        positive_fraction: float,
+        proposal_matcher: Matcher,
+        proposal_append_gt: bool = True,
+        mask_in_features: list[str] | None = None,
+        mask_pooler: ROIPooler | None = None,
+        mask_head: nn.Module | None = None,
+    ) -> None:
+        check_loss_type(box_predictor.loss, self)
+        _check_steps(step_weights, inference_step, box_predictor.loss)
+        super().__init__(
+            box_in_features=box_in_features,
+            box_pooler=box_pooler,
+            box_head=box_head,
+            box_predictor=box_predictor,
+            num_classes=num_classes,
+            batch_size_per_image=batch_size_per_image,
+            positive_fraction=positive_fraction,
+            proposal_matcher=proposal_matcher,
+            proposal_append_gt=proposal_append_gt,
+            mask_in_features=mask_in_features,
+            mask_pooler=mask_pooler,
+            mask_head=mask_head,
+        )
+        self.step_weights = tuple(step_weights)
+        self.inference_step = inference_step
+        if len(step_weights) > 1:  # Else it would have no gradient, which DDP refuses.
+            height, width = box_pooler.output_size
+            self.attention = PredictionAttention(
+                ShapeSpec(channels=num_channels, height=height, width=width),
+                box_predictor.loss.num_logits,
+                box_predictor.bbox_pred.out_features,
+                hidden_features=hidden_features,
+                normalizes_logits=normalizes_logits,
+            )
+
+    def _forward_box(
+        self, features: dict[str, Tensor], proposals: list[Instances]
+    ) -> dict[str, Tensor] | list[Instances]:
+        """Losses in training, of earlier steps as ``loss_cls_step0``, ...; else detections."""
+        levels = [features[name] for name in self.box_in_features]
+        pooled = self.box_pooler(levels, [image.proposal_boxes for image in proposals])
+        steps = self._predict_steps(pooled)
+        if self.training:
+            return self._losses(steps, proposals)
+        step = -1 if self.inference_step is None else self.inference_step
+        detections, _ = self.box_predictor.inference((steps[step][0], steps[-1][1]), proposals)
+        return detections
+
+    def _predict_steps(self, features: Tensor) -> list[Predictions]:
+        """Predictions of all steps from the pooled features ``(N, D, H, W)``."""
+        steps = [self.box_predictor(self.box_head(features))]
+        for _ in self.step_weights[1:]:
+            features = self.attention(features, steps[-1])
+            steps.append(self.box_predictor(self.box_head(features)))
+        return steps
+
+    def _losses(self, steps: list[Predictions], proposals: list[Instances]) -> dict[str, Tensor]:
+        """Weighted losses; the last step is the predictor's own, boxes included."""
+        loss, labels = self.box_predictor.loss, roi_targets(proposals).labels
+        weight = self.box_predictor.loss_weight.get("loss_cls", 1.0)
+        losses = {}
+        for step, (logits, _) in enumerate(steps[:-1]):
+            which = (step,) if isinstance(loss, PCBLoss) else ()
+            step_loss = loss(logits, labels, *which)
+            losses[f"loss_cls_step{step}"] = self.step_weights[step] * weight * step_loss
+        last = self.box_predictor.losses(steps[-1], proposals)
+        last["loss_cls"] = self.step_weights[-1] * last["loss_cls"]
+        return {**losses, **last}
+
+
+def _mlp(in_features: int, hidden_features: int, out_features: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(in_features, hidden_features),
+        nn.ReLU(),
+        nn.Linear(hidden_features, out_features),
+    )
+
+
+def _check_steps(
+    weights: Sequence[float], inference_step: int | None, loss: ClassificationLoss
+) -> None:
+    if not len(weights) or not all(0 <= weight < math.inf for weight in weights):
+        raise ValueError(f"step_weights is {weights}; give a weight >= 0 for each step.")
+    if inference_step is not None and not 0 <= inference_step < len(weights):
+        raise ValueError(
+            f"inference_step is {inference_step}, but step_weights has {len(weights)} steps; "
+            "give one of them, counted from 0, or None for the last."
+        )
+    if isinstance(loss, PCBLoss) and loss.num_steps != len(weights):
+        raise ValueError(
+            f"step_weights has {len(weights)} steps, but the PCBLoss has num_steps="
+            f"{loss.num_steps}; give both the same number."
+        )

@@ -1,0 +1,87 @@
+"""RoI heads of a few hundred weights that iterate, and batches for them."""
+
+import torch
+from detectron2.layers import ShapeSpec
+from detectron2.modeling.box_regression import Box2BoxTransform
+from detectron2.modeling.matcher import Matcher
+from detectron2.modeling.poolers import ROIPooler
+from detectron2.modeling.roi_heads import FastRCNNConvFCHead
+from detectron2.structures import Boxes, Instances
+from detectron2.utils.events import EventStorage
+
+from rankdet.losses.pcb import PCBLoss
+from rankdet.losses.soft_targets import (
+    SoftTargetEQLv2Loss,
+    SoftTargetSeesawLoss,
+    SoftTargetSoftmaxLoss,
+)
+from rankdet.modeling.box_predictor import BoxPredictor
+from rankdet.modeling.iterative_head import IterativeROIHeads
+
+NUM_CLASSES, CHANNELS, IMAGE_SIZE, HIDDEN = 3, 4, 64, 8
+BASES = [SoftTargetSoftmaxLoss, SoftTargetEQLv2Loss, SoftTargetSeesawLoss]
+
+
+def make_pcb(base=SoftTargetSoftmaxLoss, num_steps=3):
+    return PCBLoss(base(NUM_CLASSES), num_steps=num_steps, start_epoch=0)
+
+
+def standard_parts(loss, *, size=(3, 3), agnostic=False, loss_weight=1.0):
+    """What Detectron2's heads take, too."""
+    box_head = FastRCNNConvFCHead(
+        ShapeSpec(channels=CHANNELS, height=size[0], width=size[1]), conv_dims=[], fc_dims=[16]
+    )
+    predictor = BoxPredictor(
+        ShapeSpec(channels=16),
+        loss=loss,
+        num_classes=NUM_CLASSES,
+        box2box_transform=Box2BoxTransform(weights=(10, 10, 5, 5)),
+        cls_agnostic_bbox_reg=agnostic,
+        loss_weight=loss_weight,
+    )
+    torch.nn.init.normal_(predictor.bbox_pred.weight, std=0.1)
+    torch.nn.init.normal_(predictor.cls_score.weight, std=0.3)
+    return {
+        "num_classes": NUM_CLASSES,
+        "batch_size_per_image": 8,
+        "positive_fraction": 0.5,
+        "proposal_matcher": Matcher([0.5], [0, 1], allow_low_quality_matches=False),
+        "box_in_features": ["p3"],
+        "box_pooler": ROIPooler(size, scales=[1 / 8], sampling_ratio=1, pooler_type="ROIAlignV2"),
+        "box_head": box_head,
+        "box_predictor": predictor,
+    }
+
+
+def make_heads(loss, *, options=None, **parts):
+    """Iterative heads; ``options`` are their own, ``parts`` those of :func:`standard_parts`."""
+    torch.manual_seed(0)
+    options = {"num_channels": CHANNELS, "hidden_features": HIDDEN, **(options or {})}
+    return IterativeROIHeads(**standard_parts(loss, **parts), **options)
+
+
+def make_batch(classes=((0, 2, 1), (1,))):
+    """Features, proposals beside the ground truth, and the ground truth, of an image per list."""
+    generator = torch.Generator().manual_seed(5)
+    corners = torch.tensor([[2.0, 2, 24, 24], [30, 4, 60, 30], [8, 34, 40, 62]])
+    proposals, targets = [], []
+    for image in classes:
+        gt_classes = torch.tensor(image, dtype=torch.int64)
+        boxes = Boxes(corners[: len(image)])
+        targets.append(Instances((IMAGE_SIZE, IMAGE_SIZE), gt_boxes=boxes, gt_classes=gt_classes))
+        beside = Boxes(torch.cat([corners + 1, corners.roll(1, dims=1).sort(dim=1).values]))
+        proposals.append(
+            Instances(
+                (IMAGE_SIZE, IMAGE_SIZE), proposal_boxes=beside, objectness_logits=torch.zeros(6)
+            )
+        )
+    shape = (len(classes), CHANNELS, IMAGE_SIZE // 8, IMAGE_SIZE // 8)
+    return {"p3": torch.randn(shape, generator=generator)}, proposals, targets
+
+
+def run(roi_heads, *classes):
+    """Losses of the heads in training, or detections at test; Detectron2 samples at random."""
+    torch.manual_seed(1)
+    with EventStorage():
+        detections, losses = roi_heads(None, *make_batch(*classes))
+    return losses if roi_heads.training else detections

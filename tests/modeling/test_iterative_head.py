@@ -1,0 +1,268 @@
+import copy
+
+import pytest
+import torch
+from detectron2.modeling.roi_heads import StandardROIHeads
+from detectron2.utils.events import EventStorage
+from modeling.iterative_toy import (
+    BASES,
+    CHANNELS,
+    NUM_CLASSES,
+    make_batch,
+    make_heads,
+    make_pcb,
+    run,
+    standard_parts,
+)
+from torch.nn.functional import layer_norm
+from torch.nn.parallel import DistributedDataParallel
+
+from rankdet.losses.rank_sort import RankSortLoss
+from rankdet.losses.softmax import SoftmaxCrossEntropyLoss
+from rankdet.modeling.box_predictor import STATS_PERIOD
+from rankdet.modeling.iterative_head import IterativeROIHeads
+
+bases = pytest.mark.parametrize("base", BASES)
+WEIGHTS = (0.2, 0.2, 0.6)
+
+
+def slow_mlp(mlp, x):
+    first, _, second = mlp
+    hidden = (first.weight @ x + first.bias).clamp(min=0)
+    return second.weight @ hidden + second.bias
+
+
+def slow_steps(roi_heads, pooled):
+    """Logits and deltas ``(N, columns)`` of each step, one proposal, cell and channel at a time."""
+    attention, num_steps = roi_heads.attention, len(roi_heads.step_weights)
+    steps = [([], []) for _ in range(num_steps)]
+    for features in pooled:
+        for logits, deltas in steps:
+            prediction = roi_heads.box_predictor(roi_heads.box_head(features.unsqueeze(0)))
+            z, b = prediction[0][0], prediction[1][0]
+            logits.append(z)
+            deltas.append(b)
+            norm = attention.norm
+            if isinstance(norm, torch.nn.LayerNorm):
+                z = layer_norm(z, z.shape, norm.weight, norm.bias)
+            channels, cells = slow_mlp(attention.mlp_cls, z), slow_mlp(attention.mlp_loc, b)
+            refined, width = features.clone(), features.shape[2]
+            for d, y, x in torch.cartesian_prod(*map(torch.arange, features.shape)):
+                refined[d, y, x] = features[d, y, x] * cells[width * y + x] + channels[d]
+            features = refined
+    return [(torch.stack(logits), torch.stack(deltas)) for logits, deltas in steps]
+
+
+@pytest.mark.parametrize("agnostic", [True, False])
+@pytest.mark.parametrize("normalizes", [True, False])
+@pytest.mark.parametrize("size", [(5, 5), (7, 7), (2, 3)])
+def test_steps_equal_a_slow_computation(size, normalizes, agnostic):
+    options = {"normalizes_logits": normalizes}
+    roi_heads = make_heads(make_pcb(), options=options, size=size, agnostic=agnostic).double()
+    pooled = torch.randn(2, CHANNELS, *size, dtype=torch.float64)
+    with torch.no_grad():
+        actual, expected = roi_heads._predict_steps(pooled), slow_steps(roi_heads, pooled)
+    assert len(actual) == len(expected) == 3
+    assert actual[0][1].shape[1] == (4 if agnostic else 4 * NUM_CLASSES)
+    for predictions, slow in zip(actual, expected, strict=True):
+        torch.testing.assert_close(predictions, slow, rtol=1e-10, atol=1e-12)
+
+
+def recorded_steps(roi_heads):
+    """List that fills with the predictions of all steps."""
+    steps, predictor = [], roi_heads.box_predictor
+    predictor.register_forward_hook(lambda module, args, output: steps.append(output))
+    return steps
+
+
+@bases
+def test_losses_are_those_of_the_steps_in_order(base):
+    loss_weight = {"loss_cls": 2.0, "loss_box_reg": 3.0}
+    roi_heads = make_heads(make_pcb(base), loss_weight=loss_weight)
+    slow = copy.deepcopy(roi_heads.box_predictor.loss)
+    steps = recorded_steps(roi_heads)
+    for _ in range(3):  # The statistics of one iteration are in the loss of the next.
+        steps.clear()
+        with EventStorage():
+            sampled, losses = roi_heads(None, *make_batch())
+        labels = torch.cat([image.gt_classes for image in sampled])
+        expected = [slow(logits, labels, step) for step, (logits, _) in enumerate(steps)]
+        values = [losses["loss_cls_step0"], losses["loss_cls_step1"], losses["loss_cls"]]
+        for value, weight, loss in zip(values, WEIGHTS, expected, strict=True):
+            torch.testing.assert_close(value, 2 * weight * loss)
+    boxes = torch.cat([image.proposal_boxes.tensor for image in sampled])
+    gt_boxes = torch.cat([image.gt_boxes.tensor for image in sampled])
+    box_loss = roi_heads.box_predictor.box_reg_loss(boxes, gt_boxes, steps[-1][1], labels)
+    torch.testing.assert_close(losses["loss_box_reg"], 3 * box_loss)
+    assert set(losses) == {"loss_cls_step0", "loss_cls_step1", "loss_cls", "loss_box_reg"}
+    assert slow.num_iterations == roi_heads.box_predictor.loss.num_iterations == 3
+
+
+@pytest.mark.parametrize("make_loss", [SoftmaxCrossEntropyLoss, BASES[1], BASES[2]])
+def test_a_loss_without_steps_supervises_every_step(make_loss):
+    roi_heads = make_heads(make_loss(NUM_CLASSES), options={"step_weights": (0.5, 2.0)})
+    steps = recorded_steps(roi_heads)
+    slow = copy.deepcopy(roi_heads.box_predictor.loss)
+    with EventStorage():
+        sampled, losses = roi_heads(None, *make_batch())
+    labels = torch.cat([image.gt_classes for image in sampled])
+    expected = [slow(logits, labels) for logits, _ in steps]
+    torch.testing.assert_close(losses["loss_cls_step0"], 0.5 * expected[0])
+    torch.testing.assert_close(losses["loss_cls"], 2.0 * expected[1])
+
+
+def test_one_step_is_detectron2s_head():
+    loss = make_pcb(num_steps=1)
+    iterative = make_heads(copy.deepcopy(loss), options={"step_weights": (1.0,)})
+    standard = StandardROIHeads(**standard_parts(loss))
+    standard.load_state_dict(iterative.state_dict())
+    actual, expected = run(iterative), run(standard)
+    assert actual == expected and actual["loss_box_reg"] > 0
+    for roi_heads, losses in ((iterative, actual), (standard, expected)):
+        sum(losses.values()).backward()
+        roi_heads.eval()
+    for name, parameter in standard.named_parameters():
+        assert torch.equal(iterative.get_parameter(name).grad, parameter.grad), name
+    for image, same in zip(run(iterative), run(standard), strict=True):
+        assert len(image) > 0
+        assert torch.equal(image.scores, same.scores)
+        assert torch.equal(image.pred_boxes.tensor, same.pred_boxes.tensor)
+
+
+@bases
+@pytest.mark.parametrize("key", ["loss_cls", "loss_box_reg"])
+def test_the_last_step_teaches_both_mlps(base, key):
+    roi_heads = make_heads(make_pcb(base), options={"normalizes_logits": True})
+    run(roi_heads)[key].backward()
+    for name, parameter in roi_heads.attention.named_parameters():
+        assert torch.isfinite(parameter.grad).all(), name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize("step", [None, 0, 1, 2])
+def test_scores_are_those_of_the_step_and_boxes_those_of_the_last(step):
+    roi_heads = make_heads(make_pcb(), options={"inference_step": step}).eval()
+    steps, seen = recorded_steps(roi_heads), []
+    inference = roi_heads.box_predictor.inference
+    roi_heads.box_predictor.inference = lambda *args: seen.append(args[0]) or inference(*args)
+    detections = run(roi_heads)
+    logits = [logits for logits, _ in steps]
+    assert len(steps) == 3 and not torch.equal(logits[0], logits[2])
+    assert torch.equal(seen[0][0], logits[-1 if step is None else step])
+    assert torch.equal(seen[0][1], steps[2][1])
+    assert all(len(image) > 0 for image in detections)
+
+
+@bases
+@pytest.mark.parametrize("classes", [((), ()), ((0, 2), ())], ids=["none", "one image"])
+def test_images_without_annotations(base, classes):
+    roi_heads = make_heads(make_pcb(base))
+    run(roi_heads)
+    losses = run(roi_heads, classes)
+    sum(losses.values()).backward()
+    assert all(torch.isfinite(loss) for loss in losses.values())
+    assert (losses["loss_box_reg"] == 0) == (classes == ((), ()))
+    assert all(torch.isfinite(p.grad).all() for p in roi_heads.parameters())
+
+
+@bases
+def test_no_proposals_at_all(base):
+    """They still count as an iteration, and leave no parameter without gradient."""
+    roi_heads = make_heads(make_pcb(base))
+    features, proposals, _ = make_batch()
+    _, _, targets = make_batch(((), ()))
+    with EventStorage():
+        _, losses = roi_heads(None, features, [image[:0] for image in proposals], targets)
+    sum(losses.values()).backward()
+    assert all(loss == 0 for loss in losses.values())
+    assert all((p.grad == 0).all() for p in roi_heads.parameters())
+    assert roi_heads.box_predictor.loss.num_iterations == 1
+
+
+@bases
+def test_statistics_are_in_the_checkpoint(base):
+    trained, resumed = make_heads(make_pcb(base)), make_heads(make_pcb(base))
+    first = run(trained)
+    run(trained)
+    resumed.load_state_dict(trained.state_dict())
+    expected = run(trained)
+    assert run(resumed) == expected and expected["loss_cls_step1"] != first["loss_cls_step1"]
+    for name, buffer in trained.named_buffers():
+        assert torch.equal(resumed.get_buffer(name), buffer), name
+
+
+def test_statistics_are_logged_now_and_then():
+    roi_heads = make_heads(make_pcb())
+    with EventStorage(STATS_PERIOD - 1) as storage:
+        roi_heads(None, *make_batch())
+        assert "roi_head/pairwise_bias" not in storage.latest()
+        storage.step()
+        roi_heads(None, *make_batch())
+        expected = roi_heads.box_predictor.loss.statistics()
+        for name, value in expected.items():
+            assert storage.latest()[f"roi_head/{name}"] == (pytest.approx(float(value)), 20)
+    assert expected["pairwise_bias"] > 0
+
+
+@bases
+@pytest.mark.parametrize("step_weights", [(1.0,), WEIGHTS])
+def test_ddp_finds_a_gradient_for_every_parameter(base, step_weights, gloo):
+    """DDP refuses a second iteration when a parameter had no part in the first."""
+    roi_heads = make_heads(
+        make_pcb(base, len(step_weights)), options={"step_weights": step_weights}
+    )
+    ddp = DistributedDataParallel(roi_heads)
+    for _ in range(2):
+        with EventStorage():
+            _, losses = ddp(None, *make_batch())
+        sum(losses.values()).backward()
+    assert all(p.grad is not None for p in roi_heads.parameters())
+
+
+@pytest.fixture(scope="module")
+def gloo(tmp_path_factory):
+    """A process group of this process alone."""
+    store = f"file://{tmp_path_factory.mktemp('gloo')}/store"
+    torch.distributed.init_process_group("gloo", store, rank=0, world_size=1)
+    yield
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"step_weights": ()}, r"step_weights is \(\); give a weight >= 0 for each step"),
+        ({"step_weights": (1, -1, 1)}, r"step_weights is \(1, -1, 1\); give a weight >= 0"),
+        ({"step_weights": (1, float("inf"), 1)}, "give a weight >= 0 for each step"),
+        ({"inference_step": 3}, "inference_step is 3, but step_weights has 3 steps"),
+        ({"inference_step": -1}, "inference_step is -1, but step_weights has 3 steps"),
+        ({"step_weights": (1, 1)}, "step_weights has 2 steps, but the PCBLoss has num_steps=3"),
+    ],
+)
+def test_steps_that_do_not_fit_are_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        make_heads(make_pcb(), options=options)
+
+
+def test_a_ranking_loss_is_named():
+    parts = standard_parts(make_pcb())
+    parts["box_predictor"].loss = RankSortLoss(NUM_CLASSES)
+    with pytest.raises(TypeError, match=r"loss is a RankSortLoss, but IterativeROIHeads takes a"):
+        IterativeROIHeads(**parts, num_channels=CHANNELS)
+
+
+@pytest.mark.gpu
+@bases
+def test_trains_on_cuda_under_autocast(base):
+    roi_heads = make_heads(make_pcb(base)).cuda()
+    features, proposals, targets = make_batch()
+    with EventStorage(), torch.autocast("cuda", dtype=torch.float16):
+        _, losses = roi_heads(
+            None,
+            {name: level.cuda() for name, level in features.items()},
+            [image.to("cuda") for image in proposals],
+            [image.to("cuda") for image in targets],
+        )
+    assert all(x.dtype == torch.float32 and torch.isfinite(x) for x in losses.values())
+    sum(losses.values()).backward()
+    assert all(torch.isfinite(p.grad).all() for p in roi_heads.parameters())
