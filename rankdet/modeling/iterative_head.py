@@ -66,8 +66,10 @@ class IterativeROIHeads(StandardROIHeads):
 
     All steps share their weights, proposals and targets. Each step has a classification loss, and
     boxes are regressed in the last step alone, with weight 1: so the paper's appendix and the
-    released code (eq. 12 sums box losses, too). With a loss that knows no steps this is deep
-    supervision of the same heads; with one step these are Detectron2's heads.
+    released code (eq. 12 sums box losses, too). Any loss will do: one that knows no steps is called
+    in each of them, which is table 4's iterative paradigm without PCB. With one step these are
+    Detectron2's heads. The paper does not say how its deep supervision (DSN) is built; it is not
+    this.
 
     Source: PCB section 3.3; appendix A.
 

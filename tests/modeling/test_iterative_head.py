@@ -59,13 +59,18 @@ def slow_steps(roi_heads, pooled):
 def test_steps_equal_a_slow_computation(size, normalizes, agnostic):
     options = {"normalizes_logits": normalizes}
     roi_heads = make_heads(make_pcb(), options=options, size=size, agnostic=agnostic).double()
-    pooled = torch.randn(2, CHANNELS, *size, dtype=torch.float64)
-    with torch.no_grad():
-        actual, expected = roi_heads._predict_steps(pooled), slow_steps(roi_heads, pooled)
+    pooled = torch.randn(2, CHANNELS, *size, dtype=torch.float64, requires_grad=True)
+    actual, expected = roi_heads._predict_steps(pooled), slow_steps(roi_heads, pooled)
     assert len(actual) == len(expected) == 3
     assert actual[0][1].shape[1] == (4 if agnostic else 4 * NUM_CLASSES)
     for predictions, slow in zip(actual, expected, strict=True):
         torch.testing.assert_close(predictions, slow, rtol=1e-10, atol=1e-12)
+    inputs = [pooled, *roi_heads.parameters()]
+    gradients = [
+        torch.autograd.grad((steps[-1][0].sin() + steps[-1][1].sum(1, keepdim=True)).sum(), inputs)
+        for steps in (actual, expected)
+    ]
+    torch.testing.assert_close(*gradients, rtol=1e-10, atol=1e-12)
 
 
 def recorded_steps(roi_heads):
