@@ -15,6 +15,7 @@ from detectron2.structures import Instances
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
+from rankdet.losses.calibration import Calibration
 from rankdet.losses.classification import ClassificationLoss, HeadLoss
 from rankdet.modeling.targets import roi_targets
 
@@ -51,10 +52,12 @@ class BoxPredictor(FastRCNNOutputLayers):
         test_score_thresh: smallest score of a detection.
         test_nms_thresh: IoU of non-maximum suppression.
         test_topk_per_image: largest number of detections, LVIS: 300.
+        calibration: corrects the scores of a trained model at test time. None: as trained.
 
     Raises:
         TypeError: the loss is not of :attr:`loss_type`.
-        ValueError: ``num_classes`` differs from the loss's or ``prior_prob`` is no probability.
+        ValueError: ``num_classes`` differs from the loss's or the calibration's, or ``prior_prob``
+            is no probability.
     """
 
     loss_type: type[HeadLoss] = ClassificationLoss
@@ -76,12 +79,18 @@ class BoxPredictor(FastRCNNOutputLayers):
         test_score_thresh: float = 1e-4,
         test_nms_thresh: float = 0.5,
         test_topk_per_image: int = 300,
+        calibration: Calibration | None = None,
     ) -> None:
         check_loss_type(loss, self)
         if loss.num_classes != num_classes:
             raise ValueError(
                 f"num_classes is {num_classes}, but the loss was built for {loss.num_classes} "
                 "classes; count the classes of the data set that the model is trained on."
+            )
+        if calibration is not None and calibration.num_classes != num_classes:
+            raise ValueError(
+                f"num_classes is {num_classes}, but the calibration was made for "
+                f"{calibration.num_classes} classes; collect its statistics with this model."
             )
         super().__init__(
             input_shape,
@@ -96,6 +105,7 @@ class BoxPredictor(FastRCNNOutputLayers):
             loss_weight=loss_weight,
         )
         self.loss = loss
+        self.calibration = calibration or nn.Identity()
         self.cls_score = classifier(self.cls_score.in_features, loss.num_logits)
         if prior_prob is not None:
             self.cls_score.bias.data.copy_(loss.initial_logits(prior_prob))
@@ -131,7 +141,8 @@ class BoxPredictor(FastRCNNOutputLayers):
         self, predictions: tuple[Tensor, Tensor], proposals: list[Instances]
     ) -> tuple[Tensor, ...]:
         """Scores ``(R_i, C + 1)`` of the R_i proposals of each image, background last."""
-        return self.loss.scores(predictions[0].float()).split([len(p) for p in proposals])
+        scores = self.calibration(self.loss.scores(predictions[0].float()))
+        return scores.split([len(p) for p in proposals])
 
 
 def check_loss_type(loss: nn.Module, head: nn.Module) -> None:

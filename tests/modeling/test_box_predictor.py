@@ -6,6 +6,7 @@ from detectron2.modeling.roi_heads import FastRCNNOutputLayers
 from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import EventStorage
 
+from rankdet.losses.calibration import NorCal
 from rankdet.losses.ecm import ECMLoss
 from rankdet.losses.federated import FederatedLoss
 from rankdet.losses.sigmoid import SigmoidBCELoss
@@ -166,6 +167,25 @@ def test_no_proposals_give_no_detections():
 def test_another_number_of_classes_is_named():
     with pytest.raises(ValueError, match="num_classes is 4, but the loss was built for 2 classes"):
         make_predictor(SoftmaxCrossEntropyLoss(2))
+
+
+def test_calibration_changes_detections_and_neither_losses_nor_weights():
+    torch.manual_seed(0)
+    plain = make_predictor(SoftmaxCrossEntropyLoss(NUM_CLASSES))
+    norcal = NorCal([9, 3, 2, 1], gamma=1.0)
+    calibrated = make_predictor(SoftmaxCrossEntropyLoss(NUM_CLASSES), calibration=norcal)
+    calibrated.load_state_dict(plain.state_dict())
+    features, proposals = torch.randn(9, NUM_FEATURES), make_proposals(LABELS)
+    raw, scores = (torch.cat(p.predict_probs(p(features), proposals)) for p in (plain, calibrated))
+    torch.testing.assert_close(scores, norcal(raw))
+    assert not torch.allclose(scores, raw)
+    losses, expected = (run_losses(p, LABELS, features)[0] for p in (calibrated, plain))
+    assert losses == expected
+
+
+def test_a_calibration_of_another_number_of_classes_is_named():
+    with pytest.raises(ValueError, match="num_classes is 4, but the calibration was made for 2"):
+        make_predictor(SoftmaxCrossEntropyLoss(NUM_CLASSES), calibration=NorCal([2, 1], 0.5))
 
 
 @pytest.mark.parametrize("prior_prob", [0.0, 1.0, -0.1])
