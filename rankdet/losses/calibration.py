@@ -4,7 +4,8 @@ Shapes: N proposals, C foreground classes; scores are ``(N, C + 1)`` in [0, 1], 
 
 "PCB" is He et al., CVPR 2022. The gains of its table 1 are an upper bound: the statistics are those
 of the validation set itself. With those of the training set the confusion matrix loses 0.2 AP
-(table 4), because a model confuses its training images otherwise than new ones.
+(table 4), because a model confuses its training images otherwise than new ones. What
+is made fairer is the choice among the classes; AP can fall all the same, so evaluate both.
 
 Exclusive (softmax) scores sum to 1, so that to keep their sum is to rescale them as the sources do.
 The papers leave one-vs-all scores open; these keep their sum, too, with every score at most 1.

@@ -92,7 +92,7 @@ def annotated_loader(cfg: DictConfig) -> Iterable[list[dict[str, Any]]]:
     """The test loader, images resized as for the test, whose batches hold the objects, too."""
     loader = cfg.dataloader.test.copy()
     loader.mapper.is_train = True  # What makes Detectron2's mapper keep the annotations.
-    return instantiate(loader)  # type: ignore[no-any-return]
+    return instantiate(loader)
 
 
 @torch.no_grad()
