@@ -4,11 +4,11 @@ Shapes: N proposals, C foreground classes; scores are ``(N, C + 1)`` in [0, 1], 
 
 "PCB" is He et al., CVPR 2022. The gains of its table 1 are an upper bound: the statistics are those
 of the validation set itself. With those of the training set the confusion matrix loses 0.2 AP
-(table 4), because a model confuses its training images otherwise than new ones. What
-is made fairer is the choice among the classes; AP can fall all the same, so evaluate both.
+(table 4), because a model confuses its training images otherwise than new ones. What becomes
+fairer is the choice among the classes; AP can fall all the same, so evaluate both.
 
 Exclusive (softmax) scores sum to 1, so that to keep their sum is to rescale them as the sources do.
-The papers leave one-vs-all scores open; these keep their sum, too, with every score at most 1.
+PCB's equations are for them alone; here one-vs-all scores keep their sum, too, each at most 1.
 """
 
 import logging
@@ -191,7 +191,7 @@ class NorCal(Calibration):
     So background gains against the foreground, even where all classes have the same count above 1.
 
     Source: Pan et al., "On Model Calibration for Long-Tailed Object Detection and Instance
-    Segmentation", NeurIPS 2021, as released: on probabilities, renormalised.
+    Segmentation", arXiv 2107.02170, as released for softmax: on probabilities, renormalised.
 
     Args:
         class_counts: ``(C,)`` training images of each class, as released; 0 counts as 1.
