@@ -11,25 +11,16 @@ from rankdet.modeling.ranking_box_predictor import RankingBoxPredictor
 Losses = dict[str, Tensor]
 
 
-class _AllProposals:
-    """Puts all proposals into the heads that it is mixed into, without sampling."""
+class _RankingHeads:
+    """What ranking adds to Detectron2's RoI heads: all proposals, and a balanced mask loss."""
 
     num_classes: int
+    box_predictor: nn.Module
 
     def _sample_proposals(
         self, matched_idxs: Tensor, matched_labels: Tensor, gt_classes: Tensor
     ) -> tuple[Tensor, Tensor]:
         return label_all_proposals(matched_idxs, matched_labels, gt_classes, self.num_classes)
-
-
-class RankingROIHeads(_AllProposals, StandardROIHeads):
-    """Detectron2's heads with all proposals in the ranking, and masks balanced against it.
-
-    ``batch_size_per_image`` and ``positive_fraction`` of the parent are not used. Ground-truth
-    boxes are added to the proposals as there. ``box_predictor`` is a
-    :class:`rankdet.modeling.ranking_box_predictor.RankingBoxPredictor`; any mask head will do, and
-    its loss goes through :meth:`rankdet.losses.ranking.RankingLoss.balance`.
-    """
 
     def forward(
         self,
@@ -42,11 +33,22 @@ class RankingROIHeads(_AllProposals, StandardROIHeads):
         loss = ranking_loss_of(self.box_predictor)
         instances, losses = super().forward(images, features, proposals, targets)
         if "loss_mask" in losses:
-            losses["loss_mask"] = loss.balance(losses["loss_mask"], losses)
+            own = {name.removesuffix("_stage0"): value for name, value in losses.items()}
+            losses["loss_mask"] = loss.balance(losses["loss_mask"], own)
         return instances, losses
 
 
-class RankingCascadeROIHeads(_AllProposals, CascadeROIHeads):
+class RankingROIHeads(_RankingHeads, StandardROIHeads):
+    """Detectron2's heads with all proposals in the ranking, and masks balanced against it.
+
+    ``batch_size_per_image`` and ``positive_fraction`` of the parent are not used. Ground-truth
+    boxes are added to the proposals as there. ``box_predictor`` is a
+    :class:`rankdet.modeling.ranking_box_predictor.RankingBoxPredictor`; any mask head will do, and
+    its loss goes through :meth:`rankdet.losses.ranking.RankingLoss.balance`.
+    """
+
+
+class RankingCascadeROIHeads(_RankingHeads, CascadeROIHeads):
     """Detectron2's cascade with all proposals in the ranking of each stage.
 
     Each stage has its own loss, with its own state. ``batch_size_per_image`` and
@@ -55,21 +57,6 @@ class RankingCascadeROIHeads(_AllProposals, CascadeROIHeads):
     balanced against stage 0's (the RS release has a mask head per stage). Detectron2 scales the
     gradient of the pooled features by 1 / stages, too.
     """
-
-    def forward(
-        self,
-        images: ImageList,
-        features: dict[str, Tensor],
-        proposals: list[Instances],
-        targets: list[Instances] | None = None,
-    ) -> tuple[list[Instances], Losses]:
-        """As Detectron2's, with a balanced ``loss_mask``."""
-        loss = ranking_loss_of(self.box_predictor[0])
-        instances, losses = super().forward(images, features, proposals, targets)
-        if "loss_mask" in losses:
-            stage0 = {name.removesuffix("_stage0"): loss for name, loss in losses.items()}
-            losses["loss_mask"] = loss.balance(losses["loss_mask"], stage0)
-        return instances, losses
 
 
 def label_all_proposals(
@@ -97,14 +84,16 @@ def ranking_loss_of(box_predictor: nn.Module) -> RankingLoss:
     """Give the loss of a predictor, or say that the heads need another predictor.
 
     Args:
-        box_predictor: predictor of RoI heads.
+        box_predictor: predictor of RoI heads, or those of all stages.
 
     Returns:
-        Its ranking loss.
+        The ranking loss, of the first stage.
 
     Raises:
         TypeError: it is not a :class:`RankingBoxPredictor`.
     """
+    if isinstance(box_predictor, nn.ModuleList):
+        box_predictor = box_predictor[0]
     if not isinstance(box_predictor, RankingBoxPredictor):
         raise TypeError(
             f"box_predictor is a {type(box_predictor).__name__}, but these RoI heads rank all "
