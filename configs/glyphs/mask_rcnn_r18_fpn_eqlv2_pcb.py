@@ -1,4 +1,4 @@
-"""Mask R-CNN with Equalization loss v2 and pairwise class balance on glyphs., from iteration 805 on."""
+"""Mask R-CNN with EQL v2 and pairwise class balance from iteration 805 on, on glyphs."""
 
 from ..common.glyphs_schedule import pcb_start_epoch
 from ..common.pcb import eqlv2, use_pcb
