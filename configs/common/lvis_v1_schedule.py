@@ -2,19 +2,27 @@
 
 mmdetection's repeat factor sampling rounds repeats up, so that an epoch of LVIS v1 has 7,674
 iterations (log of mmdetection issue 7439), not 100,170 / 16; Detectron2 counts iterations only.
+Without it, ``random_*``, an epoch is the 99,388 images that have annotations.
 The baselines drop the rate after 16 and 22 of 24 epochs, ECM after 20 and 22; ECM warms up over
 10,000 iterations from 1e-4 (its loss starts at about 80), the baselines over 1,000 from 1e-3, the
-ranking losses over 500.
+ranking losses, Seesaw, EQL v2 and PCB over 500.
 """
+
+from math import ceil
 
 from .step_schedule import steps
 
 _ITERATIONS_PER_EPOCH = 7674
+_RANDOM_ITERATIONS_PER_EPOCH = ceil(99_388 / 16)
 
 schedule_1x = dict(max_iter=12 * _ITERATIONS_PER_EPOCH)
 schedule_2x = dict(max_iter=24 * _ITERATIONS_PER_EPOCH)
+random_schedule_2x = dict(max_iter=24 * _RANDOM_ITERATIONS_PER_EPOCH)
+pcb_epoch = dict(iterations_per_epoch=_ITERATIONS_PER_EPOCH)
 lr_multiplier_1x = steps([8, 11, 12], _ITERATIONS_PER_EPOCH, 1000)
 lr_multiplier_2x = steps([16, 22, 24], _ITERATIONS_PER_EPOCH, 1000)
 ecm_lr_multiplier_1x = steps([8, 11, 12], _ITERATIONS_PER_EPOCH, 10_000, 1e-4)
 ecm_lr_multiplier_2x = steps([20, 22, 24], _ITERATIONS_PER_EPOCH, 10_000, 1e-4)
 ranking_lr_multiplier_1x = steps([8, 11, 12], _ITERATIONS_PER_EPOCH, 500)
+pcb_lr_multiplier_2x = steps([16, 22, 24], _ITERATIONS_PER_EPOCH, 500)
+random_lr_multiplier_2x = steps([16, 22, 24], _RANDOM_ITERATIONS_PER_EPOCH, 500)

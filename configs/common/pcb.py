@@ -22,11 +22,13 @@ eqlv2 = L(PCBLoss)(base=L(SoftTargetEQLv2Loss)(num_classes=_CLASSES), alpha=0.2)
 seesaw = L(PCBLoss)(base=L(SoftTargetSeesawLoss)(num_classes=_CLASSES), alpha=0.05)
 
 
-def use_pcb(model, loss, start_epoch=16, normalizes_logits=False):
+def use_pcb(model, loss, start_epoch=16, iterations_per_epoch=None, normalizes_logits=False):
     """Give a Faster or Mask R-CNN, in place, the recurrent heads, and train them with ``loss``.
 
     The paper starts after 16 of 24 epochs, with the first drop of the learning rate, and normalises
-    the logits that the next step reads for EQL v2 only.
+    the logits that the next step reads for EQL v2 only. An epoch is the length of the data set
+    unless ``iterations_per_epoch`` is given, as it must be where the schedule counts the repeats of
+    repeat factor sampling.
     """
     model.roi_heads.update(
         _target_=IterativeROIHeads,
@@ -35,4 +37,8 @@ def use_pcb(model, loss, start_epoch=16, normalizes_logits=False):
         normalizes_logits=normalizes_logits,
     )
     model.roi_heads.box_predictor.loss = loss
-    model.roi_heads.box_predictor.loss.update(num_steps=len(_STEP_WEIGHTS), start_epoch=start_epoch)
+    model.roi_heads.box_predictor.loss.update(
+        num_steps=len(_STEP_WEIGHTS),
+        start_epoch=start_epoch,
+        iterations_per_epoch=iterations_per_epoch,
+    )

@@ -2,17 +2,14 @@
 
 from detectron2 import model_zoo
 from detectron2.config import LazyCall as L
-from detectron2.data.samplers import RepeatFactorTrainingSampler
 
 from rankdet.evaluation.lvis_evaluation import LVISEvaluator
 
+from .repeat_factors import sampler
+
 dataloader = model_zoo.get_config("common/data/coco.py").dataloader
 dataloader.train.dataset.names = "lvis_v1_train"
-dataloader.train.sampler = L(RepeatFactorTrainingSampler)(
-    repeat_factors=L(RepeatFactorTrainingSampler.repeat_factors_from_category_frequency)(
-        dataset_dicts="${dataloader.train.dataset}", repeat_thresh=1e-3
-    )
-)
+dataloader.train.sampler = sampler
 dataloader.test.dataset.names = "lvis_v1_val"
 dataloader.evaluator = L(LVISEvaluator)(
     dataset_name="${..test.dataset.names}",

@@ -1,0 +1,9 @@
+"""Mask R-CNN R50-FPN, Seesaw loss with repeat factor sampling, 24 epochs."""
+
+from ..common.lvis_v1_schedule import pcb_lr_multiplier_2x as lr_multiplier
+from ..common.seesaw import box, mask
+from .mask_rcnn_r50_fpn_2x import dataloader, hooks, model, optimizer, train
+
+model.roi_heads.box_predictor.update(box)
+model.roi_heads.mask_head.update(mask)
+train.output_dir = "output/lvis_v1/mask_rcnn_r50_fpn_2x_seesaw"
