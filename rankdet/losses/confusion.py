@@ -43,6 +43,29 @@ def pairwise_bias(matrix: Tensor, is_known: Tensor | None = None) -> Tensor:
     return difference.square().sum().sqrt()
 
 
+def class_sums(probs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Sums of the predictions for each class, over the samples of all ranks.
+
+    Call it on every rank equally often, whatever the rank's samples; only the rows of the classes
+    that any rank has are sent.
+
+    Args:
+        probs: ``(N, C)`` predictions over the foreground classes.
+        labels: ``(N,)`` int64 in [0, C]; background, C, is left out.
+
+    Returns:
+        Sums ``(C, C)``, row i of class i, and numbers of samples ``(C,)``, both like ``probs``.
+    """
+    num_classes = probs.shape[1]
+    sums = probs.new_zeros(num_classes + 1, num_classes)
+    counts = probs.new_zeros(num_classes + 1)
+    sums.index_add_(0, labels, probs)
+    counts.index_add_(0, labels, torch.ones_like(probs[:, 0]))
+    # Background has the last row.
+    sums, counts = sums[:-1], sum_over_ranks_(counts[:-1])
+    return sum_rows_over_ranks_(sums, counts), counts
+
+
 class PairwiseConfusion(nn.Module):
     """Confusion matrix of the foreground classes, as a running mean over the training.
 
@@ -107,7 +130,7 @@ class PairwiseConfusion(nn.Module):
         x = check_inputs(probs, labels, self.num_classes)
         # Predictions that are not finite count for nothing; the loss itself carries them on.
         labels = x.labels.masked_fill(~x.logits.isfinite().all(dim=1), self.num_classes)
-        sums, counts = self._class_sums(x.logits.to(self.matrix.dtype), labels)
+        sums, counts = class_sums(x.logits.to(self.matrix.dtype), labels)
         means = sums / counts.clamp(min=1).unsqueeze(1)
         is_seen = counts > 0
         weights = torch.full_like(counts, 1 - self.momentum).masked_fill(~self.is_known, 1)
@@ -147,13 +170,3 @@ class PairwiseConfusion(nn.Module):
     def extra_repr(self) -> str:
         """Show the sizes when the model is printed."""
         return f"num_classes={self.num_classes}, momentum={self.momentum}"
-
-    def _class_sums(self, probs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Sums ``(C, C)`` of the predictions per class, and samples ``(C,)``, over all ranks."""
-        sums = probs.new_zeros(self.num_classes + 1, self.num_classes)
-        counts = probs.new_zeros(self.num_classes + 1)
-        sums.index_add_(0, labels, probs)
-        counts.index_add_(0, labels, torch.ones_like(probs[:, 0]))
-        # Background has the last row.
-        sums, counts = sums[:-1], sum_over_ranks_(counts[:-1])
-        return sum_rows_over_ranks_(sums, counts), counts
