@@ -81,7 +81,8 @@ def epoch_length(loader: Any) -> int:
     if batch_size is None or not hasattr(stage, "__len__"):
         raise ValueError(
             f"the data loader {type(loader).__name__} does not tell the length of an epoch; give "
-            "ALRPLoss(period=...) or PCBLoss(iterations_per_epoch=...) the iterations of an epoch."
+            "ALRPLoss(period=...), OnlineLabelSmoothingLoss(period=...) or "
+            "PCBLoss(iterations_per_epoch=...) the iterations of an epoch."
         )
     return math.ceil(len(stage) / (batch_size * comm.get_world_size()))
 

@@ -14,6 +14,7 @@ from rankdet.engine.batches import epoch_length
 from rankdet.engine.checkpoint import NON_FINITE, last_checkpoint
 from rankdet.losses.alrp import ALRPLoss
 from rankdet.losses.ecm import ECMLoss
+from rankdet.losses.label_smoothing import OnlineLabelSmoothingLoss
 from rankdet.losses.pcb import PCBLoss
 
 logger = logging.getLogger(__name__)
@@ -60,7 +61,9 @@ class BackgroundRatioHook(HookBase):
 
 
 class EpochLengthHook(HookBase):
-    """Tells losses how many iterations an epoch has: aLRP balances boxes anew, PCB starts by it.
+    """Tells losses how many iterations an epoch has.
+
+    By it aLRP balances boxes anew, online label smoothing renews its soft labels, and PCB starts.
 
     Losses whose config gives their ``period`` or ``iterations_per_epoch`` keep it; a model in which
     none is open needs no length of the data set.
@@ -69,9 +72,9 @@ class EpochLengthHook(HookBase):
     def before_train(self) -> None:
         """Ask the data loader, and say when PCB starts."""
         for loss in self.trainer.model.modules():
-            if isinstance(loss, ALRPLoss) and loss.period is None:
+            if lacks_period(loss):
                 loss.period = epoch_length(self.trainer.data_loader)
-                logger.info("aLRP balances boxes anew every %d iterations.", loss.period)
+                logger.info("%s: an epoch has %d iterations.", type(loss).__name__, loss.period)
             if isinstance(loss, PCBLoss):
                 if lacks_epoch_length(loss):
                     loss.iterations_per_epoch = epoch_length(self.trainer.data_loader)
@@ -86,6 +89,11 @@ class EpochLengthHook(HookBase):
                 loss.start_iteration,
                 self.trainer.max_iter,
             )
+
+
+def lacks_period(loss: nn.Module) -> bool:
+    """Whether the loss has a state that lasts for an epoch and does not know how long that is."""
+    return isinstance(loss, ALRPLoss | OnlineLabelSmoothingLoss) and loss.period is None
 
 
 def lacks_epoch_length(loss: PCBLoss) -> bool:

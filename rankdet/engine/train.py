@@ -28,8 +28,8 @@ from rankdet.engine.hooks import (
     FiniteLossHook,
     NonFiniteLossError,
     lacks_epoch_length,
+    lacks_period,
 )
-from rankdet.losses.alrp import ALRPLoss
 from rankdet.losses.ecm import ECMLoss
 from rankdet.losses.pcb import PCBLoss
 
@@ -228,11 +228,12 @@ def _warn_of_missing_hooks(trainer: SimpleTrainer) -> None:
             "ECMLoss measures the background ratio, but no BackgroundRatioHook ends that: the loss "
             "follows the ratio for the whole training. Add the hook, or set background_ratio."
         )
-    needs_period = any(isinstance(loss, ALRPLoss) and loss.period is None for loss in losses)
-    if needs_period and not _has_hook(trainer, EpochLengthHook):
+    waiting = sorted({type(loss).__name__ for loss in losses if lacks_period(loss)})
+    if waiting and not _has_hook(trainer, EpochLengthHook):
         logger.warning(
-            "ALRPLoss does not know the length of an epoch: it keeps its first box weight for the "
-            "whole training. Add the EpochLengthHook, or set period."
+            "%s does not know the length of an epoch: its first box weight, or soft labels, stay "
+            "for the whole training. Add the EpochLengthHook, or set period.",
+            " and ".join(waiting),
         )
     needs_length = any(isinstance(loss, PCBLoss) and lacks_epoch_length(loss) for loss in losses)
     if needs_length and not _has_hook(trainer, EpochLengthHook):

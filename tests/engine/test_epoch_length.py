@@ -1,4 +1,4 @@
-"""The length of an epoch, told by the data loader: aLRP's period and PCB's start."""
+"""The length of an epoch, told by the data loader: to aLRP, online label smoothing and PCB."""
 
 import logging
 
@@ -19,6 +19,7 @@ from rankdet.engine.batches import epoch_length, training_batches
 from rankdet.engine.hooks import EpochLengthHook
 from rankdet.engine.train import build_trainer
 from rankdet.losses.alrp import ALRPLoss
+from rankdet.losses.label_smoothing import OnlineLabelSmoothingLoss
 from rankdet.losses.pcb import PCBLoss
 from rankdet.losses.soft_targets import SoftTargetSoftmaxLoss
 from rankdet.modeling.ranking_box_predictor import RankingBoxPredictor
@@ -59,7 +60,8 @@ def test_all_ranks_count(monkeypatch):
 
 def test_a_loader_without_a_length_is_named():
     with pytest.raises(
-        ValueError, match=r"loader list does not tell .* ALRPLoss\(period=...\) or PCBLoss"
+        ValueError,
+        match=r"loader list does not tell .* ALRPLoss\(period=...\), Online.* or PCBLoss",
     ):
         epoch_length([[{}]])
 
@@ -81,9 +83,10 @@ def trainer_of(*losses, batches):
 
 
 def test_hook_tells_every_loss_whose_period_is_open():
-    losses = [ALRPLoss(3), ALRPLoss(1), ALRPLoss(3, period=11)]
+    online = OnlineLabelSmoothingLoss
+    losses = [ALRPLoss(3), online(1), ALRPLoss(3, period=11), online(3, period=12)]
     trainer_of(*losses, batches=training_batches(loader_config(7), 0, 0)).train(0, 1)
-    assert [loss.period for loss in losses] == [4, 4, 11]
+    assert [loss.period for loss in losses] == [4, 4, 11, 12]
 
 
 def pcb(**options):
@@ -108,9 +111,14 @@ def test_a_start_after_the_end_of_the_training_is_reported(caplog):
 
 
 def test_without_open_periods_the_data_loader_needs_no_length():
-    closed = [ALRPLoss(3, period=11), pcb(iterations_per_epoch=11), pcb(start_epoch=0)]
+    closed = [
+        ALRPLoss(3, period=11),
+        OnlineLabelSmoothingLoss(3, period=11),
+        pcb(iterations_per_epoch=11),
+        pcb(start_epoch=0),
+    ]
     trainer_of(*closed, batches=[[{}]]).train(0, 1)
-    assert closed[2].iterations_per_epoch is None
+    assert closed[-1].iterations_per_epoch is None
     with pytest.raises(ValueError, match="does not tell the length of an epoch"):
         trainer_of(ALRPLoss(3), batches=[[{}]]).train(0, 1)
 
@@ -161,6 +169,19 @@ def test_a_missing_hook_is_reported(tmp_path, caplog):
         assert "Add the EpochLengthHook, or set period" in caplog.text
         caplog.clear()
         cfg.hooks.epoch_length = L(EpochLengthHook)()
+        build_trainer(cfg)
+        assert "EpochLengthHook" not in caplog.text
+
+
+def test_a_missing_hook_is_reported_for_online_label_smoothing(tmp_path, caplog):
+    cfg = smoke_config(tmp_path)
+    cfg.hooks.pop("epoch_length", None)
+    cfg.model.roi_heads.box_predictor.loss = L(OnlineLabelSmoothingLoss)(num_classes=10)
+    with caplog.at_level(logging.WARNING, logger="rankdet"):
+        build_trainer(cfg)
+        assert "OnlineLabelSmoothingLoss does not know the length of an epoch" in caplog.text
+        caplog.clear()
+        cfg.model.roi_heads.box_predictor.loss.period = 7
         build_trainer(cfg)
         assert "EpochLengthHook" not in caplog.text
 
