@@ -6,14 +6,16 @@ Shapes: N proposals of all images, D channels and H x W cells of a pooled RoI, L
 import math
 from collections.abc import Sequence
 
-from detectron2.layers import ShapeSpec
+from detectron2.layers import Conv2d, ShapeSpec
 from detectron2.modeling.matcher import Matcher
 from detectron2.modeling.poolers import ROIPooler
 from detectron2.modeling.roi_heads import StandardROIHeads
 from detectron2.structures import Instances
+from fvcore.nn.weight_init import c2_msra_fill
 from torch import Tensor, nn
 
 from rankdet.losses.classification import ClassificationLoss
+from rankdet.losses.label_smoothing import OnlineLabelSmoothingLoss
 from rankdet.losses.pcb import PCBLoss
 from rankdet.modeling.box_predictor import BoxPredictor, check_loss_type
 from rankdet.modeling.targets import roi_targets
@@ -61,15 +63,38 @@ class PredictionAttention(nn.Module):
         return features * cells + channels
 
 
+class DeepSupervision(nn.Module):
+    """Refines RoI features by a 3x3 convolution that sees no predictions; the next step is deeper.
+
+    In :class:`IterativeROIHeads` this is the baseline DSN of PCB's table 4. The paper does not say
+    how that was built; it cites Deeply-supervised nets (Lee et al., AISTATS 2015) and the auxiliary
+    classifiers of GoogLeNet. So this is the simplest form: the loss supervises the head at R depths
+    and nothing but the feedback differs from the iterative paradigm. Like the head, the layer is
+    the same in all steps.
+
+    Args:
+        num_channels: D.
+    """
+
+    def __init__(self, num_channels: int) -> None:
+        super().__init__()
+        self.conv = Conv2d(num_channels, num_channels, 3, padding=1, activation=nn.ReLU())
+        c2_msra_fill(self.conv)
+
+    def forward(self, features: Tensor, predictions: Predictions) -> Tensor:
+        """Features ``(N, D, H, W)`` to those of the next step, whatever the predictions."""
+        refined: Tensor = self.conv(features)
+        return refined
+
+
 class IterativeROIHeads(StandardROIHeads):
     """Detectron2's heads whose box head and predictor run R times on ever refined RoI features.
 
     All steps share their weights, proposals and targets. Each step has a classification loss, and
     boxes are regressed in the last step alone, with weight 1: so the paper's appendix and the
     released code (eq. 12 sums box losses, too). Any loss will do: one that knows no steps is called
-    in each of them, which is table 4's iterative paradigm without PCB. With one step these are
-    Detectron2's heads. The paper does not say how its deep supervision (DSN) is built; it is not
-    this.
+    in each of them, which is table 4's iterative paradigm without PCB. :class:`DeepSupervision` as
+    ``refinement`` makes it table 4's DSN. With one step these are Detectron2's heads.
 
     Source: PCB section 3.3; appendix A.
 
@@ -77,12 +102,15 @@ class IterativeROIHeads(StandardROIHeads):
         box_in_features: as in Detectron2.
         box_pooler: likewise; its size is H x W.
         box_head: likewise.
-        box_predictor: of any classification loss. A :class:`PCBLoss` has R ``num_steps``.
+        box_predictor: of any classification loss. A :class:`PCBLoss` or
+            :class:`OnlineLabelSmoothingLoss` has R ``num_steps``.
         num_channels: D, as in the input shape of ``box_head``.
         step_weights: R weights of the classification losses; the loss weight of the predictor comes
             on top.
         inference_step: the step in [0, R) that scores detections (the paper's table 7); boxes are
             those of the last step, the only ones that are regressed. None: the last.
+        refinement: (features, predictions) -> features of the next step. None: a
+            :class:`PredictionAttention` with the next two options.
         hidden_features: see :class:`PredictionAttention`.
         normalizes_logits: likewise.
         num_classes: as in Detectron2.
@@ -96,8 +124,8 @@ class IterativeROIHeads(StandardROIHeads):
 
     Raises:
         TypeError: the loss of the predictor is no :class:`ClassificationLoss`.
-        ValueError: weights are missing, negative or not finite; no such step; or the loss has
-            another number of steps.
+        ValueError: weights are missing, negative or not finite; no such step; the loss has another
+            number of steps; or there is a ``refinement`` and one step.
     """
 
     loss_type = ClassificationLoss
@@ -113,6 +141,7 @@ class IterativeROIHeads(StandardROIHeads):
         num_channels: int,
         step_weights: Sequence[float] = (0.2, 0.2, 0.6),
         inference_step: int | None = None,
+        refinement: nn.Module | None = None,
         hidden_features: int = 512,
         normalizes_logits: bool = False,
         num_classes: int,
@@ -126,6 +155,11 @@ class IterativeROIHeads(StandardROIHeads):
     ) -> None:
         check_loss_type(box_predictor.loss, self)
         _check_steps(step_weights, inference_step, box_predictor.loss)
+        if refinement is not None and len(step_weights) == 1:
+            raise ValueError(
+                f"step_weights is {step_weights}, but refinement is given, which has no part in "
+                "one step; give more weights or no refinement."
+            )
         super().__init__(
             box_in_features=box_in_features,
             box_pooler=box_pooler,
@@ -144,7 +178,8 @@ class IterativeROIHeads(StandardROIHeads):
         self.inference_step = inference_step
         if len(step_weights) > 1:  # Else it would have no gradient, which DDP refuses.
             height, width = box_pooler.output_size
-            self.attention = PredictionAttention(
+            # Checkpoints know it by this name, whatever it is.
+            self.attention = refinement or PredictionAttention(
                 ShapeSpec(channels=num_channels, height=height, width=width),
                 box_predictor.loss.num_logits,
                 box_predictor.bbox_pred.out_features,
@@ -205,8 +240,9 @@ def _check_steps(
             f"inference_step is {inference_step}, but step_weights has {len(weights)} steps; "
             "give one of them, counted from 0, or None for the last."
         )
-    if isinstance(loss, PCBLoss) and loss.num_steps != len(weights):
+    counts_steps = isinstance(loss, PCBLoss | OnlineLabelSmoothingLoss)
+    if counts_steps and loss.num_steps != len(weights):
         raise ValueError(
-            f"step_weights has {len(weights)} steps, but the PCBLoss has num_steps="
-            f"{loss.num_steps}; give both the same number."
+            f"step_weights has {len(weights)} steps, but the {type(loss).__name__} has "
+            f"num_steps={loss.num_steps}; give both the same number."
         )

@@ -1,4 +1,4 @@
-"""Seesaw, EQL and EQL v2 in Detectron2's RoI heads, one stage and cascade."""
+"""Losses with statistics in Detectron2's RoI heads, one stage and cascade."""
 
 import pytest
 import torch
@@ -11,6 +11,7 @@ from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import EventStorage
 
 from rankdet.losses.eql import EQLLoss, EQLv2Loss
+from rankdet.losses.label_smoothing import OnlineLabelSmoothingLoss
 from rankdet.losses.seesaw import SeesawLoss
 from rankdet.modeling.box_predictor import BoxPredictor
 from rankdet.modeling.normed_layers import NormedLinear
@@ -20,8 +21,14 @@ LOSSES = {
     "seesaw": lambda: SeesawLoss(NUM_CLASSES),
     "eql": lambda: EQLLoss([900, 30, 1], num_images=1000, threshold=0.01),
     "eqlv2": lambda: EQLv2Loss(NUM_CLASSES),
+    "online_label_smoothing": lambda: OnlineLabelSmoothingLoss(NUM_CLASSES, period=1),
 }
-NUM_LOGITS = {"seesaw": NUM_CLASSES + 2, "eql": NUM_CLASSES, "eqlv2": NUM_CLASSES + 1}
+NUM_LOGITS = {
+    "seesaw": NUM_CLASSES + 2,
+    "eql": NUM_CLASSES,
+    "eqlv2": NUM_CLASSES + 1,
+    "online_label_smoothing": NUM_CLASSES + 1,
+}
 
 
 def make_matcher(threshold):
@@ -134,7 +141,7 @@ def test_each_stage_counts_its_own_samples():
     assert (first >= last).all() and first.sum() > last.sum()
 
 
-@pytest.mark.parametrize("name", ["seesaw", "eqlv2"])
+@pytest.mark.parametrize("name", ["seesaw", "eqlv2", "online_label_smoothing"])
 @heads
 def test_statistics_are_in_the_checkpoint(name, make_roi_heads):
     torch.manual_seed(0)
