@@ -1,0 +1,120 @@
+"""Draw how models confuse the classes: ``python -m rankdet.tools.confusion RUN ... --output FILE``.
+
+Shows the confusion matrices of one or more runs side by side, for instance without and with PCB,
+and the pairwise bias (PwB) in training. Collect first: ``python -m rankdet.tools.calibration RUN``.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from detectron2.utils.logger import setup_logger
+
+from rankdet.data.class_stats import image_counts
+from rankdet.engine.known_warnings import silence_known_warnings
+from rankdet.engine.train import dataset_names
+from rankdet.losses.calibration import ConfusionStatistics, load_statistics
+from rankdet.tools.confusion_plot import ConfusionRun, plot_confusion
+from rankdet.tools.frequency_groups import read_classes
+from rankdet.tools.visualize import load_run_config
+
+_PWB = "roi_head/pairwise_bias"  # A cascade's: of its last stage, "stage2/" before it.
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Draw; what a user can do wrong ends it with one sentence."""
+    options = _parser().parse_args(arguments)
+    silence_known_warnings()
+    setup_logger(name="rankdet")
+    try:
+        draw(**vars(options))
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {error}")
+
+
+def draw(run_folders: Sequence[Path], output: Path, dataset: str | None = None) -> None:
+    """Draw the confusion of runs, and print where the picture is.
+
+    Args:
+        run_folders: ``train.output_dir`` of each run.
+        output: file of the picture.
+        dataset: what the statistics were collected on; None: what the first run tests on.
+
+    Raises:
+        FileNotFoundError: there is no such run, or it has no statistics of the data set.
+        ValueError: the data set is not registered, or the runs have other classes.
+    """
+    configs = [load_run_config(run) for run in run_folders]
+    train_names = dataset_names(configs[0], "train")
+    names = [dataset] if dataset else dataset_names(configs[0], "test")
+    classes = read_classes(names[0], train_names)
+    name = "_".join(names)  # As the statistics are named.
+    runs = [
+        ConfusionRun(
+            label, _statistics(run, name, len(classes.names)), _curve(run), cfg.train.max_iter
+        )
+        for run, label, cfg in zip(run_folders, _labels(run_folders), configs, strict=True)
+    ]
+    figure = plot_confusion(runs, classes, image_counts(train_names), name)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(output)
+    print(f"Wrote {output}.")
+
+
+def _labels(runs: Sequence[Path]) -> list[str]:
+    """The folders, each as seen from where they all lie."""
+    root = os.path.commonpath([run.resolve().parent for run in runs])
+    return [str(run.resolve().relative_to(root)) for run in runs]
+
+
+def _statistics(run: Path, dataset: str, num_classes: int) -> ConfusionStatistics:
+    path = run / f"calibration_{dataset}.pth"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} does not exist; collect the statistics with `python -m "
+            f"rankdet.tools.calibration {run} --dataset {dataset}`."
+        )
+    statistics = load_statistics(path)
+    if len(statistics.matrix) != num_classes:
+        raise ValueError(
+            f"{path} has {len(statistics.matrix)} classes, but {dataset!r} has {num_classes}; "
+            "collect the statistics anew."
+        )
+    return statistics
+
+
+def _curve(run: Path) -> dict[int, float]:
+    """Iteration to PwB, of the last stage of a cascade; empty without a PCBLoss."""
+    path = run / "metrics.json"
+    lines = path.read_text().splitlines() if path.is_file() else []
+    curve = {}
+    for record in map(json.loads, lines):
+        values = [record[key] for key in sorted(record) if key.endswith(_PWB)]
+        if values:
+            curve[record["iteration"]] = values[-1]
+    if not curve:
+        print(f"No curve of {run}: its metrics.json has no PwB; only a PCBLoss logs it.")
+    return dict(sorted(curve.items()))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m rankdet.tools.confusion",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "run_folders", metavar="RUN", type=Path, nargs="+", help="its train.output_dir"
+    )
+    parser.add_argument("--output", type=Path, required=True, help="file of the picture")
+    parser.add_argument(
+        "--dataset", metavar="NAME", help="of the statistics; default: what the first run tests on"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    main()
