@@ -1,7 +1,8 @@
 """The 24 epochs of the PCB paper on LVIS v0.5, at batch 16; see ``lvis_v1_schedule``.
 
-Without repeat factor sampling, ``random_*``, an epoch is the 56,740 images that have annotations.
-How long one is with it was not published; it is taken to be longer by as much as that of LVIS v1.
+Without repeat factor sampling, ``random_*``, an epoch is taken as the 56,740 images that have
+annotations (a number remembered from Detectron2's logs, not counted here). How long one is with it
+was not published; it is taken to be longer by as much as that of LVIS v1.
 """
 
 from math import ceil

@@ -2,7 +2,8 @@
 
 mmdetection's repeat factor sampling rounds repeats up, so that an epoch of LVIS v1 has 7,674
 iterations (log of mmdetection issue 7439), not 100,170 / 16; Detectron2 counts iterations only.
-Without it, ``random_*``, an epoch is the 99,388 images that have annotations.
+Without it, ``random_*``, an epoch is taken as the 99,388 images that have annotations (a number
+remembered from Detectron2's logs, not counted here).
 The baselines drop the rate after 16 and 22 of 24 epochs, ECM after 20 and 22; ECM warms up over
 10,000 iterations from 1e-4 (its loss starts at about 80), the baselines over 1,000 from 1e-3, the
 ranking losses, Seesaw, EQL v2 and PCB over 500.
