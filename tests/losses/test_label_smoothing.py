@@ -84,12 +84,12 @@ def test_the_first_epoch_is_label_smoothing():
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf])
 def test_non_finite_logits_do_not_reach_the_soft_labels(bad):
     loss, clean = (OnlineLabelSmoothingLoss(NUM_CLASSES, period=1).double() for _ in range(2))
-    logits, labels = random_batch(20, NUM_CLASSES + 1)
-    broken = logits.detach().clone()
+    logits, labels = (torch.cat([x.detach()] * 2) for x in random_batch(20, NUM_CLASSES + 1))
+    broken = logits.clone()
     correct = (broken.argmax(dim=1) == labels).nonzero()[0, 0]
     broken[correct, labels[correct]] = bad
     assert not torch.isfinite(loss(broken, labels))
-    others = torch.arange(20) != correct
+    others = torch.arange(40) != correct  # One of them is its twin.
     clean(logits[others], labels[others])
     torch.testing.assert_close(loss.soft_labels, clean.soft_labels, rtol=1e-10, atol=1e-10)
 
