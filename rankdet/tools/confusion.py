@@ -49,9 +49,8 @@ def draw(run_folders: Sequence[Path], output: Path, dataset: str | None = None) 
     """
     configs = [load_run_config(run) for run in run_folders]
     train_names = dataset_names(configs[0], "train")
-    names = [dataset] if dataset else dataset_names(configs[0], "test")
-    classes = read_classes(names[0], train_names)
-    name = "_".join(names)  # As the statistics are named.
+    name = dataset or dataset_names(configs[0], "test")[0]
+    classes = read_classes(name, train_names)
     runs = [
         ConfusionRun(
             label, _statistics(run, name, len(classes.names)), _curve(run), cfg.train.max_iter

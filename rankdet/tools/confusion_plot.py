@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, to_rgb
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from torch import Tensor
 
@@ -58,8 +59,8 @@ def plot_confusion(
         counts: ``(C,)``, how frequent each class is in training; decides their order.
         dataset: its name.
     """
-    figure = Figure(figsize=(max(9.0, 7.0 * len(runs) + 1), 12), dpi=_DPI, layout="constrained")
-    figure.get_layout_engine().set(h_pad=0.08)
+    size = (max(9.0, 7.0 * len(runs) + 1), 12.0)
+    figure = Figure(size, _DPI, layout=ConstrainedLayoutEngine(h_pad=0.08))
     top, bottom = figure.subfigures(2, 1, height_ratios=(8, 3), hspace=0.02)
     order = torch.argsort(counts, descending=True, stable=True)
     _plot_matrices(top, runs, classes, order, dataset)
@@ -124,11 +125,11 @@ def _plot_matrix(
 def _plot_curves(axes: Axes, runs: list[ConfusionRun], dataset: str) -> None:
     handles = []
     for run, colour in zip(runs, cycle(_RUN_COLOURS), strict=False):
-        axes.plot(run.curve.keys(), run.curve.values(), color=colour)
+        axes.plot(list(run.curve), list(run.curve.values()), color=colour)
         axes.plot(run.num_iterations, run.bias, "D", color=colour, clip_on=False)
         handles.append(_handle("s", colour, run.name))
     if any(run.curve for run in runs):
-        handles.append(Line2D([], [], color="0.5", label="training so far, logged by a PCBLoss"))
+        handles.append(Line2D([], [], color="0.5", label="training, running mean of a PCBLoss"))
     handles.append(_handle("D", "0.5", f"{dataset}, after the training"))
     axes.set(xlabel="iteration", ylabel="pairwise bias (PwB)")
     axes.xaxis.set_major_formatter("{x:,.0f}")

@@ -103,9 +103,9 @@ def test_curve_over_training_and_the_end_of_every_run():
     end = [100, pytest.approx(make_run().bias)]
     assert lines == [[], [end], [[0, 0.1], [20, 2.0], [40, 1.5]], [end]]
     texts = legend_texts(curve_axes(figure).get_legend())
-    assert texts[:2] == ["base", "PCB"] and any("training so far" in text for text in texts)
+    assert texts[:2] == ["base", "PCB"] and any("running mean" in text for text in texts)
     without = legend_texts(curve_axes(plot(make_run())).get_legend())
-    assert not any("training so far" in text for text in without)
+    assert not any("running mean" in text for text in without)
 
 
 def test_class_axes_of_lvis_stay_readable():
