@@ -119,7 +119,7 @@ def _plot_matrix(
     if number <= MAX_NAMED_CLASSES:
         axes.set_yticks(range(number), names, fontsize=12)
     axes.tick_params(length=0)
-    axes.set_title(f"{run.name}\nPwB {run.bias:.2f}", fontsize=13)
+    axes.set_title(f"{run.name}\nPwB {run.bias:.3f}", fontsize=13)
 
 
 def _plot_curves(axes: Axes, runs: list[ConfusionRun], dataset: str) -> None:

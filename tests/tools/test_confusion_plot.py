@@ -93,7 +93,7 @@ def test_titles_have_the_bias_of_the_classes_with_samples():
     figure = plot(make_run("base"), make_run("PCB", matrix, (0, 9, 2)))
     # Norms of M - M^T by hand: pairs 0.15, -0.1, -0.35 twice each; the second has the last alone.
     both = (2 * (0.15**2 + 0.1**2 + 0.35**2)) ** 0.5
-    expected = [f"base\nPwB {both:.2f}", f"PCB\nPwB {2**0.5 * 0.35:.2f}"]
+    expected = [f"base\nPwB {both:.3f}", f"PCB\nPwB {2**0.5 * 0.35:.3f}"]
     assert [axes.get_title() for axes in panels(figure)] == expected
 
 
