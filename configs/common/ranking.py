@@ -26,26 +26,17 @@ from rankdet.modeling.ranking_rpn import RankingRPN
 _BOX_TRANSFORM = L(Box2BoxTransform)(weights=(10, 10, 5, 5))
 _CLASSES = "${model.roi_heads.num_classes}"
 
-ap = dict(
-    rpn=L(APLoss)(num_classes=1),
-    box=L(APLoss)(num_classes=_CLASSES),
-)
-bucketed_ap = dict(
-    rpn=L(APLoss)(num_classes=1, algorithm="bucketed"),
-    box=L(APLoss)(num_classes=_CLASSES, algorithm="bucketed"),
-)
-rank_sort = dict(
-    rpn=L(RankSortLoss)(num_classes=1),
-    box=L(RankSortLoss)(num_classes=_CLASSES),
-)
-bucketed_rank_sort = dict(
-    rpn=L(RankSortLoss)(num_classes=1, algorithm="bucketed"),
-    box=L(RankSortLoss)(num_classes=_CLASSES, algorithm="bucketed"),
-)
-ndcg = dict(
-    rpn=L(NDCGLoss)(num_classes=1),
-    box=L(NDCGLoss)(num_classes=_CLASSES),
-)
+
+def _pair(loss, **options):
+    """The same loss for the RPN, whose one class is "object", and for the boxes."""
+    return dict(rpn=L(loss)(num_classes=1, **options), box=L(loss)(num_classes=_CLASSES, **options))
+
+
+ap = _pair(APLoss)
+bucketed_ap = _pair(APLoss, algorithm="bucketed")
+rank_sort = _pair(RankSortLoss)
+bucketed_rank_sort = _pair(RankSortLoss, algorithm="bucketed")
+ndcg = _pair(NDCGLoss)
 alrp = dict(
     rpn=L(ALRPLoss)(num_classes=1, iou_threshold=0.7),
     box=L(ALRPLoss)(num_classes=_CLASSES),

@@ -4,8 +4,12 @@ import torch
 from torch import Tensor
 
 _CELLS_PER_BREAKPOINT = 4
-_MAX_PER_CELL = 8  # Measured: with more the lookup is no faster than a binary search.
-_FEWEST_VALUES = 4096  # Measured: below, making the table takes as long as the search.
+# On one core, with 200 to 20,000 breakpoints: 16 in a cell are 1.3 to 4 times as fast as the binary
+# search; the two are level at about 30 (200 breakpoints) to 70 (20,000).
+_MAX_PER_CELL = 16
+_FEWEST_VALUES = (
+    2048  # They are level at 1,000 to 2,000 values; below, making the table costs more.
+)
 
 
 def find_bins(breakpoints: Tensor, values: Tensor) -> Tensor:
