@@ -12,7 +12,10 @@ from rankdet.losses.alrp import ALRPLoss
 from rankdet.losses.rank_sort import RankSortLoss
 
 PERIOD = 2
-LOSSES = {"RS": RankSortLoss, "aLRP": lambda num_classes: ALRPLoss(num_classes, period=PERIOD)}
+LOSSES = {
+    "RS": RankSortLoss,
+    "aLRP": lambda num_classes: ALRPLoss(num_classes, iterations_per_epoch=PERIOD),
+}
 # In the second iteration no image of rank 1 has an object.
 BATCHES = [
     [[make_image([0, 1], 1), make_image([2], 2)], [make_image([1], 3)], [make_image([0], 4)]],

@@ -81,8 +81,7 @@ def epoch_length(loader: Any) -> int:
     if batch_size is None or not hasattr(stage, "__len__"):
         raise ValueError(
             f"the data loader {type(loader).__name__} does not tell the length of an epoch; give "
-            "ALRPLoss(period=...), OnlineLabelSmoothingLoss(period=...) or "
-            "PCBLoss(iterations_per_epoch=...) the iterations of an epoch."
+            "the loss that asks for it (aLRP, online label smoothing, PCB) iterations_per_epoch."
         )
     return math.ceil(len(stage) / (batch_size * comm.get_world_size()))
 

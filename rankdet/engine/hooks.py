@@ -12,9 +12,7 @@ from torch import Tensor, nn
 
 from rankdet.engine.batches import epoch_length
 from rankdet.engine.checkpoint import NON_FINITE, last_checkpoint
-from rankdet.losses.alrp import ALRPLoss
 from rankdet.losses.ecm import ECMLoss
-from rankdet.losses.label_smoothing import OnlineLabelSmoothingLoss
 from rankdet.losses.pcb import PCBLoss
 
 logger = logging.getLogger(__name__)
@@ -65,19 +63,21 @@ class EpochLengthHook(HookBase):
 
     By it aLRP balances boxes anew, online label smoothing renews its soft labels, and PCB starts.
 
-    Losses whose config gives their ``period`` or ``iterations_per_epoch`` keep it; a model in which
-    none is open needs no length of the data set.
+    Losses whose config gives ``iterations_per_epoch`` keep it; a model in which none is open needs
+    no length of the data set.
     """
 
     def before_train(self) -> None:
         """Ask the data loader, and say when PCB starts."""
         for loss in self.trainer.model.modules():
-            if lacks_period(loss):
-                loss.period = epoch_length(self.trainer.data_loader)
-                logger.info("%s: an epoch has %d iterations.", type(loss).__name__, loss.period)
+            if lacks_epoch_length(loss):
+                loss.iterations_per_epoch = epoch_length(self.trainer.data_loader)
+                logger.info(
+                    "%s: an epoch has %d iterations.",
+                    type(loss).__name__,
+                    loss.iterations_per_epoch,
+                )
             if isinstance(loss, PCBLoss):
-                if lacks_epoch_length(loss):
-                    loss.iterations_per_epoch = epoch_length(self.trainer.data_loader)
                 self._report_start(loss)
 
     def _report_start(self, loss: PCBLoss) -> None:
@@ -91,14 +91,10 @@ class EpochLengthHook(HookBase):
             )
 
 
-def lacks_period(loss: nn.Module) -> bool:
-    """Whether the loss has a state that lasts for an epoch and does not know how long that is."""
-    return isinstance(loss, ALRPLoss | OnlineLabelSmoothingLoss) and loss.period is None
-
-
-def lacks_epoch_length(loss: PCBLoss) -> bool:
-    """Whether the loss starts after some epochs and does not know how long these are."""
-    return loss.start_epoch > 0 and loss.iterations_per_epoch is None
+def lacks_epoch_length(loss: nn.Module) -> bool:
+    """Whether a loss goes by epochs and does not know how long they are."""
+    starts_at_once = isinstance(loss, PCBLoss) and loss.start_epoch == 0
+    return getattr(loss, "iterations_per_epoch", 0) is None and not starts_at_once
 
 
 class GradientClippingHook(HookBase):

@@ -28,10 +28,8 @@ from rankdet.engine.hooks import (
     FiniteLossHook,
     NonFiniteLossError,
     lacks_epoch_length,
-    lacks_period,
 )
 from rankdet.losses.ecm import ECMLoss
-from rankdet.losses.pcb import PCBLoss
 
 logger = logging.getLogger(__name__)
 
@@ -228,18 +226,13 @@ def _warn_of_missing_hooks(trainer: SimpleTrainer) -> None:
             "ECMLoss measures the background ratio, but no BackgroundRatioHook ends that: the loss "
             "follows the ratio for the whole training. Add the hook, or set background_ratio."
         )
-    waiting = sorted({type(loss).__name__ for loss in losses if lacks_period(loss)})
+    waiting = sorted({type(loss).__name__ for loss in losses if lacks_epoch_length(loss)})
     if waiting and not _has_hook(trainer, EpochLengthHook):
         logger.warning(
-            "%s does not know the length of an epoch: its first box weight, or soft labels, stay "
-            "for the whole training. Add the EpochLengthHook, or set period.",
+            "%s does not know the length of an epoch: PCB fails in its first iteration, others "
+            "keep their first state for the whole training. Add the EpochLengthHook, or set "
+            "iterations_per_epoch.",
             " and ".join(waiting),
-        )
-    needs_length = any(isinstance(loss, PCBLoss) and lacks_epoch_length(loss) for loss in losses)
-    if needs_length and not _has_hook(trainer, EpochLengthHook):
-        logger.warning(
-            "PCBLoss does not know the length of an epoch, and so not when to start: its first "
-            "iteration fails. Add the EpochLengthHook, or set iterations_per_epoch."
         )
 
 

@@ -78,6 +78,14 @@ def check_counts(name: str, counts: object) -> Tensor:
     return vector
 
 
+def check_epoch_length(iterations_per_epoch: int | None) -> None:
+    """Raise ValueError unless it is a positive number, or None: not known yet."""
+    if iterations_per_epoch is not None and iterations_per_epoch < 1:
+        raise ValueError(
+            f"iterations_per_epoch is {iterations_per_epoch}; give a number >= 1, or None."
+        )
+
+
 def check_num_logits(logits: Tensor, num_logits: int) -> None:
     """Raise ValueError unless logits are ``(N, num_logits)``."""
     if logits.dim() != 2 or logits.shape[1] != num_logits:

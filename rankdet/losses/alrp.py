@@ -7,6 +7,7 @@ from torch import Tensor
 
 from rankdet.losses._algorithms import ALGORITHMS
 from rankdet.losses._distributed import sum_over_ranks_
+from rankdet.losses._inputs import check_epoch_length
 from rankdet.losses._ranking import Ranking, rank, safe_divide, step_at_zero
 from rankdet.losses.ap import positive_ranks
 from rankdet.losses.ranking import RankingLoss, ranking_inputs
@@ -117,12 +118,12 @@ class ALRPLoss(RankingLoss):
         algorithm: likewise.
         iou_threshold: tau, from which IoU on a row is foreground; 0.7 in an RPN.
         initial_box_weight: weight in the first period.
-        period: iterations after which the weight is renewed. None: those of an epoch, which
-            ``EpochLengthHook`` fills in; without it the first period never ends.
+        iterations_per_epoch: after which the weight is renewed. None: ``EpochLengthHook`` fills it
+            in; without it the first period never ends.
 
     Raises:
-        ValueError: ``iou_threshold`` is not in [0, 1) or ``period`` is not positive; see also
-            :class:`RankingLoss`.
+        ValueError: ``iou_threshold`` is not in [0, 1) or ``iterations_per_epoch`` not positive; see
+            also :class:`RankingLoss`.
     """
 
     algorithms = ALGORITHMS
@@ -139,12 +140,12 @@ class ALRPLoss(RankingLoss):
         algorithm: str = "exact",
         iou_threshold: float = 0.5,
         initial_box_weight: float = 50.0,
-        period: int | None = None,
+        iterations_per_epoch: int | None = None,
     ) -> None:
         super().__init__(num_classes, delta=delta, algorithm=algorithm)
-        _check_balance(iou_threshold, period)
+        _check_balance(iou_threshold, iterations_per_epoch)
         self.iou_threshold = iou_threshold
-        self.period = period
+        self.iterations_per_epoch = iterations_per_epoch
         weight = torch.tensor(initial_box_weight, dtype=torch.float64, device="cpu")
         self.register_buffer("box_weight", weight)
         # Of this period so far: classification and localisation, and the iterations behind it.
@@ -179,9 +180,9 @@ class ALRPLoss(RankingLoss):
         terms = torch.stack([classification, self.localization]).double()
         self.term_sums = self.term_sums + sum_over_ranks_(terms)
         self.num_iterations = self.num_iterations + 1
-        if self.period is None:
+        if self.iterations_per_epoch is None:
             return
-        is_over = self.num_iterations >= self.period
+        is_over = self.num_iterations >= self.iterations_per_epoch
         ratio = self.term_sums.sum() / self.term_sums[1]
         # A period without a positive says nothing about the weight.
         self.box_weight = torch.where(is_over & ratio.isfinite(), ratio, self.box_weight)
@@ -189,11 +190,10 @@ class ALRPLoss(RankingLoss):
         self.num_iterations = self.num_iterations.masked_fill(is_over, 0)
 
 
-def _check_balance(iou_threshold: float, period: int | None) -> None:
+def _check_balance(iou_threshold: float, iterations_per_epoch: int | None) -> None:
     if not 0 <= iou_threshold < 1:
         raise ValueError(
             f"iou_threshold is {iou_threshold}; give the IoU in [0, 1) from which the matcher "
             "labels foreground."
         )
-    if period is not None and period < 1:
-        raise ValueError(f"period is {period}; give the iterations of an epoch, >= 1, or None.")
+    check_epoch_length(iterations_per_epoch)

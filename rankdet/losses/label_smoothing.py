@@ -6,7 +6,7 @@ Background is left out of both, as it is of PCB.
 import torch
 from torch import Tensor
 
-from rankdet.losses._inputs import check_inputs, check_num_logits
+from rankdet.losses._inputs import check_epoch_length, check_inputs, check_num_logits
 from rankdet.losses.confusion import class_sums
 from rankdet.losses.soft_targets import SoftTargetSoftmaxLoss
 from rankdet.losses.softmax import SoftmaxCrossEntropyLoss
@@ -78,8 +78,8 @@ class OnlineLabelSmoothingLoss(LabelSmoothingLoss):
         num_classes: C, number of foreground classes.
         eps: share of the soft label, in [0, 1].
         num_steps: calls of the loss in an iteration: R in :class:`IterativeROIHeads`, else 1.
-        period: iterations of an epoch. None: ``EpochLengthHook`` fills them in; without it the
-            first epoch never ends.
+        iterations_per_epoch: None: ``EpochLengthHook`` fills it in; without it the first epoch
+            never ends.
 
     Attributes:
         soft_labels: ``(C, C)``, row y is the soft label of class y.
@@ -95,12 +95,17 @@ class OnlineLabelSmoothingLoss(LabelSmoothingLoss):
     num_calls: Tensor
 
     def __init__(
-        self, num_classes: int, eps: float = 0.5, *, num_steps: int = 1, period: int | None = None
+        self,
+        num_classes: int,
+        eps: float = 0.5,
+        *,
+        num_steps: int = 1,
+        iterations_per_epoch: int | None = None,
     ) -> None:
         super().__init__(num_classes, eps)
-        _check_calls(num_steps, period)
+        _check_calls(num_steps, iterations_per_epoch)
         self.num_steps = num_steps
-        self.period = period
+        self.iterations_per_epoch = iterations_per_epoch
         shape = (num_classes, num_classes)
         self.register_buffer("soft_labels", torch.full(shape, 1 / num_classes, device="cpu"))
         self.register_buffer("prediction_sums", torch.zeros(shape, device="cpu"))
@@ -133,9 +138,9 @@ class OnlineLabelSmoothingLoss(LabelSmoothingLoss):
     @torch.no_grad()
     def _end_epoch(self) -> None:
         """At its end, make its predictions the soft labels; no host sync tells when that is."""
-        if self.period is None:
+        if self.iterations_per_epoch is None:
             return
-        is_over = self.num_calls >= self.period * self.num_steps
+        is_over = self.num_calls >= self.iterations_per_epoch * self.num_steps
         totals = self.prediction_sums.sum(dim=1, keepdim=True)
         is_renewed = is_over & (totals > 0)
         renewed = torch.where(is_renewed, self.prediction_sums / totals, self.soft_labels)
@@ -144,8 +149,7 @@ class OnlineLabelSmoothingLoss(LabelSmoothingLoss):
         self.num_calls.masked_fill_(is_over, 0)
 
 
-def _check_calls(num_steps: int, period: int | None) -> None:
+def _check_calls(num_steps: int, iterations_per_epoch: int | None) -> None:
     if num_steps < 1:
         raise ValueError(f"num_steps is {num_steps}; a head has at least one step.")
-    if period is not None and period < 1:
-        raise ValueError(f"period is {period}; give the iterations of an epoch, >= 1, or None.")
+    check_epoch_length(iterations_per_epoch)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rankdet.losses._inputs import check_inputs, check_num_logits
+from rankdet.losses._inputs import check_epoch_length, check_inputs, check_num_logits
 from rankdet.losses.classification import ClassificationLoss
 from rankdet.losses.confusion import PairwiseConfusion
 from rankdet.losses.soft_targets import SoftTargetLoss
@@ -212,7 +212,4 @@ def _check_schedule(
         raise ValueError(f"num_steps is {num_steps}; a head has at least one step.")
     if not 0 <= start_epoch < math.inf:
         raise ValueError(f"start_epoch is {start_epoch}; give a number of epochs >= 0.")
-    if iterations_per_epoch is not None and iterations_per_epoch < 1:
-        raise ValueError(
-            f"iterations_per_epoch is {iterations_per_epoch}; give a number >= 1, or None."
-        )
+    check_epoch_length(iterations_per_epoch)

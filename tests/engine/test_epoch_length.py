@@ -61,7 +61,7 @@ def test_all_ranks_count(monkeypatch):
 def test_a_loader_without_a_length_is_named():
     with pytest.raises(
         ValueError,
-        match=r"loader list does not tell .* ALRPLoss\(period=...\), Online.* or PCBLoss",
+        match=r"loader list does not tell .* PCB\) iterations_per_epoch",
     ):
         epoch_length([[{}]])
 
@@ -84,9 +84,14 @@ def trainer_of(*losses, batches):
 
 def test_hook_tells_every_loss_whose_period_is_open():
     online = OnlineLabelSmoothingLoss
-    losses = [ALRPLoss(3), online(1), ALRPLoss(3, period=11), online(3, period=12)]
+    losses = [
+        ALRPLoss(3),
+        online(1),
+        ALRPLoss(3, iterations_per_epoch=11),
+        online(3, iterations_per_epoch=12),
+    ]
     trainer_of(*losses, batches=training_batches(loader_config(7), 0, 0)).train(0, 1)
-    assert [loss.period for loss in losses] == [4, 4, 11, 12]
+    assert [loss.iterations_per_epoch for loss in losses] == [4, 4, 11, 12]
 
 
 def pcb(**options):
@@ -99,8 +104,9 @@ def test_hook_tells_every_pcb_loss_that_waits_for_epochs(caplog):
     with caplog.at_level(logging.INFO, logger="rankdet"):
         trainer.train(0, 7)
     assert [loss.iterations_per_epoch for loss in losses] == [4, 2, None]
-    logged = [f"PCB starts at iteration {start}." for start in (6, 3, 0)]
-    assert [r.getMessage() for r in caplog.records if r.name.startswith("rankdet")] == logged
+    logged = [r.getMessage() for r in caplog.records if r.name.startswith("rankdet")]
+    starts = [f"PCB starts at iteration {start}." for start in (6, 3, 0)]
+    assert logged == ["PCBLoss: an epoch has 4 iterations.", *starts]
 
 
 def test_a_start_after_the_end_of_the_training_is_reported(caplog):
@@ -112,8 +118,8 @@ def test_a_start_after_the_end_of_the_training_is_reported(caplog):
 
 def test_without_open_periods_the_data_loader_needs_no_length():
     closed = [
-        ALRPLoss(3, period=11),
-        OnlineLabelSmoothingLoss(3, period=11),
+        ALRPLoss(3, iterations_per_epoch=11),
+        OnlineLabelSmoothingLoss(3, iterations_per_epoch=11),
         pcb(iterations_per_epoch=11),
         pcb(start_epoch=0),
     ]
@@ -127,7 +133,7 @@ def alrp_config(folder):
     cfg = smoke_config(folder, "train.checkpointer.period=3", "train.max_iter=5")
     cfg.model.roi_heads._target_ = RankingROIHeads
     cfg.model.roi_heads.box_predictor.update(
-        _target_=RankingBoxPredictor, loss=L(ALRPLoss)(num_classes=10, period=2)
+        _target_=RankingBoxPredictor, loss=L(ALRPLoss)(num_classes=10, iterations_per_epoch=2)
     )
     return cfg
 
@@ -162,11 +168,11 @@ def test_a_resumed_run_has_the_balance_of_an_uninterrupted_one(tmp_path):
 
 def test_a_missing_hook_is_reported(tmp_path, caplog):
     cfg = alrp_config(tmp_path)
-    cfg.model.roi_heads.box_predictor.loss.period = None
+    cfg.model.roi_heads.box_predictor.loss.iterations_per_epoch = None
     cfg.hooks.pop("epoch_length", None)
     with caplog.at_level(logging.WARNING, logger="rankdet"):
         build_trainer(cfg)
-        assert "Add the EpochLengthHook, or set period" in caplog.text
+        assert "Add the EpochLengthHook, or set iterations_per_epoch" in caplog.text
         caplog.clear()
         cfg.hooks.epoch_length = L(EpochLengthHook)()
         build_trainer(cfg)
@@ -181,7 +187,7 @@ def test_a_missing_hook_is_reported_for_online_label_smoothing(tmp_path, caplog)
         build_trainer(cfg)
         assert "OnlineLabelSmoothingLoss does not know the length of an epoch" in caplog.text
         caplog.clear()
-        cfg.model.roi_heads.box_predictor.loss.period = 7
+        cfg.model.roi_heads.box_predictor.loss.iterations_per_epoch = 7
         build_trainer(cfg)
         assert "EpochLengthHook" not in caplog.text
 

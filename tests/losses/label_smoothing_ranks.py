@@ -13,7 +13,7 @@ C = 4  # Of which 1 / C is exact in float32, too.
 
 
 def make_loss():
-    return OnlineLabelSmoothingLoss(C, period=2).double()
+    return OnlineLabelSmoothingLoss(C, iterations_per_epoch=2).double()
 
 
 def batches_of_rank(rank):

@@ -24,7 +24,7 @@ MODULES = {
     "interpolated AP": lambda num_classes: APLoss(num_classes, interpolate=True),
     "BAP": lambda num_classes: APLoss(num_classes, algorithm="bucketed"),
     "NDCG": lambda num_classes: NDCGLoss(num_classes),
-    "aLRP": lambda num_classes: ALRPLoss(num_classes, period=2),
+    "aLRP": lambda num_classes: ALRPLoss(num_classes, iterations_per_epoch=2),
 }
 
 

@@ -37,7 +37,7 @@ def test_weight_over_several_periods_equals_the_ratio_of_the_means_of_the_last()
             (sum(x) / period for x in zip(*terms, strict=True)) if terms else (0, 1)
         )
         expected.append((mean_loc + mean_cls) / mean_loc if terms else 50.0)
-    loss = ALRPLoss(3, period=period)
+    loss = ALRPLoss(3, iterations_per_epoch=period)
     assert run(loss, batches) == pytest.approx(expected)
     assert len(set(expected)) == 4
 
@@ -64,9 +64,9 @@ def test_weight_multiplies_the_gradient_of_boxes_only():
 
 def test_checkpoint_holds_the_state_and_a_resumed_run_goes_on():
     batches = make_batches(9)
-    whole = ALRPLoss(3, period=4)
+    whole = ALRPLoss(3, iterations_per_epoch=4)
     expected = run(whole, batches)
-    first, second = ALRPLoss(3, period=4), ALRPLoss(3, period=4)
+    first, second = ALRPLoss(3, iterations_per_epoch=4), ALRPLoss(3, iterations_per_epoch=4)
     weights = run(first, batches[:6])
     assert set(first.state_dict()) == STATE
     second.load_state_dict(first.state_dict())
@@ -76,7 +76,7 @@ def test_checkpoint_holds_the_state_and_a_resumed_run_goes_on():
 
 
 def test_evaluation_does_not_count():
-    loss = ALRPLoss(3, period=1).eval()
+    loss = ALRPLoss(3, iterations_per_epoch=1).eval()
     run(loss, make_batches(2))
     assert loss.box_weight == 50 and loss.num_iterations == 0
 
@@ -85,13 +85,13 @@ def test_without_a_known_period_the_first_weight_stays():
     loss = ALRPLoss(3)
     run(loss, make_batches(5))
     assert loss.box_weight == 50 and loss.num_iterations == 5
-    loss.period = 6
+    loss.iterations_per_epoch = 6
     run(loss, make_batches(1))
     assert loss.box_weight < 50 and loss.num_iterations == 0
 
 
 def test_a_period_without_positives_keeps_the_weight():
-    loss = ALRPLoss(3, period=2)
+    loss = ALRPLoss(3, iterations_per_epoch=2)
     run(loss, [random_batch(labels=BACKGROUND)] * 2)
     assert loss.box_weight == 50 and loss.num_iterations == 0
     batch = random_batch()
@@ -107,12 +107,12 @@ def test_the_localisation_error_is_relative_to_the_threshold_of_foreground():
 
 
 def test_a_float32_weight_does_not_widen_the_losses():
-    losses = ALRPLoss(3, period=1)(*random_batch(dtype=torch.float32))
+    losses = ALRPLoss(3, iterations_per_epoch=1)(*random_batch(dtype=torch.float32))
     assert {x.dtype for x in losses.values()} == {torch.float32}
 
 
 def test_bad_settings_are_named():
     with pytest.raises(ValueError, match=r"iou_threshold is 1.0; give the IoU in \[0, 1\)"):
         ALRPLoss(3, iou_threshold=1.0)
-    with pytest.raises(ValueError, match="period is 0; give the iterations of an epoch"):
-        ALRPLoss(3, period=0)
+    with pytest.raises(ValueError, match="iterations_per_epoch is 0; give a number >= 1"):
+        ALRPLoss(3, iterations_per_epoch=0)

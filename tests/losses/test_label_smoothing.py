@@ -54,7 +54,9 @@ def test_background_is_not_smoothed(make):
 @pytest.mark.parametrize("num_steps", [1, 3])
 def test_epochs_equal_the_equations(num_steps):
     period, eps = 2, 0.4
-    loss = OnlineLabelSmoothingLoss(C, eps, num_steps=num_steps, period=period).double()
+    loss = OnlineLabelSmoothingLoss(
+        C, eps, num_steps=num_steps, iterations_per_epoch=period
+    ).double()
     soft_labels, kept = torch.full((C, C), 1 / C, dtype=torch.float64), set()
     calls = list(random_batches(4 * period * num_steps, C, C + 1, num_samples=6))
     for start in range(0, len(calls), period * num_steps):
@@ -83,7 +85,9 @@ def test_the_first_epoch_is_label_smoothing():
 
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf])
 def test_non_finite_logits_do_not_reach_the_soft_labels(bad):
-    loss, clean = (OnlineLabelSmoothingLoss(NUM_CLASSES, period=1).double() for _ in range(2))
+    loss, clean = (
+        OnlineLabelSmoothingLoss(NUM_CLASSES, iterations_per_epoch=1).double() for _ in range(2)
+    )
     logits, labels = (torch.cat([x.detach()] * 2) for x in random_batch(20, NUM_CLASSES + 1))
     broken = logits.clone()
     correct = (broken.argmax(dim=1) == labels).nonzero()[0, 0]
@@ -143,7 +147,7 @@ def test_evaluation_moves_nothing():
         ({"eps": -0.1}, r"eps is -0.1; it is the share of the soft label, in \[0, 1\]"),
         ({"eps": 1.1}, "eps is 1.1"),
         ({"num_steps": 0}, "num_steps is 0; a head has at least one step"),
-        ({"period": 0}, "period is 0; give the iterations of an epoch, >= 1, or None"),
+        ({"iterations_per_epoch": 0}, "iterations_per_epoch is 0; give a number >= 1, or None"),
     ],
 )
 def test_numbers_out_of_range_are_named(options, message):

@@ -55,7 +55,7 @@ def test_pcb_trains_in_it_and_every_weight_learns():
 
 
 def test_an_epoch_of_online_label_smoothing_counts_all_steps():
-    loss = OnlineLabelSmoothingLoss(NUM_CLASSES, num_steps=3, period=2)
+    loss = OnlineLabelSmoothingLoss(NUM_CLASSES, num_steps=3, iterations_per_epoch=2)
     roi_heads = make_heads(loss)
     run(roi_heads)
     assert loss.num_calls == 3 and (loss.soft_labels == loss.soft_labels[0, 0]).all()

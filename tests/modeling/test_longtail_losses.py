@@ -21,7 +21,7 @@ LOSSES = {
     "seesaw": lambda: SeesawLoss(NUM_CLASSES),
     "eql": lambda: EQLLoss([900, 30, 1], num_images=1000, threshold=0.01),
     "eqlv2": lambda: EQLv2Loss(NUM_CLASSES),
-    "online_label_smoothing": lambda: OnlineLabelSmoothingLoss(NUM_CLASSES, period=1),
+    "online_label_smoothing": lambda: OnlineLabelSmoothingLoss(NUM_CLASSES, iterations_per_epoch=1),
 }
 NUM_LOGITS = {
     "seesaw": NUM_CLASSES + 2,
