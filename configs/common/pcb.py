@@ -1,7 +1,7 @@
 """What PCB changes in a two-stage detector: ``use_pcb(model, softmax)``.
 
-The RoI heads predict in three recurrent steps of weights 0.2, 0.2 and 0.6. A loss is a base loss,
-which trains alone until PCB starts, with the paper's alpha for it.
+The RoI heads predict in three recurrent steps of weights 0.2, 0.2 and 0.6. Each method is a base
+loss, which trains alone until PCB starts, with the paper's alpha for it.
 """
 
 from detectron2.config import LazyCall as L
@@ -12,31 +12,39 @@ from rankdet.losses.soft_targets import (
     SoftTargetSeesawLoss,
     SoftTargetSoftmaxLoss,
 )
-from rankdet.modeling.iterative_head import IterativeROIHeads
+from rankdet.modeling.iterative_head import IterativeROIHeads, PredictionAttention
 
 _CLASSES = "${model.roi_heads.num_classes}"
 _STEP_WEIGHTS = [0.2, 0.2, 0.6]
 
-softmax = L(PCBLoss)(base=L(SoftTargetSoftmaxLoss)(num_classes=_CLASSES), alpha=0.4)
-eqlv2 = L(PCBLoss)(base=L(SoftTargetEQLv2Loss)(num_classes=_CLASSES), alpha=0.2)
-seesaw = L(PCBLoss)(base=L(SoftTargetSeesawLoss)(num_classes=_CLASSES), alpha=0.05)
+
+def _method(base, alpha, **options):
+    """PCB on a base loss, and the refinement of features between the steps."""
+    return dict(
+        loss=L(PCBLoss)(base=L(base)(num_classes=_CLASSES), alpha=alpha),
+        refinement=L(PredictionAttention.with_options)(**options),
+    )
 
 
-def use_pcb(model, loss, start_epoch=16, iterations_per_epoch=None, normalizes_logits=False):
-    """Give a Faster or Mask R-CNN, in place, the recurrent heads, and train them with ``loss``.
+softmax = _method(SoftTargetSoftmaxLoss, alpha=0.4)
+eqlv2 = _method(SoftTargetEQLv2Loss, alpha=0.2, normalizes_logits=True)
+seesaw = _method(SoftTargetSeesawLoss, alpha=0.05)
 
-    The paper starts after 16 of 24 epochs, with the first drop of the learning rate, and normalises
-    the logits that the next step reads for EQL v2 only. An epoch is the length of the data set
-    unless ``iterations_per_epoch`` is given, as it must be where the schedule counts the repeats of
-    repeat factor sampling.
+
+def use_pcb(model, method, start_epoch=16, iterations_per_epoch=None):
+    """Give a Faster or Mask R-CNN, in place, the recurrent heads, and train them by ``method``.
+
+    The paper starts after 16 of 24 epochs, with the first drop of the learning rate. An epoch is
+    the length of the data set unless ``iterations_per_epoch`` is given, as it must be where the
+    schedule counts the repeats of repeat factor sampling.
     """
     model.roi_heads.update(
         _target_=IterativeROIHeads,
         num_channels="${.box_head.input_shape.channels}",
         step_weights=_STEP_WEIGHTS,
-        normalizes_logits=normalizes_logits,
+        refinement=method.refinement,
     )
-    model.roi_heads.box_predictor.loss = loss
+    model.roi_heads.box_predictor.loss = method.loss
     model.roi_heads.box_predictor.loss.update(
         num_steps=len(_STEP_WEIGHTS),
         start_epoch=start_epoch,

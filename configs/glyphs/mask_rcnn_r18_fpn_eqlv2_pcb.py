@@ -4,5 +4,5 @@ from ..common.glyphs_schedule import pcb_start_epoch
 from ..common.pcb import eqlv2, use_pcb
 from .mask_rcnn_r18_fpn_eqlv2 import dataloader, hooks, lr_multiplier, model, optimizer, train
 
-use_pcb(model, eqlv2, pcb_start_epoch, normalizes_logits=True)
+use_pcb(model, eqlv2, pcb_start_epoch)
 train.output_dir = "output/glyphs/mask_rcnn_r18_fpn_eqlv2_pcb"

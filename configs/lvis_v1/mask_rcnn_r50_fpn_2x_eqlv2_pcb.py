@@ -3,5 +3,5 @@
 from ..common.pcb import eqlv2, use_pcb
 from .mask_rcnn_r50_fpn_2x_eqlv2 import dataloader, hooks, lr_multiplier, model, optimizer, train
 
-use_pcb(model, eqlv2, normalizes_logits=True)
+use_pcb(model, eqlv2)
 train.output_dir = "output/lvis_v1/mask_rcnn_r50_fpn_2x_eqlv2_pcb"

@@ -82,16 +82,7 @@ class BoxPredictor(FastRCNNOutputLayers):
         calibration: Calibration | None = None,
     ) -> None:
         check_loss_type(loss, self)
-        if loss.num_classes != num_classes:
-            raise ValueError(
-                f"num_classes is {num_classes}, but the loss was built for {loss.num_classes} "
-                "classes; count the classes of the data set that the model is trained on."
-            )
-        if calibration is not None and calibration.num_classes != num_classes:
-            raise ValueError(
-                f"num_classes is {num_classes}, but the calibration was made for "
-                f"{calibration.num_classes} classes; collect its statistics with this model."
-            )
+        _check_num_classes(num_classes, loss, calibration)
         super().__init__(
             input_shape,
             box2box_transform=box2box_transform,
@@ -152,6 +143,19 @@ def check_loss_type(loss: nn.Module, head: nn.Module) -> None:
             f"loss is a {type(loss).__name__}, but {type(head).__name__} takes a "
             f"{head.loss_type.__name__}; choose the head that fits the loss: RankingBoxPredictor "
             "and RankingRPN for ranking losses, BoxPredictor for the others."
+        )
+
+
+def _check_num_classes(num_classes: int, loss: HeadLoss, calibration: Calibration | None) -> None:
+    if loss.num_classes != num_classes:
+        raise ValueError(
+            f"num_classes is {num_classes}, but the loss was built for {loss.num_classes} "
+            "classes; count the classes of the data set that the model is trained on."
+        )
+    if calibration is not None and calibration.num_classes != num_classes:
+        raise ValueError(
+            f"num_classes is {num_classes}, but the calibration was made for "
+            f"{calibration.num_classes} classes; collect its statistics with this model."
         )
 
 

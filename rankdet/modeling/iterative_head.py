@@ -4,7 +4,8 @@ Shapes: N proposals of all images, D channels and H x W cells of a pooled RoI, L
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from detectron2.layers import Conv2d, ShapeSpec
 from detectron2.modeling.matcher import Matcher
@@ -21,6 +22,8 @@ from rankdet.modeling.box_predictor import BoxPredictor, check_loss_type
 from rankdet.modeling.targets import roi_targets
 
 Predictions = tuple[Tensor, Tensor]  # Logits (N, L) and box deltas (N, 4 or 4 C).
+Refinement = Callable[[ShapeSpec, int, int], nn.Module]
+"""(pooled shape, L, columns of deltas) -> module: (features, predictions) -> next features."""
 
 
 class PredictionAttention(nn.Module):
@@ -55,6 +58,13 @@ class PredictionAttention(nn.Module):
         self.mlp_cls = _mlp(num_logits, hidden_features, input_shape.channels)
         self.mlp_loc = _mlp(num_deltas, hidden_features, math.prod(self.size))
 
+    @classmethod
+    def with_options(
+        cls, hidden_features: int = 512, normalizes_logits: bool = False
+    ) -> Refinement:
+        """Give a constructor for a ``refinement`` argument."""
+        return partial(cls, hidden_features=hidden_features, normalizes_logits=normalizes_logits)
+
     def forward(self, features: Tensor, predictions: Predictions) -> Tensor:
         """Features ``(N, D, H, W)`` and predictions to the features of the next step."""
         logits, deltas = predictions
@@ -73,11 +83,14 @@ class DeepSupervision(nn.Module):
     the same in all steps.
 
     Args:
-        num_channels: D.
+        input_shape: channels, height and width of the pooled RoI features.
+        num_logits: L, which it does not need.
+        num_deltas: columns of the box deltas, likewise.
     """
 
-    def __init__(self, num_channels: int) -> None:
+    def __init__(self, input_shape: ShapeSpec, num_logits: int, num_deltas: int) -> None:
         super().__init__()
+        num_channels = input_shape.channels
         self.conv = Conv2d(num_channels, num_channels, 3, padding=1, activation=nn.ReLU())
         c2_msra_fill(self.conv)
 
@@ -109,10 +122,9 @@ class IterativeROIHeads(StandardROIHeads):
             on top.
         inference_step: the step in [0, R) that scores detections (the paper's table 7); boxes are
             those of the last step, the only ones that are regressed. None: the last.
-        refinement: (features, predictions) -> features of the next step. None: a
-            :class:`PredictionAttention` with the next two options.
-        hidden_features: see :class:`PredictionAttention`.
-        normalizes_logits: likewise.
+        refinement: makes the module that makes the features of the next step:
+            :class:`PredictionAttention`, ``PredictionAttention.with_options(...)`` or
+            :class:`DeepSupervision`. One step needs none.
         num_classes: as in Detectron2.
         batch_size_per_image: likewise.
         positive_fraction: likewise.
@@ -124,8 +136,8 @@ class IterativeROIHeads(StandardROIHeads):
 
     Raises:
         TypeError: the loss of the predictor is no :class:`ClassificationLoss`.
-        ValueError: weights are missing, negative or not finite; no such step; the loss has another
-            number of steps; or there is a ``refinement`` and one step.
+        ValueError: weights are missing, negative or not finite; no such step; or the loss has
+            another number of steps.
     """
 
     loss_type = ClassificationLoss
@@ -141,9 +153,7 @@ class IterativeROIHeads(StandardROIHeads):
         num_channels: int,
         step_weights: Sequence[float] = (0.2, 0.2, 0.6),
         inference_step: int | None = None,
-        refinement: nn.Module | None = None,
-        hidden_features: int = 512,
-        normalizes_logits: bool = False,
+        refinement: Refinement = PredictionAttention,
         num_classes: int,
         batch_size_per_image: int,
         positive_fraction: float,
@@ -155,11 +165,6 @@ class IterativeROIHeads(StandardROIHeads):
     ) -> None:
         check_loss_type(box_predictor.loss, self)
         _check_steps(step_weights, inference_step, box_predictor.loss)
-        if refinement is not None and len(step_weights) == 1:
-            raise ValueError(
-                f"step_weights is {step_weights}, but refinement is given, which has no part in "
-                "one step; give more weights or no refinement."
-            )
         super().__init__(
             box_in_features=box_in_features,
             box_pooler=box_pooler,
@@ -179,12 +184,10 @@ class IterativeROIHeads(StandardROIHeads):
         if len(step_weights) > 1:  # Else it would have no gradient, which DDP refuses.
             height, width = box_pooler.output_size
             # Checkpoints know it by this name, whatever it is.
-            self.attention = refinement or PredictionAttention(
+            self.attention = refinement(
                 ShapeSpec(channels=num_channels, height=height, width=width),
                 box_predictor.loss.num_logits,
                 box_predictor.bbox_pred.out_features,
-                hidden_features=hidden_features,
-                normalizes_logits=normalizes_logits,
             )
 
     def _forward_box(

@@ -16,7 +16,7 @@ from rankdet.losses.soft_targets import (
     SoftTargetSoftmaxLoss,
 )
 from rankdet.modeling.box_predictor import BoxPredictor
-from rankdet.modeling.iterative_head import IterativeROIHeads
+from rankdet.modeling.iterative_head import IterativeROIHeads, PredictionAttention
 
 NUM_CLASSES, CHANNELS, IMAGE_SIZE, HIDDEN = 3, 4, 64, 8
 BASES = [SoftTargetSoftmaxLoss, SoftTargetEQLv2Loss, SoftTargetSeesawLoss]
@@ -53,10 +53,15 @@ def standard_parts(loss, *, size=(3, 3), agnostic=False, loss_weight=1.0):
     }
 
 
+def attention_with(**options):
+    """A refinement of small hidden layers."""
+    return PredictionAttention.with_options(hidden_features=HIDDEN, **options)
+
+
 def make_heads(loss, *, options=None, **parts):
     """Iterative heads; ``options`` are their own, ``parts`` those of :func:`standard_parts`."""
     torch.manual_seed(0)
-    options = {"num_channels": CHANNELS, "hidden_features": HIDDEN, **(options or {})}
+    options = {"num_channels": CHANNELS, "refinement": attention_with(), **(options or {})}
     return IterativeROIHeads(**standard_parts(loss, **parts), **options)
 
 

@@ -15,7 +15,7 @@ WEIGHTS = (0.2, 0.2, 0.6)
 
 def make_dsn(loss):
     torch.manual_seed(2)
-    return make_heads(loss, options={"refinement": DeepSupervision(CHANNELS)})
+    return make_heads(loss, options={"refinement": DeepSupervision})
 
 
 def test_each_step_is_one_layer_deeper_and_sees_no_predictions():
@@ -67,9 +67,3 @@ def test_another_number_of_steps_is_named():
     message = "step_weights has 3 steps, but the OnlineLabelSmoothingLoss has num_steps=1"
     with pytest.raises(ValueError, match=message):
         make_heads(OnlineLabelSmoothingLoss(NUM_CLASSES))
-
-
-def test_a_refinement_without_a_second_step_is_named():
-    options = {"refinement": DeepSupervision(CHANNELS), "step_weights": (1.0,)}
-    with pytest.raises(ValueError, match=r"step_weights is \(1.0,\), but refinement is given"):
-        make_heads(make_pcb(num_steps=1), options=options)

@@ -8,6 +8,7 @@ from modeling.iterative_toy import (
     BASES,
     CHANNELS,
     NUM_CLASSES,
+    attention_with,
     make_batch,
     make_heads,
     make_pcb,
@@ -57,7 +58,7 @@ def slow_steps(roi_heads, pooled):
 @pytest.mark.parametrize("normalizes", [True, False])
 @pytest.mark.parametrize("size", [(5, 5), (7, 7), (2, 3)])
 def test_steps_equal_a_slow_computation(size, normalizes, agnostic):
-    options = {"normalizes_logits": normalizes}
+    options = {"refinement": attention_with(normalizes_logits=normalizes)}
     roi_heads = make_heads(make_pcb(), options=options, size=size, agnostic=agnostic).double()
     pooled = torch.randn(2, CHANNELS, *size, dtype=torch.float64, requires_grad=True)
     actual, expected = roi_heads._predict_steps(pooled), slow_steps(roi_heads, pooled)
@@ -137,7 +138,9 @@ def test_one_step_is_detectron2s_head():
 @bases
 @pytest.mark.parametrize("key", ["loss_cls", "loss_box_reg"])
 def test_the_last_step_teaches_both_mlps(base, key):
-    roi_heads = make_heads(make_pcb(base), options={"normalizes_logits": True})
+    roi_heads = make_heads(
+        make_pcb(base), options={"refinement": attention_with(normalizes_logits=True)}
+    )
     run(roi_heads)[key].backward()
     for name, parameter in roi_heads.attention.named_parameters():
         assert torch.isfinite(parameter.grad).all(), name
