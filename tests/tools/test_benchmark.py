@@ -7,7 +7,7 @@ import pytest
 from omegaconf import DictConfig
 
 from rankdet.data import read_annotations
-from rankdet.tools.benchmark import interleaved, iteration, ranking_iteration
+from rankdet.tools.benchmark import interleaved, iteration, pcb_iteration, ranking_iteration
 from rankdet.tools.benchmark.__main__ import BENCHMARKS, main
 from rankdet.tools.benchmark.lvis_sized_file import (
     NUM_CATEGORIES,
@@ -40,7 +40,7 @@ def test_unknown_benchmark_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert "there is no benchmark 'nope'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["iteration", "ranking_iteration"])
+@pytest.mark.parametrize("name", ["iteration", "pcb_iteration", "ranking_iteration"])
 def test_one_iteration_has_no_quartiles(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main([name, "--iterations", "1"])
@@ -82,7 +82,7 @@ def few_images(monkeypatch: pytest.MonkeyPatch) -> None:
         cfg.dataloader.train.total_batch_size = 2
         return interleaved.load_batches(cfg)
 
-    for module in (iteration, ranking_iteration):
+    for module in (iteration, pcb_iteration, ranking_iteration):
         monkeypatch.setattr(module, "load_batches", load_batches)
 
 
@@ -106,3 +106,13 @@ def test_ranking_iteration_compares_every_ranking_loss_with_softmax(
     names = [row[0] for row in rows[-7:]]
     assert names == ["softmax", "AP", "BAP", "aLRP", "NDCG", "RS", "BRS"]
     assert rows[-7][3] == "1.000"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("few_images")
+def test_pcb_iteration_compares_pcb_with_each_base_loss(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["pcb_iteration", "--iterations", "2", "--classes", "36"])
+    lines = capsys.readouterr().out.splitlines()[-6:]
+    names = ["softmax", "softmax + PCB", "EQL v2", "EQL v2 + PCB", "Seesaw", "Seesaw + PCB"]
+    assert all(line.startswith(name + "  ") for line, name in zip(lines, names, strict=True))
+    assert [line.split()[-4] for line in lines[::2]] == ["1.000"] * 3

@@ -6,7 +6,7 @@ from importlib import import_module
 
 from rankdet.tools.benchmark.report import machine
 
-BENCHMARKS = ("class_stats", "iteration", "losses", "ranking_iteration")
+BENCHMARKS = ("class_stats", "iteration", "losses", "pcb_iteration", "ranking_iteration")
 
 
 def main(argv: Sequence[str] | None = None) -> None:

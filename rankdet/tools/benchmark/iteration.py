@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     rows = []
     for num_classes in options.classes:
         experiments = _experiments(num_classes)
-        batches = _relabel(load_batches(experiments["Detectron2"]), num_classes)
+        batches = relabel(load_batches(experiments["Detectron2"]), num_classes)
         compared = compare(experiments, batches, options.iterations)
         rows += [(num_classes, *row) for row in compared]
     headers = ("classes", "predictor", *HEADERS)
@@ -69,7 +69,7 @@ def _experiment(num_classes: int, loss: DictConfig | None) -> DictConfig:
     return cfg
 
 
-def _relabel(batches: list[Any], num_classes: int) -> list[Any]:
+def relabel(batches: list[Any], num_classes: int) -> list[Any]:
     """Spread the objects over all classes."""
     for image in itertools.chain(*batches):
         labels = image["instances"].gt_classes
