@@ -156,7 +156,7 @@ class ALRPLoss(RankingLoss):
     def forward(
         self, logits: Tensor, labels: Tensor, ious: Tensor, box_losses: Tensor
     ) -> dict[str, Tensor]:
-        """See :meth:`RankingLoss.forward`: ``loss_cls`` and ``loss_box_reg``."""
+        """See :meth:`JointLoss.forward`: ``loss_cls`` and ``loss_box_reg``."""
         x = ranking_inputs(logits, labels, ious, box_losses, self.num_classes)
         extra_weight = (self.box_weight - 1).to(x.logits.dtype)
         errors = box_losses / (2 * (1 - self.iou_threshold))

@@ -103,7 +103,7 @@ class APLoss(RankingLoss):
     def forward(
         self, logits: Tensor, labels: Tensor, ious: Tensor, box_losses: Tensor
     ) -> dict[str, Tensor]:
-        """See :meth:`RankingLoss.forward`: ``loss_rank`` and ``loss_box_reg``."""
+        """See :meth:`JointLoss.forward`: ``loss_rank`` and ``loss_box_reg``."""
         x = ranking_inputs(logits, labels, ious, box_losses, self.num_classes)
         ranking = ap_loss(
             x.logits,

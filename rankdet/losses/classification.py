@@ -39,6 +39,17 @@ class HeadLoss(nn.Module, ABC):
             ``(N, C + 1)`` in [0, 1]; the last column is background.
         """
 
+    def foreground_scores(self, logits: Tensor) -> Tensor:
+        """Scores of the C classes alone.
+
+        Args:
+            logits: ``(N, num_logits)``.
+
+        Returns:
+            ``(N, C)`` in [0, 1].
+        """
+        return self.scores(logits)[:, : self.num_classes]
+
     def initial_logits(self, prior_prob: float) -> Tensor:
         """Logits of a head that knows nothing, to start its bias from.
 

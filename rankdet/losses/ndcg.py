@@ -77,7 +77,7 @@ class NDCGLoss(RankingLoss):
     def forward(
         self, logits: Tensor, labels: Tensor, ious: Tensor, box_losses: Tensor
     ) -> dict[str, Tensor]:
-        """See :meth:`RankingLoss.forward`: ``loss_rank`` and ``loss_box_reg``."""
+        """See :meth:`JointLoss.forward`: ``loss_rank`` and ``loss_box_reg``."""
         x = ranking_inputs(logits, labels, ious, box_losses, self.num_classes)
         ranking = ndcg_loss(x.logits, x.targets, delta=self.delta, algorithm=self.algorithm)
         box_loss = self.box_weight * weighted_mean(box_losses, x.weights)

@@ -98,7 +98,7 @@ class RankSortLoss(RankingLoss):
     def forward(
         self, logits: Tensor, labels: Tensor, ious: Tensor, box_losses: Tensor
     ) -> dict[str, Tensor]:
-        """See :meth:`RankingLoss.forward`: ``loss_rank``, ``loss_sort`` and ``loss_box_reg``."""
+        """See :meth:`JointLoss.forward`: ``loss_rank``, ``loss_sort`` and ``loss_box_reg``."""
         x = ranking_inputs(logits, labels, ious, box_losses, self.num_classes)
         ranking, sorting = rank_sort_loss(
             x.logits, x.targets, delta=self.delta, algorithm=self.algorithm

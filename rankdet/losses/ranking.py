@@ -3,7 +3,6 @@
 Letters: N rows (proposals or anchors of all images), C classes, F foreground rows in row order.
 """
 
-from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
@@ -11,12 +10,8 @@ import torch
 from torch import Tensor
 
 from rankdet.losses._algorithms import ALL_ALGORITHMS
-from rankdet.losses._inputs import check_inputs, check_num_logits
 from rankdet.losses._ranking import check_settings
-from rankdet.losses.classification import HeadLoss, independent_scores
-
-IGNORED = -1
-"""Label of a row that is neither foreground nor background."""
+from rankdet.losses.joint import IGNORED, JointLoss, joint_inputs
 
 _SMALLEST_LOSS = 1e-3  # Below, self-balancing stops to amplify gradients.
 _SMALLEST_WEIGHT_SUM = 1e-10  # As released.
@@ -38,10 +33,11 @@ class RankingInputs(NamedTuple):
     guard: Tensor
 
 
-class RankingLoss(HeadLoss):
-    """A loss of classification and boxes together, on C logits without background.
+class RankingLoss(JointLoss):
+    """A joint loss that looks at the order of the logits and at nothing else.
 
     All images, rows and classes of one process are one ranking; processes do not see each other's.
+    A foreground row whose IoU is 0 stays a positive. Without foreground all losses are 0.
 
     Args:
         num_classes: C, number of foreground classes; an RPN has 1.
@@ -56,36 +52,10 @@ class RankingLoss(HeadLoss):
     """What the loss function offers."""
 
     def __init__(self, num_classes: int, *, delta: float, algorithm: str) -> None:
-        super().__init__(num_classes, num_logits=num_classes)
+        super().__init__(num_classes)
         check_settings(delta, algorithm, self.algorithms)
         self.delta = delta
         self.algorithm = algorithm
-
-    @abstractmethod
-    def forward(
-        self, logits: Tensor, labels: Tensor, ious: Tensor, box_losses: Tensor
-    ) -> dict[str, Tensor]:
-        """Penalise logits and boxes.
-
-        Args:
-            logits: ``(N, C)``.
-            labels: ``(N,)`` int64 in [0, C]; C is background, -1 an ignored row.
-            ious: ``(F,)`` IoU of the currently decoded box of each foreground row and its ground
-                truth. No gradient goes through it. 0 counts as a tiny IoU: the row stays a
-                positive.
-            box_losses: ``(F,)`` GIoU losses of the same boxes, differentiable.
-
-        Returns:
-            Scalars to sum, ``loss_box_reg`` among them; 0 and connected to all inputs without
-            foreground.
-
-        Raises:
-            ValueError: shapes or labels do not fit; see :func:`ranking_inputs`.
-        """
-
-    def scores(self, logits: Tensor) -> Tensor:
-        """See :func:`rankdet.losses.classification.independent_scores`."""
-        return independent_scores(logits)
 
     def balance(self, task_loss: Tensor, losses: Mapping[str, Tensor]) -> Tensor:
         """Weigh the loss of a further task, such as masks, against this one.
@@ -112,7 +82,7 @@ def ranking_inputs(
     Args:
         logits: ``(N, C)``.
         labels: ``(N,)`` int64 in [0, C]; C is background, -1 an ignored row.
-        ious: ``(F,)``.
+        ious: ``(F,)``; 0 counts as a tiny IoU.
         box_losses: ``(F,)``.
         num_classes: C.
 
@@ -120,27 +90,17 @@ def ranking_inputs(
         The inputs, in float32 or wider.
 
     Raises:
-        ValueError: see :func:`rankdet.losses._inputs.check_inputs`, or not one IoU and box loss per
-            foreground row.
+        ValueError: see :func:`rankdet.losses.joint.joint_inputs`.
     """
-    check_num_logits(logits, num_classes)
-    is_ignored = labels == IGNORED
-    x = check_inputs(logits, labels.masked_fill(is_ignored, num_classes), num_classes)
-    foreground = (x.labels < num_classes).nonzero().squeeze(1)
-    for name, values in (("ious", ious), ("box_losses", box_losses)):
-        if values.shape != foreground.shape:
-            raise ValueError(
-                f"{name} must have shape ({len(foreground)},), one per foreground row of labels, "
-                f"got {tuple(values.shape)}; decode the boxes of the foreground rows in order."
-            )
-    targets = torch.zeros_like(x.logits).masked_fill_(is_ignored.unsqueeze(1), IGNORED)
-    labelled, tiny = ious.detach().to(targets.dtype), torch.finfo(targets.dtype).tiny
-    targets[foreground, x.labels[foreground]] = labelled.nan_to_num().clamp(tiny, 1)
+    x = joint_inputs(logits, labels, ious, box_losses, num_classes)
+    targets = torch.zeros_like(x.logits).masked_fill_(x.is_ignored.unsqueeze(1), IGNORED)
+    tiny = torch.finfo(targets.dtype).tiny
+    targets[x.rows, x.classes] = x.ious.nan_to_num().clamp(tiny, 1)
     return RankingInputs(
         logits=x.logits.flatten(),
         targets=targets.flatten(),
-        weights=score_weights(x.logits[foreground]),
-        guard=x.guard + (labelled * 0.0).sum(),
+        weights=score_weights(x.logits[x.rows]),
+        guard=x.guard,
     )
 
 

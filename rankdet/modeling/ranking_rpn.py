@@ -8,7 +8,8 @@ from detectron2.modeling.proposal_generator import RPN
 from detectron2.structures import Boxes
 from torch import Tensor, nn
 
-from rankdet.losses.ranking import IGNORED, RankingLoss
+from rankdet.losses.joint import IGNORED
+from rankdet.losses.ranking import RankingLoss
 from rankdet.modeling.box_predictor import check_loss_type, log_statistics
 from rankdet.modeling.targets import box_quality
 
