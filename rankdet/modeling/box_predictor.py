@@ -82,7 +82,8 @@ class BoxPredictor(FastRCNNOutputLayers):
         calibration: Calibration | None = None,
     ) -> None:
         check_loss_type(loss, self)
-        _check_num_classes(num_classes, loss, calibration)
+        check_num_classes(num_classes, loss)
+        _check_calibration(num_classes, calibration)
         super().__init__(
             input_shape,
             box2box_transform=box2box_transform,
@@ -142,16 +143,21 @@ def check_loss_type(loss: nn.Module, head: nn.Module) -> None:
         raise TypeError(
             f"loss is a {type(loss).__name__}, but {type(head).__name__} takes a "
             f"{head.loss_type.__name__}; choose the head that fits the loss: RankingBoxPredictor "
-            "and RankingRPN for ranking losses, BoxPredictor for the others."
+            "and RankingRPN for ranking losses, BoxPredictor for the others, OneStageDetector for "
+            "ranking and dense losses."
         )
 
 
-def _check_num_classes(num_classes: int, loss: HeadLoss, calibration: Calibration | None) -> None:
+def check_num_classes(num_classes: int, loss: HeadLoss) -> None:
+    """Raise ValueError unless the loss was built for the head's number of classes."""
     if loss.num_classes != num_classes:
         raise ValueError(
             f"num_classes is {num_classes}, but the loss was built for {loss.num_classes} "
             "classes; count the classes of the data set that the model is trained on."
         )
+
+
+def _check_calibration(num_classes: int, calibration: Calibration | None) -> None:
     if calibration is not None and calibration.num_classes != num_classes:
         raise ValueError(
             f"num_classes is {num_classes}, but the calibration was made for "

@@ -1,0 +1,173 @@
+"""Which anchor is trained to find which object: the interface, and the rules of Detectron2."""
+
+from typing import NamedTuple, Protocol
+
+import torch
+from detectron2.modeling.matcher import Matcher
+from detectron2.structures import Boxes, Instances, pairwise_iou
+from torch import Tensor
+
+from rankdet.losses.joint import IGNORED
+
+
+class Targets(NamedTuple):
+    """What the anchors of all images are trained to be.
+
+    Attributes:
+        labels: ``(I, A)`` int64 in [0, C]; C is background, -1 ignored.
+        gt_boxes: ``(I, A, 4)`` their ground truth, pixels; that of background means nothing.
+    """
+
+    labels: Tensor
+    gt_boxes: Tensor
+
+
+class Assigner(Protocol):
+    """A rule that labels anchors."""
+
+    def __call__(
+        self, anchors: list[Boxes], gt_instances: list[Instances], logits: Tensor, deltas: Tensor
+    ) -> Targets:
+        """Label the anchors of all images.
+
+        Args:
+            anchors: those of one image, by level.
+            gt_instances: ``gt_boxes`` and ``gt_classes`` of I images; an image may have none.
+            logits: ``(I, A, C)`` predicted, without gradient; most rules ignore them.
+            deltas: ``(I, A, 4)`` likewise.
+
+        Returns:
+            One label and box per anchor.
+        """
+        ...
+
+
+class Foreground(NamedTuple):
+    """The F anchors that have an object.
+
+    Attributes:
+        images: ``(F,)`` image of each.
+        indices: ``(F,)`` its place among the image's A anchors.
+        anchors: ``(F, 4)`` pixels.
+        gt_boxes: ``(F, 4)`` pixels.
+    """
+
+    images: Tensor
+    indices: Tensor
+    anchors: Tensor
+    gt_boxes: Tensor
+
+    def take(self, predictions: Tensor) -> Tensor:
+        """``(F, K)`` of the foreground out of ``(I, A, K)``."""
+        return predictions[self.images, self.indices]
+
+
+def foreground(targets: Targets, anchors: list[Boxes], num_classes: int) -> Foreground:
+    """Pick the anchors that have an object, image by image."""
+    labels = targets.labels
+    images, indices = ((labels >= 0) & (labels < num_classes)).nonzero(as_tuple=True)
+    return Foreground(
+        images=images,
+        indices=indices,
+        anchors=Boxes.cat(anchors).tensor[indices],
+        gt_boxes=targets.gt_boxes[images, indices],
+    )
+
+
+def targets_of_matches(
+    matches: list[Tensor], gt_instances: list[Instances], num_classes: int
+) -> Targets:
+    """Turn the object of each anchor into labels and boxes.
+
+    Args:
+        matches: per image ``(A,)`` int64, the object of each anchor or -1 for background.
+        gt_instances: ``gt_boxes`` and ``gt_classes`` of these images.
+        num_classes: C.
+
+    Returns:
+        One label and box per anchor.
+    """
+    labels, boxes = [], []
+    for matched, gt in zip(matches, gt_instances, strict=True):
+        # Index -1 is the row that stands for background.
+        classes = gt.gt_classes
+        labels.append(torch.cat([classes, classes.new_full((1,), num_classes)])[matched])
+        gt_boxes = gt.gt_boxes.tensor
+        boxes.append(torch.cat([gt_boxes, gt_boxes.new_zeros(1, 4)])[matched])
+    return Targets(torch.stack(labels), torch.stack(boxes))
+
+
+class IoUAssigner:
+    """RetinaNet's rule: an anchor belongs to the object with which its IoU is largest.
+
+    Args:
+        matcher: Detectron2's, for RetinaNet with thresholds (.4, .5), labels (0, -1, 1) and
+            low-quality matches.
+        num_classes: C.
+    """
+
+    def __init__(self, matcher: Matcher, num_classes: int) -> None:
+        self.matcher = matcher
+        self.num_classes = num_classes
+
+    def __call__(
+        self, anchors: list[Boxes], gt_instances: list[Instances], logits: Tensor, deltas: Tensor
+    ) -> Targets:
+        """See :meth:`Assigner.__call__`; the predictions do not matter."""
+        all_anchors = Boxes.cat(anchors)
+        pairs = [self.matcher(pairwise_iou(gt.gt_boxes, all_anchors)) for gt in gt_instances]
+        kinds = torch.stack([kind for _, kind in pairs])
+        matches = [matched.where(kind == 1, -1) for matched, kind in pairs]
+        targets = targets_of_matches(matches, gt_instances, self.num_classes)
+        return targets._replace(labels=targets.labels.masked_fill(kinds == -1, IGNORED))
+
+
+class CenterAssigner:
+    """FCOS's rule: an anchor point near the centre of an object, at the level of the object's size.
+
+    A point belongs to an object if it lies inside its box, less than ``radius`` strides from its
+    centre along either axis, and the farthest side of the box is between 4 and 8 strides away
+    (nearer at the finest level, farther at the coarsest); of several objects to the smallest.
+
+    Source: Detectron2's FCOS, which compares areas in steps of 8 square pixels; here, exactly. Of
+    objects of equal area the first counts.
+
+    Args:
+        num_classes: C.
+        radius: strides.
+    """
+
+    def __init__(self, num_classes: int, radius: float = 1.5) -> None:
+        self.num_classes = num_classes
+        self.radius = radius
+
+    def __call__(
+        self, anchors: list[Boxes], gt_instances: list[Instances], logits: Tensor, deltas: Tensor
+    ) -> Targets:
+        """See :meth:`Assigner.__call__`; anchors are squares with sides of one stride."""
+        points = Boxes.cat(anchors)
+        strides = points.tensor[:, 2] - points.tensor[:, 0]
+        nearest, farthest = 4 * strides, 8 * strides
+        nearest[: len(anchors[0])] = 0
+        farthest[len(points) - len(anchors[-1]) :] = torch.inf
+        ranges = torch.stack([nearest, farthest, self.radius * strides])
+        matches = [
+            _smallest_match(points.get_centers(), ranges, gt.gt_boxes) for gt in gt_instances
+        ]
+        return targets_of_matches(matches, gt_instances, self.num_classes)
+
+
+def _smallest_match(centers: Tensor, ranges: Tensor, gt_boxes: Boxes) -> Tensor:
+    """Smallest object of each point, -1 if it has none; ``(A,)``."""
+    if len(gt_boxes) == 0:
+        return torch.full((len(centers),), -1, device=centers.device)
+    corners = gt_boxes.tensor
+    # (A, G, 2) each
+    sides = torch.cat([centers[:, None] - corners[:, :2], corners[:, 2:] - centers[:, None]], dim=2)
+    offsets = (centers[:, None] - gt_boxes.get_centers()).abs().amax(dim=2)
+    nearest, farthest, radius = ranges.unsqueeze(2)
+    largest = sides.amax(dim=2)
+    is_match = (sides.amin(dim=2) > 0) & (offsets < radius)
+    is_match &= (largest > nearest) & (largest < farthest)
+    areas, matched = gt_boxes.area().where(is_match, torch.inf).min(dim=1)
+    return matched.where(areas < torch.inf, -1)

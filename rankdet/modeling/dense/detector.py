@@ -1,0 +1,236 @@
+"""A one-stage detector whose assignment, losses and box scores are injected.
+
+Letters: I images, A anchors of all levels of an image, N = I A, C classes, F foreground anchors.
+"""
+
+from collections.abc import Callable
+
+import torch
+from detectron2.layers import batched_nms
+from detectron2.modeling import Backbone
+from detectron2.modeling.anchor_generator import DefaultAnchorGenerator
+from detectron2.modeling.box_regression import Box2BoxTransform, Box2BoxTransformLinear
+from detectron2.modeling.meta_arch.dense_detector import DenseDetector
+from detectron2.structures import Boxes, ImageList, Instances
+from detectron2.utils.events import get_event_storage
+from torch import Tensor, nn
+
+from rankdet.losses.joint import JointLoss
+from rankdet.modeling.box_predictor import check_loss_type, check_num_classes, log_statistics
+from rankdet.modeling.dense.assignment import Assigner, Foreground, foreground
+from rankdet.modeling.dense.box_losses import BoxLoss
+from rankdet.modeling.dense.quality import Quality
+
+
+class OneStageDetector(DenseDetector):
+    """Detectron2's dense detector with everything that RetinaNet and FCOS fix as a part.
+
+    The head is Detectron2's RetinaNetHead or FCOSHead, or another with ``cls_score`` as its last
+    layer of classification: a list of features -> logits and deltas, lists over levels of
+    ``(I, anchors of a cell * (C or 4), H, W)``, and with ``quality`` a third list (K = 1).
+
+    Args:
+        backbone: as in Detectron2.
+        head: see above.
+        head_in_features: names of the feature maps, finest first.
+        anchor_generator: as in Detectron2; FCOS has one square of the stride's size per location.
+        box2box_transform: code of the boxes; ``box_loss`` needs the same.
+        assigner: labels the anchors.
+        loss: of classification, and how boxes count in it; fixes the scores.
+        box_loss: of single boxes.
+        quality: meaning of the head's third output. None: it has none, and boxes are not weighted.
+        num_classes: C; must be the loss's.
+        prior_prob: probability of each class to start from.
+        test_score_thresh: smallest score of a detection, with ``quality`` of the combined score.
+        test_topk_candidates: how many are kept per level before non-maximum suppression.
+        test_nms_thresh: its IoU.
+        max_detections_per_image: largest number of detections, LVIS: 300.
+        box_voting: (detections, candidates before suppression) -> detections with better boxes.
+        pixel_mean: as in Detectron2.
+        pixel_std: likewise.
+
+    Raises:
+        TypeError: the loss is not a :class:`JointLoss`.
+        ValueError: ``num_classes``, the loss, the anchors and the head's ``cls_score`` do not fit,
+            or ``prior_prob`` is no probability.
+    """
+
+    loss_type = JointLoss
+
+    def __init__(  # noqa: PLR0913  (Detectron2's constructor plus the injected parts)
+        self,
+        *,
+        backbone: Backbone,
+        head: nn.Module,
+        head_in_features: list[str],
+        anchor_generator: DefaultAnchorGenerator,
+        box2box_transform: Box2BoxTransform | Box2BoxTransformLinear,
+        assigner: Assigner,
+        loss: JointLoss,
+        box_loss: BoxLoss,
+        quality: Quality | None = None,
+        num_classes: int,
+        prior_prob: float = 0.01,
+        test_score_thresh: float = 0.05,
+        test_topk_candidates: int = 1000,
+        test_nms_thresh: float = 0.6,
+        max_detections_per_image: int = 100,
+        box_voting: Callable[[Instances, Instances], Instances] | None = None,
+        pixel_mean: list[float],
+        pixel_std: list[float],
+    ) -> None:
+        check_loss_type(loss, self)
+        check_num_classes(num_classes, loss)
+        super().__init__(
+            backbone, head, head_in_features, pixel_mean=pixel_mean, pixel_std=pixel_std
+        )
+        self.anchor_generator = anchor_generator
+        self.num_cell_anchors = _num_cell_anchors(anchor_generator)
+        _check_num_logits(head, self.num_cell_anchors, num_classes)
+        self.box2box_transform = box2box_transform
+        self.assigner = assigner
+        self.loss = loss
+        self.box_loss = box_loss
+        self.quality = quality
+        self.num_classes = num_classes
+        self.test_score_thresh = test_score_thresh
+        self.test_topk_candidates = test_topk_candidates
+        self.test_nms_thresh = test_nms_thresh
+        self.max_detections_per_image = max_detections_per_image
+        self.box_voting = box_voting
+        bias = loss.initial_logits(prior_prob).repeat(self.num_cell_anchors)
+        head.cls_score.bias.data.copy_(bias)
+
+    def forward_training(
+        self,
+        images: ImageList,
+        features: list[Tensor],
+        predictions: tuple[list[Tensor], ...],
+        gt_instances: list[Instances],
+    ) -> dict[str, Tensor]:
+        """Label the anchors and penalise the predictions.
+
+        Args:
+            images: I.
+            features: by level.
+            predictions: of the head.
+            gt_instances: of the I images.
+
+        Returns:
+            Scalars to sum.
+        """
+        anchors = self.anchor_generator(features)
+        logits, deltas, *others = [torch.cat(x, dim=1) for x in self._by_anchor(predictions)]
+        targets = self.assigner(anchors, gt_instances, logits.detach(), deltas.detach())
+        positives = foreground(targets, anchors, self.num_classes)
+        losses = self.losses(targets.labels, positives, logits, deltas, *others)
+        num_per_image = len(positives.images) / len(gt_instances)
+        get_event_storage().put_scalar("num_pos_anchors", num_per_image)
+        log_statistics(self.loss, "dense")
+        return losses
+
+    def losses(
+        self, labels: Tensor, positives: Foreground, logits: Tensor, deltas: Tensor, *others: Tensor
+    ) -> dict[str, Tensor]:
+        """Penalise the predictions of labelled anchors.
+
+        Args:
+            labels: ``(I, A)`` in [0, C], C background, -1 ignored.
+            positives: the F anchors that have an object.
+            logits: ``(I, A, C)``.
+            deltas: ``(I, A, 4)``.
+            others: what else the head predicts, each ``(I, A, K)``; with ``quality`` its logits.
+
+        Returns:
+            Those of the loss, and ``loss_quality``.
+
+        Raises:
+            ValueError: the head has a third output and there is no ``quality``, or the reverse.
+        """
+        _check_num_outputs(self.quality, others)
+        boxes = positives.anchors, positives.gt_boxes
+        ious, box_losses = self.box_loss(positives.take(deltas), *boxes)
+        losses = {}
+        if self.quality is not None:
+            quality_logits = positives.take(others[0]).squeeze(1)
+            weights, losses["loss_quality"] = self.quality(quality_logits, *boxes, ious)
+            box_losses = weights * box_losses
+        return {**self.loss(logits.flatten(0, 1), labels.flatten(), ious, box_losses), **losses}
+
+    def forward_inference(
+        self,
+        images: ImageList,
+        features: list[Tensor],
+        predictions: tuple[list[Tensor], ...],
+    ) -> list[Instances]:
+        """Detections of each image, by descending score.
+
+        Args:
+            images: I.
+            features: by level.
+            predictions: of the head.
+
+        Returns:
+            I ``Instances`` with ``pred_boxes``, ``scores`` and ``pred_classes``.
+        """
+        anchors = self.anchor_generator(features)
+        by_anchor = self._by_anchor(predictions)
+        return [
+            self._detections(anchors, [[level[i] for level in x] for x in by_anchor], size)
+            for i, size in enumerate(images.image_sizes)
+        ]
+
+    def scores(self, logits: Tensor, *others: Tensor) -> Tensor:
+        """Scores ``(A, C)`` that rank detections, from what the head predicts for A anchors."""
+        scores = self.loss.foreground_scores(logits.float())
+        return scores if self.quality is None else self.quality.scores(scores, others[0])
+
+    def _detections(
+        self, anchors: list[Boxes], predictions: list[list[Tensor]], size: tuple[int, int]
+    ) -> Instances:
+        logits, deltas, *others = predictions
+        candidates = self._decode_multi_level_predictions(
+            anchors,
+            [self.scores(*level) for level in zip(logits, *others, strict=True)],
+            [level.float() for level in deltas],
+            self.test_score_thresh,
+            self.test_topk_candidates,
+            size,
+        )
+        boxes, classes = candidates.pred_boxes.tensor, candidates.pred_classes
+        keep = batched_nms(boxes, candidates.scores, classes, self.test_nms_thresh)
+        detections = candidates[keep[: self.max_detections_per_image]]
+        return detections if self.box_voting is None else self.box_voting(detections, candidates)
+
+    def _by_anchor(self, predictions: tuple[list[Tensor], ...]) -> list[list[Tensor]]:
+        """Outputs of the head, each by level and ``(I, anchors of the level, K)``."""
+        dims = [levels[0].shape[1] // self.num_cell_anchors for levels in predictions]
+        return self._transpose_dense_predictions(predictions, dims)
+
+
+def _num_cell_anchors(anchor_generator: DefaultAnchorGenerator) -> int:
+    numbers = set(anchor_generator.num_anchors)
+    if len(numbers) > 1:
+        raise ValueError(
+            f"anchor_generator has {anchor_generator.num_anchors} anchors per cell of its levels, "
+            "but all levels share one head; give each level as many sizes."
+        )
+    return numbers.pop()
+
+
+def _check_num_logits(head: nn.Module, num_cell_anchors: int, num_classes: int) -> None:
+    if head.cls_score.out_channels != num_cell_anchors * num_classes:
+        raise ValueError(
+            f"head.cls_score has {head.cls_score.out_channels} outputs, but {num_cell_anchors} "
+            f"anchors per cell of {num_classes} classes need {num_cell_anchors * num_classes}; "
+            "give the head the num_classes and num_anchors of the detector."
+        )
+
+
+def _check_num_outputs(quality: Quality | None, others: tuple[Tensor, ...]) -> None:
+    if len(others) != (quality is not None):
+        raise ValueError(
+            f"quality is {quality}, but the head predicts {2 + len(others)} things; give a "
+            "RetinaNetHead no quality and an FCOSHead what its third output means, Centerness() "
+            "or PredictedIoU()."
+        )

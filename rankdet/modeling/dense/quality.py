@@ -1,0 +1,104 @@
+"""What a head's third output foretells of a box: how central the anchor is, or the IoU."""
+
+from abc import ABC, abstractmethod
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from rankdet.losses._distributed import sum_over_ranks_
+
+
+class Quality(ABC):
+    """A number in [0, 1] per box that a head learns; it weighs boxes and ranks detections."""
+
+    @abstractmethod
+    def targets(self, anchors: Tensor, gt_boxes: Tensor, ious: Tensor) -> Tensor:
+        """What the head is to predict.
+
+        Args:
+            anchors: ``(F, 4)`` pixels.
+            gt_boxes: ``(F, 4)`` pixels.
+            ious: ``(F,)`` of the predicted boxes.
+
+        Returns:
+            ``(F,)`` in [0, 1].
+        """
+
+    def __call__(
+        self, logits: Tensor, anchors: Tensor, gt_boxes: Tensor, ious: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Penalise the prediction, and weigh the boxes by what it should be.
+
+        Source: FCOS, ATSS and PAA as released, which weigh box losses by the target.
+
+        Args:
+            logits: ``(F,)`` predicted.
+            anchors: see :meth:`targets`.
+            gt_boxes: likewise.
+            ious: likewise.
+
+        Returns:
+            ``(F,)`` weights of the box losses with a mean of 1 over all ranks, and the binary
+            cross-entropy, scalar: summed, over the mean number of foreground anchors of a rank.
+        """
+        targets = self.targets(anchors, gt_boxes, ious)
+        weights, num_foreground = mean_one_over_ranks(targets)
+        loss = F.binary_cross_entropy_with_logits(logits.float(), targets, reduction="sum")
+        return weights, loss / num_foreground
+
+    def scores(self, scores: Tensor, logits: Tensor) -> Tensor:
+        """Scores by which detections are ranked: the geometric mean of class and quality.
+
+        Source: FCOS (2020), eq. 4; PAA.
+
+        Args:
+            scores: ``(A, C)`` of the classes.
+            logits: ``(A, 1)`` of the quality.
+
+        Returns:
+            ``(A, C)``.
+        """
+        return (scores * logits.float().sigmoid()).sqrt()
+
+
+class Centerness(Quality):
+    """How central the anchor lies in its object's box: 1 in the centre, 0 on the border.
+
+    Source: FCOS, eq. 3; ATSS has it, too. An anchor whose centre is outside counts 0.
+    """
+
+    def targets(self, anchors: Tensor, gt_boxes: Tensor, ious: Tensor) -> Tensor:
+        """See :meth:`Quality.targets`."""
+        centers = (anchors[:, :2] + anchors[:, 2:]) / 2
+        sides = torch.stack([centers - gt_boxes[:, :2], gt_boxes[:, 2:] - centers]).clamp(min=0)
+        tiny = torch.finfo(sides.dtype).tiny
+        return (sides.amin(dim=0) / sides.amax(dim=0).clamp(min=tiny)).prod(dim=1).sqrt()
+
+
+class PredictedIoU(Quality):
+    """The IoU of the predicted box and its object.
+
+    Source: PAA, as released.
+    """
+
+    def targets(self, anchors: Tensor, gt_boxes: Tensor, ious: Tensor) -> Tensor:
+        """See :meth:`Quality.targets`."""
+        return ious
+
+
+def mean_one_over_ranks(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Scale values so that their mean over all ranks is 1; call it on every rank.
+
+    Args:
+        values: ``(F,)`` >= 0; a rank may have none.
+
+    Returns:
+        ``(F,)`` scaled values, 0 if all are, and the mean of F over the ranks, as if the ranks had
+        one value together if they have none; scalar.
+    """
+    ones = torch.ones_like(values)
+    mine = torch.stack([values.new_ones(()), ones.sum(), values.sum()])
+    num_ranks, num_values, total = sum_over_ranks_(mine)
+    tiny = torch.finfo(values.dtype).tiny
+    return values * num_values / total.clamp(min=tiny), num_values.clamp(min=1) / num_ranks
