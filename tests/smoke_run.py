@@ -9,7 +9,7 @@ from rankdet.engine.config import load_config
 
 ROOT = Path(__file__).parents[1]
 CONFIG = str(ROOT / "configs/glyphs/mask_rcnn_r18_fpn_ecm.py")
-OVERRIDES = (
+ANY_DETECTOR = (
     "train.device=cpu",
     "train.max_iter=6",
     "train.log_period=2",
@@ -19,8 +19,16 @@ OVERRIDES = (
     "dataloader.train.num_workers=0",
     "dataloader.test.dataset.names=glyphs_smoke_val",
     "dataloader.test.num_workers=0",
+)
+OVERRIDES = (
+    *ANY_DETECTOR,
     "model.roi_heads.num_classes=10",
     "model.roi_heads.box_predictor.test_topk_per_image=2",
+)
+ONE_STAGE_OVERRIDES = (
+    *ANY_DETECTOR,
+    "model.num_classes=10",
+    "model.max_detections_per_image=2",
 )
 
 

@@ -13,6 +13,7 @@ from rankdet.data.class_stats import (
 )
 from rankdet.data.file_counts import file_counts
 from rankdet.losses.classification import ClassificationLoss
+from rankdet.modeling.dense.detector import OneStageDetector
 
 
 def check_datasets(model: nn.Module, train_names: Iterable[str], test_names: Iterable[str]) -> None:
@@ -21,8 +22,8 @@ def check_datasets(model: nn.Module, train_names: Iterable[str], test_names: Ite
     What the files hold is kept on disk; data sets without an annotation file are read every time.
 
     Args:
-        model: detector; its RoI heads, predictors and classification losses must agree with the
-            data.
+        model: detector; it or its RoI heads, predictors and classification losses must agree with
+            the data.
         train_names: registered training sets.
         test_names: registered evaluation sets.
 
@@ -55,12 +56,12 @@ def _class_names(dataset_name: str) -> list[str] | None:
 
 
 def _check_num_classes(model: nn.Module, dataset_name: str, num_classes: int) -> None:
-    kinds = (ROIHeads, FastRCNNOutputLayers, ClassificationLoss)
+    kinds = (ROIHeads, FastRCNNOutputLayers, ClassificationLoss, OneStageDetector)
     parts = (m for m in model.modules() if isinstance(m, kinds))
     other = sorted({part.num_classes for part in parts} - {num_classes})
     if other:
         raise ValueError(
             f"the model has num_classes={other[0]}, but data set {dataset_name!r} has "
-            f"{num_classes} classes; set model.roi_heads.num_classes={num_classes} or choose "
-            "another data set."
+            f"{num_classes} classes; set model.roi_heads.num_classes={num_classes} (one-stage "
+            f"detectors: model.num_classes={num_classes}) or choose another data set."
         )

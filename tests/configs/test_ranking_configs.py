@@ -1,4 +1,4 @@
-"""The experiments with ranking losses have the hyper-parameters of the releases."""
+"""The two-stage experiments with ranking losses have the hyper-parameters of the releases."""
 
 from pathlib import Path
 
@@ -15,6 +15,7 @@ RANKING = sorted(
     for path in ROOT.rglob("*.py")
     if path.stem.endswith(("_ap", "_bap", "_rs", "_brs", "_alrp", "_ndcg"))
     and "common" not in path.parts
+    and "rcnn" in path.stem
 )
 COCO_ITERATIONS, LVIS_ITERATIONS, CITYSCAPES_ITERATIONS = 7330, 7674, 1483
 

@@ -1,0 +1,24 @@
+"""Losses of one-stage detectors; the number of classes comes from the experiment.
+
+What the ranking losses change besides: GIoU as the loss of boxes, and no output of the head that
+foretells the quality of a box.
+"""
+
+from detectron2.config import LazyCall as L
+
+from rankdet.losses.alrp import ALRPLoss
+from rankdet.losses.ap import APLoss
+from rankdet.losses.focal import FocalLoss
+from rankdet.losses.rank_sort import RankSortLoss
+from rankdet.modeling.dense.box_losses import GIoUBoxLoss
+
+_CLASSES = "${model.num_classes}"
+
+focal = L(FocalLoss)(num_classes=_CLASSES)
+ap = L(APLoss)(num_classes=_CLASSES)
+bucketed_ap = L(APLoss)(num_classes=_CLASSES, algorithm="bucketed")
+alrp = L(ALRPLoss)(num_classes=_CLASSES)
+rank_sort = L(RankSortLoss)(num_classes=_CLASSES)
+bucketed_rank_sort = L(RankSortLoss)(num_classes=_CLASSES, algorithm="bucketed")
+
+giou = L(GIoUBoxLoss)(box2box_transform="${model.box2box_transform}")
