@@ -145,7 +145,7 @@ class ECMLoss(ClassificationLoss):
     ) -> None:
         counts = check_counts("class_counts", class_counts)
         super().__init__(len(counts), num_logits=len(counts) + 1)
-        _warn_of_empty_classes(counts)
+        warn_of_empty_classes(counts)
         self.foreground_calibration = foreground_calibration
         self.configured_ratio = _check_ratio(background_ratio)
         self.is_measuring = background_ratio is None
@@ -228,7 +228,8 @@ class ECMLoss(ClassificationLoss):
         # Detectron2 takes tensors of another shape out beforehand.
         loaded_counts = state_dict.get(prefix + "class_counts", torch.empty(0))
         if not torch.equal(loaded_counts.cpu(), configured["class_counts"].cpu()):
-            _warn_of_other_counts(loaded_counts.cpu(), configured["class_counts"].cpu())
+            warn_of_other_counts(loaded_counts.cpu(), configured["class_counts"].cpu())
+            logger.warning("As the counts differ, its background ratio is not taken over.")
             self._restore(configured)
         elif self.configured_ratio is not None:
             _warn_of_other_ratio(self.background_ratio, configured["background_ratio"])
@@ -258,7 +259,8 @@ def _check_ratio(ratio: float | None) -> float | None:
     return ratio
 
 
-def _warn_of_empty_classes(counts: Tensor) -> None:
+def warn_of_empty_classes(counts: Tensor) -> None:
+    """Name the classes without instances; they count as one."""
     empty = (counts == 0).nonzero().squeeze(1).tolist()
     if empty:
         shown = ", ".join(map(str, empty[:20])) + (", ..." if len(empty) > 20 else "")
@@ -270,13 +272,14 @@ def _warn_of_empty_classes(counts: Tensor) -> None:
         )
 
 
-def _warn_of_other_counts(loaded: Tensor, configured: Tensor) -> None:
+def warn_of_other_counts(loaded: Tensor, configured: Tensor) -> None:
+    """Say in how many classes a checkpoint differs from the configuration, which is used."""
     num_classes = len(configured)
     is_same_size = loaded.shape == configured.shape
     num_other = int((loaded != configured).sum()) if is_same_size else num_classes
     logger.warning(
         "The checkpoint's ECM class_counts differ from the configured ones in %d of %d classes; "
-        "the configured counts are used, and its background ratio is not taken over.",
+        "the configured counts are used.",
         num_other,
         num_classes,
     )
