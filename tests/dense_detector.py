@@ -79,11 +79,16 @@ def make_retinanet(loss=None, **parts):
         num_classes=loss.num_classes,
         **PIXELS,
     )
-    return OneStageDetector(**{**defaults, **parts})
+    model = OneStageDetector(**{**defaults, **parts})
+    for weight in model.head.parameters():
+        if weight.dim() == 4:
+            nn.init.normal_(weight, std=0.1)  # Detectron2's 0.01 predicts the same everywhere.
+    return model
 
 
 def make_fcos(loss=None, **parts):
     """FCOS with centerness; any part may be another."""
+    torch.manual_seed(0)
     loss = loss or FocalLoss(NUM_CLASSES)
     transform = Box2BoxTransformLinear(normalize_by_size=True)
     defaults = dict(
@@ -94,4 +99,6 @@ def make_fcos(loss=None, **parts):
         box_loss=GIoUBoxLoss(transform),
         quality=Centerness(),
     )
-    return make_retinanet(loss, **{**defaults, **parts})
+    model = make_retinanet(loss, **{**defaults, **parts})
+    nn.init.ones_(model.head.bbox_pred.bias)  # strides; boxes of no size would have no gradient
+    return model
