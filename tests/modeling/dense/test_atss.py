@@ -160,7 +160,10 @@ def test_of_equal_objects_the_first_gets_the_anchors():
     assert set(labels.flatten().tolist()) == {4, NUM_CLASSES}
 
 
-@pytest.mark.parametrize(("box", "label"), [([2, 2, 6, 6], 1), ([5, 5, 9, 9], NUM_CLASSES)])
+@pytest.mark.parametrize(
+    ("box", "label"),
+    [([2, 2, 6, 6], 1), ([3.98, 2, 6, 6], 1), ([3.995, 2, 6, 6], 5), ([5, 5, 9, 9], 5)],
+)
 def test_a_single_anchor_belongs_to_an_object_around_its_centre(box, label):
     anchors = [Boxes(torch.tensor([[0.0, 0, 8, 8]]))]
     assert assign(anchors, [object_of(box, label=1)]).labels.tolist() == [[label]]

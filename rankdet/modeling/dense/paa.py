@@ -1,0 +1,148 @@
+"""Probabilistic anchor assignment (PAA): an object takes the anchors that already find it best.
+
+Letters: A anchors of all levels, P anchors with a possible object in all images, G objects, K
+candidates per object.
+"""
+
+import math
+
+import torch
+from detectron2.modeling.box_regression import Box2BoxTransform
+from detectron2.structures import Boxes, Instances, pairwise_iou
+from torch import Tensor
+from torch.nn.functional import one_hot
+from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
+
+from rankdet.modeling.dense.assignment import Foreground, Targets, foreground, targets_of_matches
+from rankdet.modeling.dense.mixture import fit_mixture
+
+
+class PAAAssigner:
+    """Splits the anchors around each object by how well the model predicts it from them.
+
+    An anchor may have the object with which its IoU is largest, if it is at least
+    ``iou_threshold``. The anchors with the largest IoU of an object may have this object whatever
+    the IoU; the last such object counts. Candidates of an object are, on each level, the
+    ``num_candidates`` of these anchors (all, if there are fewer) with the smallest loss: focal loss
+    (alpha 0.25, gamma 2) of all classes plus GIoU loss of the predicted box. A mixture of two
+    Gaussians is fitted to the losses of all levels together; the object takes the candidates of
+    the component of low loss whose loss is at most that of the likeliest of these. One or two
+    candidates are all taken. All other anchors are background; none is ignored.
+
+    Source: PAA (Kim and Lee, ECCV 2020), separation scheme (c) of the release, also for the ranking
+    losses (RS and BRS releases). Differs from the release where an object touches no anchor: it
+    takes none here. Of candidates of equal loss, all are taken or none.
+
+    Args:
+        num_classes: C.
+        box2box_transform: decodes the predicted deltas.
+        num_candidates: per level and object.
+        iou_threshold: smallest IoU of an anchor and its object.
+
+    Raises:
+        ValueError: ``num_candidates`` is not positive.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        box2box_transform: Box2BoxTransform,
+        num_candidates: int = 9,
+        iou_threshold: float = 0.1,
+    ) -> None:
+        if num_candidates < 1:
+            raise ValueError(f"num_candidates={num_candidates}, but PAA needs at least 1.")
+        self.num_classes = num_classes
+        self.box2box_transform = box2box_transform
+        self.num_candidates = num_candidates
+        self.iou_threshold = iou_threshold
+
+    @torch.no_grad()
+    def __call__(
+        self, anchors: list[Boxes], gt_instances: list[Instances], logits: Tensor, deltas: Tensor
+    ) -> Targets:
+        """See :meth:`Assigner.__call__`."""
+        all_anchors = Boxes.cat(anchors)
+        matches = [self._match(all_anchors, gt.gt_boxes) for gt in gt_instances]
+        targets = targets_of_matches(matches, gt_instances, self.num_classes)
+        possible = foreground(targets, anchors, self.num_classes)
+        where = possible.images, possible.indices
+        classes = targets.labels[where]
+        losses = self._losses(possible, classes, logits, deltas)
+        most_objects = max(len(gt) for gt in gt_instances)
+        objects = possible.images * most_objects + torch.stack(matches)[where]
+        groups = objects * len(anchors) + _levels(anchors)[possible.indices]
+        table_shape = len(gt_instances) * most_objects, len(anchors), self.num_candidates
+        is_taken = _is_taken(losses, groups, table_shape)
+        targets.labels[where] = classes.where(is_taken, self.num_classes)
+        return targets
+
+    def _match(self, anchors: Boxes, gt_boxes: Boxes) -> Tensor:
+        """Object that each anchor may have, -1 if none; ``(A,)``."""
+        if len(gt_boxes) == 0:
+            return torch.full((len(anchors),), -1, device=gt_boxes.device)
+        ious = pairwise_iou(gt_boxes, anchors)
+        matched = ious.argmax(0)
+        matched = matched.where(ious.amax(0) >= self.iou_threshold, -1)
+        is_best = (ious == ious.amax(1, keepdim=True)) & (ious > 0)
+        index = torch.arange(len(ious), dtype=torch.int32, device=ious.device)
+        last = index[:, None].where(is_best, -1).amax(0).long()
+        return last.where(last >= 0, matched)
+
+    def _losses(
+        self, possible: Foreground, classes: Tensor, logits: Tensor, deltas: Tensor
+    ) -> Tensor:
+        """Focal + GIoU loss of the P anchors, ``(P,)``."""
+        targets = one_hot(classes, self.num_classes)
+        focal = sigmoid_focal_loss(possible.take(logits).float(), targets.float()).sum(1)
+        boxes = self.box2box_transform.apply_deltas(possible.take(deltas).float(), possible.anchors)
+        return focal + generalized_box_iou_loss(boxes, possible.gt_boxes)
+
+
+def _levels(anchors: list[Boxes]) -> Tensor:
+    """Level of each anchor, ``(A,)``."""
+    levels = [torch.full((len(x),), n, device=x.device) for n, x in enumerate(anchors)]
+    return torch.cat(levels)
+
+
+def _is_taken(losses: Tensor, groups: Tensor, shape: tuple[int, int, int]) -> Tensor:
+    """Which of the P anchors their object takes, ``(P,)``.
+
+    Args:
+        losses: ``(P,)``.
+        groups: ``(P,)``, the same number for the anchors of one object and level.
+        shape: of the table of losses: objects, levels, candidates.
+    """
+    order = losses.argsort(stable=True)
+    order = order[groups[order].argsort(stable=True)]
+    groups = groups[order]
+    ranks = torch.arange(len(order), device=order.device) - torch.searchsorted(groups, groups)
+    # All that are not candidates share the slot behind the table.
+    slots = (groups * shape[2] + ranks).where(ranks < shape[2], math.prod(shape))
+    table = losses.new_full((math.prod(shape) + 1,), math.inf)
+    table[slots] = losses[order]
+    is_low = low_losses(table[:-1].view(shape[0], shape[1] * shape[2]))
+    is_taken = torch.cat([is_low.flatten(), is_low.new_zeros(1)])[slots]
+    return torch.empty_like(is_taken).scatter(0, order, is_taken)
+
+
+def low_losses(losses: Tensor) -> Tensor:
+    """Which candidates an object takes.
+
+    Comparisons take a NaN for a low loss: its anchor is foreground, so that NaN surfaces in the
+    losses of training.
+
+    Args:
+        losses: ``(G, K)``; infinite where there is no candidate.
+
+    Returns:
+        ``(G, K)`` bool.
+    """
+    is_candidate = losses != math.inf
+    log_joint = fit_mixture(losses, is_candidate).log_joint(losses)
+    is_low = is_candidate & ~(log_joint[..., 0] < log_joint[..., 1])
+    log_likelihoods = log_joint.logsumexp(-1).masked_fill(~is_low, -math.inf)
+    is_likeliest = log_likelihoods == log_likelihoods.amax(1, keepdim=True)
+    bound = losses.where(is_low & is_likeliest, math.inf).amin(1, keepdim=True)
+    is_few = is_candidate.sum(1, keepdim=True) <= 2
+    return is_candidate & (is_few | (is_low & ~(losses > bound)))

@@ -1,0 +1,235 @@
+import math
+
+import pytest
+import torch
+from detectron2.modeling.box_regression import Box2BoxTransform
+from detectron2.structures import Boxes, Instances
+from hypothesis import given
+from modeling.dense.anchor_scenes import (
+    NUM_CLASSES,
+    SIZE,
+    assert_targets_equal,
+    make_anchors,
+    make_objects,
+    make_predictions,
+    quick,
+    seeds,
+    slow_iou,
+)
+from modeling.dense.slow_mixture import slow_fit, slow_log_joint, slow_log_sum
+
+from rankdet.modeling.dense.paa import PAAAssigner, low_losses
+
+TRANSFORM = Box2BoxTransform(weights=(10.0, 10.0, 5.0, 5.0))
+
+
+def assign(anchors, gt_instances, logits, deltas, num_candidates=9):
+    assigner = PAAAssigner(NUM_CLASSES, TRANSFORM, num_candidates)
+    return assigner(anchors, gt_instances, logits, deltas)
+
+
+def slow_focal(logits, label):
+    total = 0.0
+    for index, logit in enumerate(logits):
+        p = 1 / (1 + math.exp(-logit))
+        q, alpha = (p, 0.25) if index == label else (1 - p, 0.75)
+        total -= alpha * (1 - q) ** 2 * math.log(q)
+    return total
+
+
+def slow_giou_loss(anchor, deltas, box):
+    width, height = anchor[2] - anchor[0], anchor[3] - anchor[1]
+    x = (anchor[0] + anchor[2]) / 2 + deltas[0] / 10 * width
+    y = (anchor[1] + anchor[3]) / 2 + deltas[1] / 10 * height
+    half_width = width * math.exp(deltas[2] / 5) / 2
+    half_height = height * math.exp(deltas[3] / 5) / 2
+    a = (x - half_width, y - half_height, x + half_width, y + half_height)
+    hull = (max(a[2], box[2]) - min(a[0], box[0])) * (max(a[3], box[3]) - min(a[1], box[1]))
+    areas = (a[2] - a[0]) * (a[3] - a[1]) + (box[2] - box[0]) * (box[3] - box[1])
+    iou = slow_iou(a, box)
+    union = areas / (1 + iou)
+    return 1 - iou + (hull - union) / hull
+
+
+def slow_match(anchors, boxes, threshold=0.1):
+    """The object that each anchor may have: the release's loops."""
+    ious = [[slow_iou(anchor, box) for anchor in anchors] for box in boxes]
+    matches = []
+    for index in range(len(anchors)):
+        column = [row[index] for row in ious]
+        best = max(column, default=0.0)
+        matches.append(column.index(best) if best >= threshold else -1)
+    for number, row in enumerate(ious):
+        for index, iou in enumerate(row):
+            if iou == max(row) > 0:
+                matches[index] = number
+    return matches
+
+
+def slow_split(losses):
+    """Indices of the losses that the object takes."""
+    if len(losses) <= 2:
+        return list(range(len(losses)))
+    mixture = slow_fit(losses)
+    joints = [slow_log_joint(x, *mixture) for x in losses]
+    low = [i for i, joint in enumerate(joints) if joint[0] >= joint[1]]
+    low.sort(key=lambda i: losses[i])
+    if not low:
+        return []
+    likeliest = max(low, key=lambda i: slow_log_sum(joints[i]))
+    return low[: low.index(likeliest) + 1]
+
+
+def slow_paa(anchors, gt, logits, deltas, num_candidates=9):
+    """Object of each anchor of one image, -1 if it has none."""
+    boxes = gt.gt_boxes.tensor.tolist()
+    flat = Boxes.cat(anchors).tensor.tolist()
+    levels = [n for n, level in enumerate(anchors) for _ in range(len(level))]
+    possible, matches = slow_match(flat, boxes), [-1] * len(flat)
+    for number, box in enumerate(boxes):
+        candidates = []
+        for level in range(len(anchors)):
+            losses = []
+            for index, anchor in enumerate(flat):
+                if possible[index] == number and levels[index] == level:
+                    focal = slow_focal(logits[index].tolist(), gt.gt_classes[number])
+                    giou = slow_giou_loss(anchor, deltas[index].tolist(), box)
+                    losses.append((focal + giou, index))
+            candidates += sorted(losses)[:num_candidates]
+        for place in slow_split([loss for loss, _ in candidates]):
+            matches[candidates[place][1]] = number
+    return matches
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_equals_loops_over_objects(seed):
+    anchors = make_anchors()
+    numbers = [seed, 3, 0]
+    gt_instances = [make_objects(num, seed + image) for image, num in enumerate(numbers)]
+    logits, deltas = make_predictions(3, anchors, seed)
+    for num_candidates in (1, 4, 9):
+        targets = assign(anchors, gt_instances, logits, deltas, num_candidates)
+        expected = [
+            slow_paa(anchors, gt, *predictions, num_candidates)
+            for gt, *predictions in zip(gt_instances, logits, deltas, strict=True)
+        ]
+        assert_targets_equal(targets, expected, gt_instances)
+        assert any(match >= 0 for match in expected[1])
+
+
+def test_low_losses_are_taken_up_to_the_likeliest():
+    """0.54 and 0.7 are of the low component, but above its likeliest loss, next to its mean."""
+    losses = [2.0, 0.52, 2.1, 0.54, 1.9, 0.7, 0.5, 2.2]
+    taken = low_losses(torch.tensor([[*losses, math.inf]]))[0].nonzero().flatten().tolist()
+    assert taken == sorted(slow_split(losses))
+    assert {losses[i] for i in taken} == {0.5, 0.52, 0.54}
+
+
+@pytest.mark.parametrize("losses", [[], [0.3], [0.3, 5.0], [0.3, 0.3, 0.3]])
+def test_few_or_equal_candidates_are_all_taken(losses):
+    row = torch.tensor([losses + [math.inf] * (4 - len(losses))])
+    assert low_losses(row).tolist() == [[x < math.inf for x in row[0]]]
+
+
+def test_nan_makes_foreground_so_that_it_surfaces():
+    taken = low_losses(torch.tensor([[0.1, math.nan, 2.0, math.inf], [0.1, 2.0, 2.0, 2.0]]))
+    assert taken.tolist() == [[True, True, True, False], [True, False, False, False]]
+
+
+@quick
+@given(seed=seeds)
+def test_images_do_not_depend_on_each_other(seed):
+    anchors = make_anchors()
+    gt_instances = [make_objects(num, seed + num) for num in (4, 0, 1)]
+    logits, deltas = make_predictions(3, anchors, seed)
+    together = assign(anchors, gt_instances, logits, deltas)
+    for image in range(3):
+        part = slice(image, image + 1)
+        alone = assign(anchors, gt_instances[part], logits[part], deltas[part])
+        assert torch.equal(together.labels[part], alone.labels)
+        assert torch.equal(together.gt_boxes[part], alone.gt_boxes)
+
+
+@quick
+@given(seed=seeds)
+def test_order_of_the_anchors_of_a_level_does_not_matter(seed):
+    generator = torch.Generator().manual_seed(seed)
+    anchors, objects = make_anchors(), make_objects(3, seed)
+    logits, deltas = make_predictions(1, anchors, seed)
+    labels = assign(anchors, [objects], logits, deltas).labels
+    start, order = 0, []
+    for level in anchors:
+        order.append(start + torch.randperm(len(level), generator=generator))
+        start += len(level)
+    shuffled = Boxes.cat(anchors)[torch.cat(order)].tensor.split([len(x) for x in anchors])
+    order = torch.cat(order)
+    actual = assign(
+        [Boxes(level) for level in shuffled], [objects], logits[:, order], deltas[:, order]
+    ).labels
+    assert torch.equal(actual, labels[:, order])
+
+
+@quick
+@given(seed=seeds)
+def test_order_of_objects_that_share_no_anchor_does_not_matter(seed):
+    """Of objects with the same best anchor the last one gets it, as released."""
+    boxes = torch.tensor([[2.0, 3, 14, 13], [45, 46, 61, 62], [3, 44, 20, 60]])
+    objects = Instances((SIZE, SIZE), gt_boxes=Boxes(boxes), gt_classes=torch.tensor([0, 3, 1]))
+    anchors = make_anchors([8])
+    logits, deltas = make_predictions(1, anchors, seed)
+    expected = assign(anchors, [objects], logits, deltas)
+    actual = assign(anchors, [objects[torch.tensor([2, 0, 1])]], logits, deltas)
+    assert torch.equal(actual.labels, expected.labels)
+    assert set(expected.labels.flatten().tolist()) == {0, 1, 3, NUM_CLASSES}
+
+
+def test_an_object_that_no_anchor_fits_gets_its_best_one():
+    """IoU 4 / 64: below the threshold, but the largest."""
+    anchors = [Boxes(torch.tensor([[0.0, 0, 8, 8], [8, 0, 16, 8]]))]
+    objects = Instances(
+        (16, 16), gt_boxes=Boxes(torch.tensor([[9.0, 1, 11, 3]])), gt_classes=torch.tensor([2])
+    )
+    labels = assign(anchors, [objects], torch.zeros(1, 2, NUM_CLASSES), torch.zeros(1, 2, 4)).labels
+    assert labels.tolist() == [[NUM_CLASSES, 2]]
+
+
+def test_an_object_away_from_all_anchors_gets_none():
+    objects = Instances(
+        (99, 99), gt_boxes=Boxes(torch.tensor([[30.0, 30, 40, 40]])), gt_classes=torch.tensor([2])
+    )
+    anchors = [Boxes(torch.tensor([[0.0, 0, 8, 8]]))]
+    labels = assign(anchors, [objects], torch.zeros(1, 1, NUM_CLASSES), torch.zeros(1, 1, 4)).labels
+    assert labels.tolist() == [[NUM_CLASSES]]
+
+
+@pytest.mark.parametrize("num_images", [1, 2])
+def test_images_without_objects_are_background(num_images):
+    anchors = make_anchors()
+    predictions = make_predictions(num_images, anchors)
+    targets = assign(anchors, [make_objects(0)] * num_images, *predictions)
+    assert (targets.labels == NUM_CLASSES).all() and targets.labels.dtype == torch.int64
+    assert targets.labels.shape == (num_images, 84)
+
+
+def test_half_precision_predictions_are_judged_in_float32():
+    anchors, objects = make_anchors(), make_objects(5)
+    logits, deltas = (x.half() for x in make_predictions(1, anchors))
+    actual = assign(anchors, [objects], logits, deltas)
+    assert torch.equal(
+        actual.labels, assign(anchors, [objects], logits.float(), deltas.float()).labels
+    )
+    assert actual.gt_boxes.dtype == torch.float32
+
+
+def test_a_thousand_objects_in_an_image():
+    """More objects than anchors: each anchor still has one object at most, and all are valid."""
+    anchors, objects = make_anchors(), make_objects(1000, seed=5)
+    targets = assign(anchors, [objects], *make_predictions(1, anchors))
+    matches = slow_match(Boxes.cat(anchors).tensor.tolist(), objects.gt_boxes.tensor.tolist())
+    assert torch.equal(targets.gt_boxes[0], objects.gt_boxes.tensor[torch.tensor(matches)])
+    assert (targets.labels != NUM_CLASSES).any()
+
+
+def test_a_number_of_candidates_that_makes_no_sense_is_named():
+    with pytest.raises(ValueError, match="num_candidates=0, but PAA needs at least 1"):
+        PAAAssigner(NUM_CLASSES, TRANSFORM, num_candidates=0)
