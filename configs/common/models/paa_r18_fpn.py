@@ -1,0 +1,19 @@
+"""A small PAA for 128 px images that trains from scratch on a CPU in minutes."""
+
+from detectron2.config import LazyCall as L
+
+from rankdet.modeling.dense.paa import PAAAssigner
+from rankdet.modeling.dense.quality import PredictedIoU
+from rankdet.modeling.dense.voting import ScoreVoting
+
+from .atss_r18_fpn import model
+
+model.assigner = L(PAAAssigner)(
+    num_classes="${..num_classes}",
+    box2box_transform="${..box2box_transform}",
+    num_candidates=9,
+    iou_threshold=0.1,
+)
+model.loss.box_weight = 1.3
+model.quality = L(PredictedIoU)()
+model.box_voting = L(ScoreVoting)(sigma=0.025)

@@ -1,0 +1,6 @@
+"""ATSS with focal loss on glyphs."""
+
+from ..common.models.atss_r18_fpn import model
+from .retinanet_r18_fpn import dataloader, hooks, lr_multiplier, optimizer, train
+
+train.output_dir = "output/glyphs/atss_r18_fpn"
