@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from dense_detector import make_retinanet
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from ranking_detector import make_predictor, make_rpn
 from torch import nn
@@ -44,6 +45,11 @@ def test_the_one_class_of_an_rpn_is_no_class_of_the_data_but_those_of_a_predicto
     check_datasets(rpn, ["glyphs_smoke_train"], [])
     with pytest.raises(ValueError, match=r"num_classes=3, but data set .* has 10 classes"):
         check_datasets(make_predictor(RankSortLoss(3)), ["glyphs_smoke_train"], [])
+
+
+def test_the_classes_of_a_one_stage_detector_are_those_of_the_data():
+    with pytest.raises(ValueError, match=r"num_classes=3, but .* has 10 .* model.num_classes=10"):
+        check_datasets(make_retinanet(), ["glyphs_smoke_train"], [])
 
 
 @pytest.mark.parametrize(

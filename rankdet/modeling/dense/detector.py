@@ -230,7 +230,7 @@ def _check_num_logits(head: nn.Module, num_cell_anchors: int, num_classes: int) 
 def _check_num_outputs(quality: Quality | None, others: tuple[Tensor, ...]) -> None:
     if len(others) != (quality is not None):
         raise ValueError(
-            f"quality is {quality}, but the head predicts {2 + len(others)} things; give a "
+            f"quality is {quality and type(quality).__name__}, but the head predicts {2 + len(others)} things; give a "
             "RetinaNetHead no quality and an FCOSHead what its third output means, Centerness() "
             "or PredictedIoU()."
         )

@@ -1,0 +1,36 @@
+"""Training of a small FCOS in one process or on two ranks."""
+
+import torch
+from dense_detector import make_fcos
+from detectron2.engine import SimpleTrainer, launch
+from detectron2.engine.defaults import create_ddp_model
+from detectron2.utils import comm
+from ranking_detector import make_image
+
+from rankdet.engine.launch import run_explained
+
+# In the second iteration no image of rank 1 has an object.
+BATCHES = [
+    [[make_image([0, 1], 1), make_image([2], 2)], [make_image([1], 3)]],
+    [[make_image([2], 5), make_image([], 6)], [make_image([], 7)]],
+]
+
+
+def trained_weights(batches):
+    """Weights of the detector after these batches, which other ranks may take part in."""
+    model = make_fcos()
+    ddp = create_ddp_model(model, device_ids=None, broadcast_buffers=False)
+    trainer = SimpleTrainer(ddp, batches, torch.optim.SGD(model.parameters(), lr=1e-2))
+    trainer.train(0, len(batches))
+    return model.state_dict()
+
+
+def train_rank(folder):
+    """Train on this rank's batches; save the weights."""
+    torch.save(trained_weights(BATCHES[comm.get_rank()]), folder / f"rank{comm.get_rank()}.pt")
+
+
+def train_on_two_ranks(folder):
+    """Run :func:`train_rank` in two processes that talk by gloo; gives what each saved."""
+    launch(run_explained, 2, dist_url="auto", args=(train_rank, folder))
+    return [torch.load(folder / f"rank{rank}.pt") for rank in range(2)]
