@@ -98,7 +98,7 @@ class DenseLoss(JointLoss):
     ) -> dict[str, Tensor]:
         """See :meth:`JointLoss.forward`: ``loss_cls`` and ``loss_box_reg``."""
         x = joint_inputs(logits, labels, ious, box_losses, self.num_classes)
-        num_pos = _num_pos_per_rank(x.rows)
+        num_pos = _num_pos_per_rank(x)
         negatives, own_logits = self._split(x)
         own = self.surrogate(own_logits, x.classes)
         positives = (own.weights * self.positives(own, x.ious)).sum()
@@ -192,7 +192,8 @@ def _block_size(logits: Tensor) -> int:
     return _CACHE_BLOCK * torch.get_num_threads() if is_cpu else _DEVICE_BLOCK
 
 
-def _num_pos_per_rank(rows: Tensor) -> Tensor:
+def _num_pos_per_rank(x: JointInputs) -> Tensor:
     """Number of foreground rows of all ranks, 1 at least, over the number of ranks."""
-    num_pos, num_ranks = sum_over_ranks_(torch.tensor([len(rows), 1], device=rows.device))
+    counts = torch.tensor([len(x.rows), 1], dtype=x.logits.dtype, device=x.logits.device)
+    num_pos, num_ranks = sum_over_ranks_(counts)
     return torch.div(num_pos.clamp(min=1), num_ranks)
