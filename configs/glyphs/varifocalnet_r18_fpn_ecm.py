@@ -1,0 +1,8 @@
+"""VarifocalNet with Effective Class-Margin loss and varifocal weights on glyphs."""
+
+from ..common.dense_losses import varifocal_ecm
+from .varifocalnet_r18_fpn import dataloader, hooks, lr_multiplier, model, optimizer, train
+
+model.loss = varifocal_ecm
+model.loss.box_weight = 2.0
+train.output_dir = "output/glyphs/varifocalnet_r18_fpn_ecm"
