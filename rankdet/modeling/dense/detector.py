@@ -229,8 +229,9 @@ def _check_num_logits(head: nn.Module, num_cell_anchors: int, num_classes: int) 
 
 def _check_num_outputs(quality: Quality | None, others: tuple[Tensor, ...]) -> None:
     if len(others) != (quality is not None):
+        name = quality and type(quality).__name__
         raise ValueError(
-            f"quality is {quality and type(quality).__name__}, but the head predicts {2 + len(others)} things; give a "
+            f"quality is {name}, but the head predicts {2 + len(others)} things; give a "
             "RetinaNetHead no quality and an FCOSHead what its third output means, Centerness() "
             "or PredictedIoU()."
         )
