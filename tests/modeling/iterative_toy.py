@@ -54,7 +54,8 @@ def standard_parts(loss, *, size=(3, 3), agnostic=False, loss_weight=1.0):
 
 
 def attention_with(**options):
-    """A refinement of small hidden layers."""
+    """A refinement of small hidden layers that does something from the start."""
+    options = {"starts_as_identity": False, **options}
     return PredictionAttention.with_options(hidden_features=HIDDEN, **options)
 
 

@@ -135,6 +135,21 @@ def test_one_step_is_detectron2s_head():
         assert torch.equal(image.pred_boxes.tensor, same.pred_boxes.tensor)
 
 
+@pytest.mark.parametrize("normalizes", [True, False])
+def test_attention_starts_without_effect_and_learns(normalizes):
+    options = {"normalizes_logits": normalizes, "starts_as_identity": True}
+    roi_heads = make_heads(make_pcb(), options={"refinement": attention_with(**options)})
+    steps = recorded_steps(roi_heads)
+    optimizer = torch.optim.SGD(roi_heads.parameters(), lr=0.1)
+    sum(run(roi_heads).values()).backward()
+    torch.testing.assert_close([steps[0], steps[0]], steps[1:], rtol=0, atol=0)
+    optimizer.step()
+    steps.clear()
+    run(roi_heads)
+    for first, second in zip(*steps[:2], strict=True):
+        assert not torch.allclose(first, second)
+
+
 @bases
 @pytest.mark.parametrize("key", ["loss_cls", "loss_box_reg"])
 def test_the_last_step_teaches_both_mlps(base, key):
