@@ -20,12 +20,11 @@ def make_gt(num_objects, seed):
     generator = torch.Generator().manual_seed(seed)
     corners = torch.randint(0, 60, (num_objects, 2), generator=generator).float()
     width = torch.randint(6, 60, (num_objects, 1), generator=generator).float()
-    height = 20 * (1 + torch.randperm(num_objects, generator=generator)[:, None]) / width + 9
+    area = 200 + 300 * torch.randperm(num_objects, generator=generator)[:, None]
+    boxes = torch.cat([corners, corners + torch.cat([width, area / width], dim=1)], dim=1)
     return Instances(
         (SIZE, SIZE),
-        gt_boxes=Boxes(
-            torch.cat([corners, corners + width, corners + height], dim=1)[:, [0, 1, 2, 5]]
-        ),
+        gt_boxes=Boxes(boxes),
         gt_classes=torch.randint(0, NUM_CLASSES, (num_objects,), generator=generator),
     )
 
