@@ -6,7 +6,14 @@ from importlib import import_module
 
 from rankdet.tools.benchmark.report import machine
 
-BENCHMARKS = ("class_stats", "iteration", "losses", "pcb_iteration", "ranking_iteration")
+BENCHMARKS = (
+    "class_stats",
+    "dense_iteration",
+    "iteration",
+    "losses",
+    "pcb_iteration",
+    "ranking_iteration",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
