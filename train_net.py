@@ -19,6 +19,7 @@ from detectron2.utils.logger import setup_logger
 from rankdet.engine.config import load_config
 from rankdet.engine.known_warnings import silence_known_warnings
 from rankdet.engine.launch import launch
+from rankdet.engine.provenance import log_provenance
 from rankdet.engine.train import evaluate_checkpoint, train
 
 EXAMPLES = """
@@ -37,6 +38,7 @@ def main(args: Namespace) -> None:
     cfg = load_config(args.config_file, args.opts)
     default_setup(cfg, args)
     setup_logger(cfg.train.output_dir, comm.get_rank(), name="rankdet")
+    log_provenance()
     if args.eval_only:
         evaluate_checkpoint(cfg, resume=args.resume)
     else:

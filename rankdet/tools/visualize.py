@@ -86,6 +86,18 @@ def load_run_config(run: Path) -> DictConfig:
     Raises:
         FileNotFoundError: ``run`` is not the folder of a run.
     """
+    cfg = load_config(str(find_config(run)))
+    if not torch.cuda.is_available():
+        cfg.train.device = "cpu"
+    return cfg
+
+
+def find_config(run: Path) -> Path:
+    """Path of the config that a run has saved.
+
+    Raises:
+        FileNotFoundError: ``run`` is not the folder of a run.
+    """
     if not run.is_dir():
         raise FileNotFoundError(f"{run} does not exist; give the train.output_dir of a run.")
     path = run / "config.yaml"
@@ -94,10 +106,7 @@ def load_run_config(run: Path) -> DictConfig:
             f"{run} has no config.yaml, so it is not the folder of a run; give a run's "
             "train.output_dir."
         )
-    cfg = load_config(str(path))
-    if not torch.cuda.is_available():
-        cfg.train.device = "cpu"
-    return cfg
+    return path
 
 
 def find_checkpoint(run: Path, chosen: Path | None = None) -> str:
