@@ -1,6 +1,6 @@
-"""Average precision and pairwise ranking error of a score set, and the bounds between them.
+"""Average precision, ranking and classification error of a score set, and bounds between them.
 
-Source: Cho and Krähenbühl, ECM, ECCV 2022, Definitions 1 and 2, Theorem 2 (Theorem 4 of the
+Source: Cho and Krähenbühl, ECM, ECCV 2022, Definitions 1 and 2, Theorems 2 and 3 (Theorem 4 of the
 supplement, whose typo sqrt(2/3) alpha R is read as sqrt(2/3 alpha R), as its proof derives).
 alpha is the negative-to-positive ratio of a class.
 """
@@ -81,14 +81,62 @@ def detection_error_bounds(error: Tensor, alpha: float) -> tuple[Tensor, Tensor]
     return lower, torch.minimum(small_error, large_error)
 
 
+def linear_slope(alpha: float) -> float:
+    """The m of the approximation of 1 - AP by m R, R being the pairwise ranking error.
+
+    Source: ECM section 4.1, which takes any m between Theorem 2's bounds at R = 1. This is the
+    lower one, alpha log((1 + alpha) / alpha), because it is 1 - AP itself if R = 1.
+
+    Args:
+        alpha: negative-to-positive ratio, > 0.
+
+    Returns:
+        In (0, 1).
+
+    Raises:
+        ValueError: ``alpha`` is not positive.
+    """
+    return detection_error_bounds(torch.tensor(1.0), alpha)[0].item()
+
+
+def classification_error(pos_scores: Tensor, neg_scores: Tensor) -> Tensor:
+    """Share of positives at or below a threshold plus share of negatives above the same, at best.
+
+    No ranking error is larger.
+
+    Source: ECM Theorem 3, with the threshold where the sum is least, as in its figure 3.
+
+    Args:
+        pos_scores: ``(P,)``, P >= 1.
+        neg_scores: ``(M,)``, M >= 1.
+
+    Returns:
+        Scalar in [0, 1], float64.
+
+    Raises:
+        ValueError: there is no positive or no negative.
+    """
+    _check_samples(pos_scores, neg_scores)
+    positives = pos_scores.double().sort().values
+    negatives = neg_scores.double().sort().values
+    # The best threshold is right below a positive, or above everything, where the error is 1.
+    missed = torch.searchsorted(positives, positives).double() / len(positives)
+    rejected = torch.searchsorted(negatives, positives).double() / len(negatives)
+    return (missed + 1 - rejected).min().clamp(max=1)
+
+
 def _outranking_share(pos_scores: Tensor, neg_scores: Tensor) -> Tensor:
     """``(P,)`` share of negatives above each positive, by falling positive score."""
+    _check_samples(pos_scores, neg_scores)
+    positives = pos_scores.double().sort(descending=True).values
+    negatives = neg_scores.double().sort().values
+    num_not_above = torch.searchsorted(negatives, positives, right=True)
+    return 1 - num_not_above.double() / len(negatives)
+
+
+def _check_samples(pos_scores: Tensor, neg_scores: Tensor) -> None:
     if not len(pos_scores) or not len(neg_scores):
         raise ValueError(
             f"need at least one positive and one negative score, got {len(pos_scores)} and "
             f"{len(neg_scores)}; skip classes without samples."
         )
-    positives = pos_scores.double().sort(descending=True).values
-    negatives = neg_scores.double().sort().values
-    num_not_above = torch.searchsorted(negatives, positives, right=True)
-    return 1 - num_not_above.double() / len(negatives)

@@ -11,13 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from detectron2.config import instantiate
 from detectron2.modeling import GeneralizedRCNN
-from detectron2.structures import Boxes, Instances, pairwise_iou
 from detectron2.utils.logger import setup_logger
 from omegaconf import DictConfig
-from torch import Tensor, nn
-from tqdm import tqdm
+from torch import Tensor
 
 from rankdet.engine.checkpoint import Checkpointer
 from rankdet.engine.config import load_config
@@ -29,10 +26,13 @@ from rankdet.losses.calibration import (
     save_statistics,
 )
 from rankdet.losses.confusion import pairwise_bias
-from rankdet.modeling.box_predictor import BoxPredictor
+from rankdet.tools.proposal_scores import (
+    MIN_IOU,
+    annotated_loader,
+    box_predictors,
+    score_proposals,
+)
 from rankdet.tools.visualize import find_checkpoint, load_run_config
-
-MIN_IOU = 0.5  # of a foreground proposal, as in the training of Fast R-CNN
 
 _EXAMPLE = """
 example, with all of it on one line:
@@ -88,25 +88,14 @@ def write_statistics(
     return path
 
 
-def annotated_loader(cfg: DictConfig) -> Iterable[list[dict[str, Any]]]:
-    """The test loader, images resized as for the test, whose batches hold the objects, too."""
-    loader = cfg.dataloader.test.copy()
-    loader.mapper.is_train = True  # What makes Detectron2's mapper keep the annotations.
-    return instantiate(loader)
-
-
-@torch.no_grad()
 def collect_statistics(
     model: GeneralizedRCNN, loader: Iterable[list[dict[str, Any]]]
 ) -> ConfusionStatistics:
     """Average the predictions for the objects of each class, over a data set.
 
-    The samples are the proposals of the RPN at test time, all of them and none but them (no
-    sampling, no added ground truth), whose IoU with an object is at least 0.5; each has the class
-    of the object with the largest IoU. Crowds are no objects. The prediction is the score of each
-    foreground class before any calibration, divided by their sum (PCB eqs. 1 and 3); for one-vs-all
-    losses, too, so that the PwB of all losses compares. A cascade's is the mean of its stages on
-    the proposals of the first. Runs in a single process.
+    The samples are the foreground proposals of :func:`score_proposals`. The prediction is the score
+    of each foreground class before any calibration, divided by their sum (PCB eqs. 1 and 3); for
+    one-vs-all losses, too, so that the PwB of all losses compares.
 
     Args:
         model: detector; its mode is restored afterwards.
@@ -118,62 +107,16 @@ def collect_statistics(
     Raises:
         ValueError: the model has no :class:`BoxPredictor`, or no proposal finds an object.
     """
-    predictors = [m for m in model.modules() if isinstance(m, BoxPredictor)]
-    if not predictors:
-        raise ValueError(
-            f"{type(model).__name__} has no BoxPredictor, whose scores could be calibrated; give "
-            "a two-stage model of rankdet."
-        )
-    num_classes = predictors[0].num_classes
+    num_classes = box_predictors(model)[0].num_classes
     sums = torch.zeros(num_classes, num_classes, dtype=torch.float64, device=model.device)
     num_samples = torch.zeros(num_classes, dtype=torch.int64, device=model.device)
-    was_training = model.training
-    model.eval()
-    for batch in tqdm(loader, unit="batch"):
-        probs, labels = _samples(model, predictors, batch)
+    for image in score_proposals(model, loader):
+        is_foreground = image.labels < num_classes
+        labels = image.labels[is_foreground]
+        probs = foreground_probs(image.uncalibrated_scores[is_foreground])
         sums.index_add_(0, labels, probs.double())
         num_samples += labels.bincount(minlength=num_classes)
-    model.train(was_training)
     return _means(sums.cpu(), num_samples.cpu())
-
-
-def _samples(
-    model: GeneralizedRCNN, predictors: list[BoxPredictor], batch: list[dict[str, Any]]
-) -> tuple[Tensor, Tensor]:
-    """Predictions ``(F, C)`` and classes ``(F,)`` of the foreground proposals of a batch."""
-    images = model.preprocess_image(batch)
-    features = model.backbone(images.tensor)
-    proposals, _ = model.proposal_generator(images, features, None)
-    stages: list[Tensor] = []
-    hooks = [p.calibration.register_forward_hook(_recorder(stages)) for p in predictors]
-    try:
-        model.roi_heads(images, features, proposals, None)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    objects = [image["instances"].to(model.device) for image in batch]
-    matches = [_match(p.proposal_boxes, o) for p, o in zip(proposals, objects, strict=True)]
-    classes = torch.cat([classes for classes, _ in matches])
-    is_foreground = torch.cat([is_match for _, is_match in matches])
-    scores = torch.stack(stages).mean(dim=0)
-    return foreground_probs(scores)[is_foreground], classes[is_foreground]
-
-
-def _recorder(stages: list[Tensor]) -> Any:
-    def record(module: nn.Module, arguments: tuple[Tensor], output: Tensor) -> None:
-        del module, output
-        stages.append(arguments[0])
-
-    return record
-
-
-def _match(boxes: Boxes, objects: Instances) -> tuple[Tensor, Tensor]:
-    """Class of the nearest object of each box, and whether it is near enough."""
-    if not len(objects):
-        nothing = torch.zeros(len(boxes), dtype=torch.int64, device=boxes.device)
-        return nothing, nothing.bool()
-    ious, nearest = pairwise_iou(objects.gt_boxes, boxes).max(dim=0)
-    return objects.gt_classes[nearest], ious >= MIN_IOU
 
 
 def _means(sums: Tensor, num_samples: Tensor) -> ConfusionStatistics:

@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rankdet.losses.bounds import (
+    classification_error,
     detection_error_bounds,
+    linear_slope,
     probabilistic_average_precision,
     ranking_error,
 )
@@ -52,9 +54,29 @@ def test_theorem_2_bounds_the_detection_error_of_every_score_set(pos, neg, alpha
     assert lower - 1e-9 <= error <= upper + 1e-9
 
 
+@given(scores, scores)
+def test_classification_error_is_that_of_the_best_threshold(pos, neg):
+    thresholds = [-math.inf, *pos.tolist(), *neg.tolist()]
+    shares = [(pos <= t).double().mean() + (neg > t).double().mean() for t in thresholds]
+    assert math.isclose(classification_error(pos, neg), min(shares), abs_tol=1e-12)
+
+
+@given(scores, scores)
+def test_theorem_3_bounds_the_ranking_error_of_every_score_set(pos, neg):
+    assert ranking_error(pos, neg) <= classification_error(pos, neg) + 1e-12
+
+
+@given(st.integers(1, 9), st.integers(1, 30))
+def test_linear_approximation_is_exact_for_the_worst_ranking(num_pos, num_neg):
+    pos, neg = torch.zeros(num_pos), torch.ones(num_neg)
+    error = 1 - probabilistic_average_precision(pos, neg)
+    assert math.isclose(linear_slope(num_neg / num_pos), error, rel_tol=1e-9)
+
+
 def test_perfect_ranking_has_no_error():
     pos, neg = torch.tensor([3.0, 2.0]), torch.tensor([1.0, 0.0, -1.0])
     assert ranking_error(pos, neg) == 0 and probabilistic_average_precision(pos, neg) == 1
+    assert classification_error(pos, neg) == 0
     lower, upper = detection_error_bounds(torch.tensor(0.0), 1.5)
     assert lower == 0 and upper == 0
 
@@ -71,7 +93,9 @@ def test_the_two_upper_bounds_meet_at_a_third():
     assert math.isclose(upper, 1 / 3, rel_tol=1e-7)
 
 
-@pytest.mark.parametrize("function", [ranking_error, probabilistic_average_precision])
+@pytest.mark.parametrize(
+    "function", [ranking_error, probabilistic_average_precision, classification_error]
+)
 def test_missing_samples_are_named(function):
     with pytest.raises(ValueError, match="got 0 and 2"):
         function(torch.zeros(0), torch.zeros(2))

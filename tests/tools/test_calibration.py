@@ -11,7 +11,8 @@ from rankdet.engine.train import build_model, evaluate_checkpoint
 from rankdet.losses.calibration import load_statistics
 from rankdet.losses.confusion import pairwise_bias
 from rankdet.losses.softmax import SoftmaxCrossEntropyLoss
-from rankdet.tools.calibration import annotated_loader, collect_statistics, main
+from rankdet.tools.calibration import collect_statistics, main
+from rankdet.tools.proposal_scores import annotated_loader
 
 C = 10
 CALIBRATION = "model.roi_heads.box_predictor.calibration"
