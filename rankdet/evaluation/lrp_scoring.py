@@ -10,8 +10,8 @@ from faster_coco_eval import COCOeval_faster
 
 from rankdet.evaluation.matching import (
     Record,
+    category_evaluations,
     check_lvis_fields,
-    chunked_evaluations,
     is_federated,
 )
 
@@ -93,7 +93,7 @@ def score_lrp(
     if lvis_style:
         check_lvis_fields(content)
     per_class: dict[str, list[float]] = defaultdict(list)
-    for evaluation in chunked_evaluations(
+    for evaluation in category_evaluations(
         content, results, task, max_dets_per_image, lvis_style=lvis_style
     ):
         for matches in _matches_by_class(evaluation):

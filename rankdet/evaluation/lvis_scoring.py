@@ -1,12 +1,18 @@
-"""Average precision as LVIS defines it, computed by faster-coco-eval in chunks of categories."""
+"""Average precision and recall as LVIS defines them, computed by faster-coco-eval."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from faster_coco_eval import COCOeval_faster
 
-from rankdet.evaluation.matching import Record, check_lvis_fields, chunked_evaluations
+from rankdet.evaluation.matching import (
+    Record,
+    category_evaluations,
+    check_lvis_fields,
+    is_federated,
+)
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -15,68 +21,105 @@ class LVISScores(NamedTuple):
     """What LVIS reports of one task; percent, nan where there is no ground truth."""
 
     metrics: dict[str, float]
-    """AP, AP50, AP75, APs, APm, APl, APr, APc, APf."""
+    """AP, AP50, AP75, APs, APm, APl, APr, APc, APf, AR, ARs, ARm, ARl, ARr, ARc, ARf; those of r, c
+    and f where the categories have a frequency."""
     class_ap: FloatArray
     """(K,): AP of each category, in the order of the category ids."""
+    class_ar: FloatArray
+    """(K,): AR of each category."""
 
 
 def score_lvis(
-    content: Record, results: list[Record], task: str, *, max_dets_per_image: int = 300
+    content: Record,
+    results: Sequence[Record],
+    task: str,
+    *,
+    max_dets_per_image: int | None = 300,
+    max_dets_per_class: int | None = None,
 ) -> LVISScores:
-    """Score detections by the rules of LVIS: federated, and limited in number per image.
+    """Score detections by the rules of LVIS: federated, and limited in number.
 
     Equal to the lvis package (0.5.3) up to rounding; like it, leaves out annotations and
-    detections without area.
+    detections without area. Boundary AP (Cheng et al., "Boundary IoU", CVPR 2021) is AP by the
+    smaller one of mask IoU and the IoU of the boundaries, 2 % of the image's diagonal wide.
+
+    Fixed AP (Dave et al., "Evaluating Large-Vocabulary Object Detectors: The Devil is in the
+    Details", 2021) is `max_dets_per_image=None, max_dets_per_class=10_000`: with a limit per image,
+    a class gains by pushing detections of others out.
+
+    Where no image has `neg_category_ids`, the rules are COCO's: every category is judged in every
+    image, a detection that matches a crowd is ignored, and masks without area count.
 
     Args:
-        content: A parsed annotation file with the fields of LVIS v1. It is not changed.
+        content: A parsed annotation file in the format of LVIS or COCO. It is not changed.
         results: Detections with `image_id`, `category_id`, `score` and `bbox` (x, y, width,
             height) or `segmentation` (RLE). They are not changed. Those that lack what the
             task needs are left out.
-        task: "bbox" or "segm".
+        task: "bbox", "segm" or "boundary".
         max_dets_per_image: Only so many detections of an image count, the highest-scoring ones
-            of all categories together.
+            of all categories together; None: all of them.
+        max_dets_per_class: Only so many detections of a category count, the highest-scoring ones
+            of all images together; None: all of them.
 
     Returns:
-        The metrics and the AP per category. A category that is annotated but never detected has
-        AP 0; a metric over no annotated category at all (no rare class, no large object) is nan,
-        as in Detectron2's COCO evaluator.
+        The metrics, and AP and AR per category. A category that is annotated but never detected
+        has AP 0; a metric over no annotated category at all (no rare class, no large object) is
+        nan, as in Detectron2's COCO evaluator.
 
     Raises:
-        ValueError: The annotations lack a field of LVIS v1, or do not list a predicted image.
+        ValueError: The annotations lack a field (see
+            :func:`rankdet.evaluation.matching.check_lvis_fields`), or do not list a predicted
+            image.
     """
     check_lvis_fields(content)
-    evaluations = chunked_evaluations(content, results, task, max_dets_per_image, lvis_style=True)
-    precision = np.concatenate([_precision(evaluation) for evaluation in evaluations], axis=2)
-    categories = sorted(content["categories"], key=lambda category: category["id"])
-    frequencies = np.array([category["frequency"] for category in categories])
-    return LVISScores(_metrics(precision, frequencies), _class_ap(precision))
+    evaluations = category_evaluations(
+        content,
+        results,
+        task,
+        max_dets_per_image,
+        lvis_style=is_federated(content),
+        max_dets_per_class=max_dets_per_class,
+    )
+    precision, recall = (
+        np.concatenate(arrays, axis=-2)
+        for arrays in zip(*(_precision_and_recall(one) for one in evaluations), strict=True)
+    )
+    return LVISScores(
+        {**_metrics("AP", precision, content), **_metrics("AR", recall, content)},
+        _per_class(precision),
+        _per_class(recall),
+    )
 
 
-def _precision(evaluation: COCOeval_faster) -> FloatArray:
-    """Precision by IoU threshold, recall threshold, category and area range; -1: undefined."""
+def _precision_and_recall(evaluation: COCOeval_faster) -> tuple[FloatArray, FloatArray]:
+    """By IoU threshold, (recall threshold,) category and area range; -1: undefined."""
     evaluation.evaluate()
     evaluation.accumulate()
-    precision: FloatArray = evaluation.eval["precision"][..., 0]
-    return precision
+    return evaluation.eval["precision"][..., 0], evaluation.eval["recall"][..., 0]
 
 
-def _metrics(precision: FloatArray, frequencies: npt.NDArray[np.str_]) -> dict[str, float]:
-    of_any_size = precision[..., 0]
+def _metrics(name: str, values: FloatArray, content: Record) -> dict[str, float]:
+    """Means over what is defined, of precision or of recall."""
+    of_any_size = values[..., 0]
     iou_50, iou_75 = 0, 5
-    return {
-        "AP": _mean_percent(of_any_size),
-        "AP50": _mean_percent(of_any_size[iou_50]),
-        "AP75": _mean_percent(of_any_size[iou_75]),
-        **{f"AP{size}": _mean_percent(precision[..., i]) for i, size in enumerate("sml", start=1)},
-        **{f"AP{group}": _mean_percent(of_any_size[:, :, frequencies == group]) for group in "rcf"},
-    }
+    metrics = {name: _mean_percent(of_any_size)}
+    if name == "AP":
+        metrics["AP50"] = _mean_percent(of_any_size[iou_50])
+        metrics["AP75"] = _mean_percent(of_any_size[iou_75])
+    for index, size in enumerate("sml", start=1):
+        metrics[name + size] = _mean_percent(values[..., index])
+    categories = sorted(content["categories"], key=lambda category: category["id"])
+    if all("frequency" in category for category in categories):
+        groups = np.array([category["frequency"] for category in categories])
+        for group in "rcf":
+            metrics[name + group] = _mean_percent(of_any_size[..., groups == group])
+    return metrics
 
 
-def _class_ap(precision: FloatArray) -> FloatArray:
-    return np.array([_mean_percent(precision[:, :, k, 0]) for k in range(precision.shape[2])])
+def _per_class(values: FloatArray) -> FloatArray:
+    return np.array([_mean_percent(values[..., k, 0]) for k in range(values.shape[-2])])
 
 
-def _mean_percent(precision: FloatArray) -> float:
-    defined = precision[precision > -1]
+def _mean_percent(values: FloatArray) -> float:
+    defined = values[values > -1]
     return 100 * float(defined.mean()) if defined.size else float("nan")

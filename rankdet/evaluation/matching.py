@@ -1,26 +1,30 @@
 """Matching detections to ground truth with faster-coco-eval, by the rules of LVIS or of COCO."""
 
 from collections import defaultdict
-from collections.abc import Iterator
-from itertools import chain
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 from faster_coco_eval import COCO, COCOeval_faster
 from faster_coco_eval.core.mask import area as mask_area
 
 Record = dict[str, Any]
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
 ImageNumbers = dict[int | str, int]
 """From 0, by image id."""
 
-FIELDS_OF_LVIS = {
-    "images": ("neg_category_ids", "not_exhaustive_category_ids"),
-    "annotations": ("area",),
-    "categories": ("frequency",),
-}
-GEOMETRY_FIELD = {"bbox": "bbox", "segm": "segmentation"}
+FEDERATED_FIELDS = ("neg_category_ids", "not_exhaustive_category_ids")
+GEOMETRY_FIELD = {"bbox": "bbox", "segm": "segmentation", "boundary": "segmentation"}
 
-# Every (image, category) pair of a chunk is held in memory at once, so it bounds the memory.
-CATEGORIES_PER_CHUNK = 100
+
+class _Columns(NamedTuple):
+    """The D detections without their geometry."""
+
+    images: IntArray
+    categories: IntArray
+    scores: FloatArray
 
 
 def is_federated(content: Record) -> bool:
@@ -29,127 +33,193 @@ def is_federated(content: Record) -> bool:
 
 
 def check_lvis_fields(content: Record) -> None:
-    """Check that every record of an annotation file has the fields of LVIS v1.
+    """Check that no record of an annotation file lacks what LVIS's metrics need of it.
+
+    That is the area of an annotation; if one image has `neg_category_ids`, they and
+    `not_exhaustive_category_ids` of all; if one category has a `frequency`, that of all.
 
     Raises:
         ValueError: One lacks a field.
     """
-    for kind, fields in FIELDS_OF_LVIS.items():
-        for field in fields:
-            lacking = next((record for record in content[kind] if field not in record), None)
-            if lacking is not None:
-                raise ValueError(
-                    f"Entry {lacking['id']} of the {kind} has no {field!r}, which the LVIS metrics "
-                    "need; evaluate COCO-style annotations with Detectron2's COCOEvaluator."
-                )
+    needed = [("annotations", "area")]
+    if is_federated(content):
+        needed += [("images", field) for field in FEDERATED_FIELDS]
+    if any("frequency" in category for category in content["categories"]):
+        needed += [("categories", "frequency")]
+    for kind, field in needed:
+        lacking = next((record for record in content[kind] if field not in record), None)
+        if lacking is not None:
+            raise ValueError(
+                f"Entry {lacking['id']} of the {kind} has no {field!r}, which the LVIS metrics "
+                "need; give it to all of them" + (", or to none." if field == "frequency" else ".")
+            )
 
 
-def chunked_evaluations(
-    content: Record, results: list[Record], task: str, max_dets_per_image: int, *, lvis_style: bool
+def category_evaluations(
+    content: Record,
+    results: Sequence[Record],
+    task: str,
+    max_dets_per_image: int | None,
+    *,
+    lvis_style: bool,
+    max_dets_per_class: int | None = None,
 ) -> Iterator[COCOeval_faster]:
-    """Prepare the evaluation of all detections that count, some categories at a time.
+    """Prepare the evaluation of all detections that count, one category at a time.
+
+    Each evaluation holds the images where its category is annotated or predicted, and no others:
+    faster-coco-eval spends most of its time and memory on pairs of image and category, nearly all
+    of which are empty.
 
     Args:
         content: A parsed annotation file. It is not changed.
         results: Detections with `image_id`, `category_id`, `score` and `bbox` (x, y, width,
             height) or `segmentation` (RLE). They are not changed. Those that lack what the
             task needs are left out.
-        task: "bbox" or "segm".
+        task: "bbox", "segm" or "boundary".
         max_dets_per_image: Only so many detections of an image count, the highest-scoring ones
-            of all categories together.
+            of all categories together; None: all of them.
         lvis_style: By the rules of LVIS: a detection counts only where its category is known to
             be present or absent, annotations and detections without area never do, and one that
             matches nothing is no error where the category was not annotated exhaustively.
+        max_dets_per_class: Only so many detections of a category count, the highest-scoring ones
+            of all images together; None: all of them.
 
     Yields:
-        Evaluations of `CATEGORIES_PER_CHUNK` categories each, in the order of the category ids,
-        whose `evaluate` was not called yet.
+        An evaluation per category, in the order of the category ids, whose `evaluate` was not
+        called yet. Images are numbered from 0 in the order of their ids, annotations from 1 in
+        that of the file (without those that don't count).
 
     Raises:
         ValueError: There are detections for an image that the annotation file does not list.
     """
     # faster-coco-eval takes integers only. Sorted: equal scores are ranked by the image.
-    ordered = sorted(image["id"] for image in content["images"])
-    image_numbers = {image_id: number for number, image_id in enumerate(ordered)}
-    ground_truth = _ground_truth(content, image_numbers, lvis_style)
-    _check_images(results, image_numbers)
-    detections = _top_per_image(results, max_dets_per_image)
-    detections = _with_geometry(detections, task, image_numbers)
+    images = sorted(content["images"], key=lambda image: image["id"])
+    numbers = {image["id"]: number for number, image in enumerate(images)}
+    annotations = _annotations(content, numbers, lvis_style)
+    columns = _columns(results, numbers)
+    indices = np.arange(len(columns.scores))
+    if max_dets_per_image is not None:
+        indices = _best(indices, columns.images, columns.scores, max_dets_per_image)
+    if max_dets_per_class is not None:
+        indices = _best(indices, columns.categories, columns.scores, max_dets_per_class)
     if lvis_style:
-        detections = _with_area(_judged(detections, ground_truth), task)
-    by_category = defaultdict(list)
-    for detection in detections:
-        by_category[detection["category_id"]].append(detection)
-    category_ids = sorted(ground_truth.cats)
-    for start in range(0, len(category_ids), CATEGORIES_PER_CHUNK):
-        chunk = category_ids[start : start + CATEGORIES_PER_CHUNK]
-        of_chunk = list(chain.from_iterable(by_category.pop(c, []) for c in chunk))
-        evaluation = COCOeval_faster(
-            ground_truth, ground_truth.loadRes(of_chunk), task, lvis_style=lvis_style
+        indices = _judged(indices, columns, images, annotations)
+    indices = indices[np.argsort(columns.categories[indices], kind="stable")]
+    annotations_of = _by_category(annotations)
+    for category in sorted(content["categories"], key=lambda category: category["id"]):
+        low, high = np.searchsorted(
+            columns.categories[indices], [category["id"], category["id"] + 1]
         )
-        evaluation.params.catIds = chunk
-        evaluation.params.maxDets = [max_dets_per_image]
-        yield evaluation
+        detections = _detections(indices[low:high], results, columns, task)
+        if lvis_style:
+            detections = _with_area(detections, task)
+        yield _evaluation(
+            category, images, annotations_of[category["id"]], detections, task, lvis_style
+        )
 
 
-def _ground_truth(content: Record, image_numbers: ImageNumbers, lvis_style: bool) -> COCO:
+def _annotations(content: Record, numbers: ImageNumbers, lvis_style: bool) -> list[Record]:
     annotations = content["annotations"]
     if lvis_style:
         annotations = [a for a in annotations if a["area"] > 0]
     # faster-coco-eval adds fields to the annotations, and takes id 0 for "not matched".
-    annotations = [
-        {**a, "id": i, "image_id": image_numbers[a["image_id"]]}
+    return [
+        {**a, "id": i, "image_id": numbers[a["image_id"]]}
         for i, a in enumerate(annotations, start=1)
     ]
-    images = [{**image, "id": image_numbers[image["id"]]} for image in content["images"]]
-    return COCO({**content, "images": images, "annotations": annotations})
 
 
-def _check_images(results: list[Record], image_numbers: ImageNumbers) -> None:
-    unknown = {result["image_id"] for result in results} - image_numbers.keys()
+def _columns(results: Sequence[Record], numbers: ImageNumbers) -> _Columns:
+    unknown = {result["image_id"] for result in results} - numbers.keys()
     if unknown:
         raise ValueError(
             f"There are predictions for image {min(unknown, key=str)!r}, which is not among the "
-            f"{len(image_numbers)} images of the annotation file; evaluate on the dataset "
-            "predicted."
+            f"{len(numbers)} images of the annotation file; evaluate on the dataset predicted."
         )
+    return _Columns(
+        np.fromiter((numbers[r["image_id"]] for r in results), np.int64, len(results)),
+        np.fromiter((r["category_id"] for r in results), np.int64, len(results)),
+        np.fromiter((r["score"] for r in results), np.float64, len(results)),
+    )
 
 
-def _top_per_image(results: list[Record], limit: int) -> list[Record]:
-    by_image = defaultdict(list)
-    for result in results:
-        by_image[result["image_id"]].append(result)
-    return [
-        result
-        for of_image in by_image.values()
-        for result in sorted(of_image, key=lambda result: -result["score"])[:limit]
-    ]
+def _best(indices: IntArray, groups: IntArray, scores: FloatArray, limit: int) -> IntArray:
+    """Those among the highest-scoring of their group; of equal scores the first ones count."""
+    order = indices[np.lexsort((-scores[indices], groups[indices]))]
+    start_of_group = np.searchsorted(groups[order], groups[order])
+    return np.sort(order[np.arange(len(order)) - start_of_group < limit])
 
 
-def _with_geometry(results: list[Record], task: str, image_numbers: ImageNumbers) -> list[Record]:
+def _judged(
+    indices: IntArray, columns: _Columns, images: list[Record], annotations: list[Record]
+) -> IntArray:
+    """Those whose category is known to be present in or absent from their image."""
+    absent = ((i, c) for i, image in enumerate(images) for c in image["neg_category_ids"])
+    known = {(a["image_id"], a["category_id"]) for a in annotations}.union(absent)
+    pairs = np.array(sorted(known), np.int64).reshape(-1, 2)
+    of_indices = np.stack([columns.images[indices], columns.categories[indices]], axis=1)
+    width = 1 + max(pairs[:, 1].max(initial=0), of_indices[:, 1].max(initial=0))
+    return indices[np.isin(of_indices @ (width, 1), pairs @ (width, 1))]
+
+
+def _by_category(records: Iterable[Record]) -> defaultdict[int, list[Record]]:
+    by_category = defaultdict(list)
+    for record in records:
+        by_category[record["category_id"]].append(record)
+    return by_category
+
+
+def _detections(
+    indices: IntArray, results: Sequence[Record], columns: _Columns, task: str
+) -> list[Record]:
     """Copy what the task needs of the results that have it; without a box, the mask's counts."""
-    keys = ("category_id", "score", GEOMETRY_FIELD[task])
+    field = GEOMETRY_FIELD[task]
+    of_indices = ((i, results[i]) for i in indices.tolist())
     return [
-        {"image_id": image_numbers[r["image_id"]], **{key: r[key] for key in keys}}
-        for r in results
-        if GEOMETRY_FIELD[task] in r
+        {
+            "image_id": int(columns.images[i]),
+            "category_id": result["category_id"],
+            "score": result["score"],
+            field: result[field],
+        }
+        for i, result in of_indices
+        if field in result
     ]
-
-
-def _judged(results: list[Record], ground_truth: COCO) -> list[Record]:
-    """The results whose category is known to be present in or absent from their image."""
-    judged = {
-        image_id: set(image["neg_category_ids"]) for image_id, image in ground_truth.imgs.items()
-    }
-    for annotation in ground_truth.anns.values():
-        judged[annotation["image_id"]].add(annotation["category_id"])
-    # faster-coco-eval applies this rule too, but fails on images where it leaves no mask over.
-    return [result for result in results if result["category_id"] in judged[result["image_id"]]]
 
 
 def _with_area(results: list[Record], task: str) -> list[Record]:
-    if task == "segm":
+    if GEOMETRY_FIELD[task] == "segmentation":
         areas = mask_area([result["segmentation"] for result in results]) if results else []
     else:
         areas = [result["bbox"][2] * result["bbox"][3] for result in results]
     return [result for result, area in zip(results, areas, strict=True) if area > 0]
+
+
+def _evaluation(
+    category: Record,
+    images: list[Record],
+    annotations: list[Record],
+    detections: list[Record],
+    task: str,
+    lvis_style: bool,
+) -> COCOeval_faster:
+    used = sorted({record["image_id"] for record in (*annotations, *detections)})
+    ground_truth = COCO(
+        {
+            "images": [_image(images[number], number, category["id"]) for number in used],
+            "annotations": annotations,
+            # faster-coco-eval wants to see a frequency, but its groups are not used here.
+            "categories": [{"frequency": "f", **category}],
+        }
+    )
+    evaluation = COCOeval_faster(
+        ground_truth, ground_truth.loadRes(detections), task, lvis_style=lvis_style
+    )
+    # The limits were applied: this one, per image and category, must not drop any more.
+    evaluation.params.maxDets = [max(1, len(detections))]
+    return evaluation
+
+
+def _image(image: Record, number: int, category_id: int) -> Record:
+    """An image as faster-coco-eval wants it for one category, which is judged there."""
+    return {**image, "id": number, "neg_category_ids": [category_id]}

@@ -10,7 +10,6 @@ import numpy.typing as npt
 import pycocotools.mask
 import pytest
 
-from rankdet.evaluation import matching
 from rankdet.evaluation.lrp_scoring import score_iou_correlation, score_lrp
 
 SIZE = 24
@@ -142,10 +141,7 @@ def slow_lrp(found: list[tuple[float, float]], num_objects: int) -> float:
 @pytest.mark.parametrize("task", ["bbox", "segm"])
 @pytest.mark.parametrize("federated", [False, True])
 @pytest.mark.parametrize(("seed", "limit"), [(0, 300), (1, 300), (2, 300), (3, 8)])
-def test_equals_the_slow_loop(
-    task: str, federated: bool, seed: int, limit: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(matching, "CATEGORIES_PER_CHUNK", 4)
+def test_equals_the_slow_loop(task: str, federated: bool, seed: int, limit: int) -> None:
     rng = np.random.default_rng(seed)
     content = make_content(rng, federated)
     results = make_results(content, rng)

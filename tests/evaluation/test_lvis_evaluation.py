@@ -17,6 +17,7 @@ from rankdet.evaluation import LVISEvaluator
 pytestmark = pytest.mark.usefixtures("lvis_datasets")
 
 METRICS = ["AP", "AP50", "AP75", "APs", "APm", "APl", "APr", "APc", "APf"]
+METRICS += ["AR", "ARs", "ARm", "ARl", "ARr", "ARc", "ARf"]
 Record = dict[str, Any]
 
 

@@ -12,10 +12,9 @@ import pycocotools.mask
 import pytest
 from lvis import LVIS, LVISEval, LVISResults
 
-from rankdet.evaluation.lvis_scoring import score_lvis
-from rankdet.evaluation.matching import CATEGORIES_PER_CHUNK
+from rankdet.evaluation.lvis_scoring import LVISScores, score_lvis
 
-NUM_CATEGORIES = CATEGORIES_PER_CHUNK + 5
+NUM_CATEGORIES = 30
 SIZE = 160
 Record = dict[str, Any]
 
@@ -93,7 +92,7 @@ def lvis_with_todays_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lvis.eval, "np", types.SimpleNamespace(**vars(np), float=float))
 
 
-def lvis_metrics(content: Record, results: list[Record], task: str, limit: int) -> LVISEval:
+def lvis_evaluation(content: Record, results: list[Record], task: str, limit: int) -> LVISEval:
     ground_truth = LVIS.__new__(LVIS)
     ground_truth.dataset, ground_truth.logger = copy.deepcopy(content), logging.getLogger()
     ground_truth._create_index()
@@ -106,6 +105,26 @@ def lvis_metrics(content: Record, results: list[Record], task: str, limit: int) 
     return evaluation
 
 
+def assert_equal_to_lvis(scores: LVISScores, expected: LVISEval) -> None:
+    reference = {name.partition("@")[0]: value for name, value in expected.results.items()}
+    precision, recall = (
+        np.ma.masked_less(expected.eval[name][..., 0], 0) for name in ("precision", "recall")
+    )
+    for name, categories in zip(["ARr", "ARc", "ARf"], expected.freq_groups, strict=True):
+        reference[name] = recall[:, categories].mean()
+    assert set(scores.metrics) == set(reference)
+    for name, value in scores.metrics.items():
+        if np.ma.is_masked(reference[name]) or reference[name] == -1:
+            assert math.isnan(value), name
+        else:
+            assert value == pytest.approx(100 * reference[name], abs=1e-9), name
+    for found, values in [
+        (scores.class_ap, precision.mean(axis=(0, 1))),
+        (scores.class_ar, recall.mean(axis=0)),
+    ]:
+        np.testing.assert_allclose(found, 100 * values.filled(np.nan), rtol=0, atol=1e-9)
+
+
 @pytest.mark.usefixtures("lvis_with_todays_numpy")
 @pytest.mark.parametrize("task", ["bbox", "segm"])
 @pytest.mark.parametrize(
@@ -115,18 +134,25 @@ def test_metrics_equal_lvis(task: str, seed: int, per_image: int, limit: int) ->
     rng = np.random.default_rng(seed)
     content = make_annotations(rng)
     results = make_results(content, rng, per_image)
-    expected = lvis_metrics(content, results, task, limit)
+    given = copy.deepcopy((content, results))
     scores = score_lvis(content, results, task, max_dets_per_image=limit)
-    for name, value in scores.metrics.items():
-        reference = expected.results[name]
-        if reference == -1:
-            assert math.isnan(value), name
-        else:
-            assert value == pytest.approx(100 * reference, abs=1e-10), name
-    precision = expected.eval["precision"][..., 0].mean(axis=(0, 1))
-    np.testing.assert_allclose(
-        scores.class_ap, np.where(precision < 0, np.nan, 100 * precision), atol=1e-10
-    )
+    assert (content, results) == given
+    assert_equal_to_lvis(scores, lvis_evaluation(content, results, task, limit))
+
+
+@pytest.mark.usefixtures("lvis_with_todays_numpy")
+@pytest.mark.parametrize("task", ["bbox", "segm"])
+@pytest.mark.parametrize("limit", [5, 10_000])
+def test_fixed_ap_equals_lvis_without_a_limit_per_image(task: str, limit: int) -> None:
+    rng = np.random.default_rng(limit)
+    content = make_annotations(rng)
+    results = make_results(content, rng, per_image=320)
+    best: list[Record] = []
+    for category in content["categories"]:
+        of_category = [r for r in results if r["category_id"] == category["id"]]
+        best += sorted(of_category, key=lambda result: -result["score"])[:limit]
+    scores = score_lvis(content, results, task, max_dets_per_image=None, max_dets_per_class=limit)
+    assert_equal_to_lvis(scores, lvis_evaluation(content, best, task, limit=-1))
 
 
 @pytest.mark.parametrize(
