@@ -1,0 +1,1 @@
+"""Trains configs with several seeds and compares them."""
