@@ -1,0 +1,113 @@
+"""Sections of the facts: what was run on what, and what the methods differ in."""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from html import escape
+from statistics import median
+
+from rankdet.tools.report.markup import UNKNOWN, Section, details, name, paragraph, table
+from rankdet.tools.report.method import Method, differing_options
+from rankdet.tools.report.run import Run
+
+_MAX_OPTIONS = 40  # that are shown at once
+_DURATION = re.compile(r"Total inference time: (?:(\d+) days?, )?(\d+):(\d+):(\d+)")
+_MEMORY = re.compile(r"max_mem: (\d+)M")
+
+
+def facts_section(methods: Sequence[Method]) -> Section:
+    """Commit, versions, machine and times of every run, and what the configs differ in."""
+    rows = [[name(method), *_facts(run)] for method in methods for run in method.runs]
+    header = ["", "folder", "seed", "iterations", "training", "per iteration", "evaluation"]
+    header += ["started", "rankdet", "machine", "versions"]
+    files = [
+        run.folder / file
+        for method in methods
+        for run in method.runs
+        for file in ("config.yaml", "log.txt", "metrics.json")
+    ]
+    existing = [path for path in files if path.is_file()]
+    return Section("Runs", table(header, rows) + _differences(methods), existing)
+
+
+def _facts(run: Run) -> list[str]:
+    times = run.curves.get("time", {})
+    return [
+        f"<code>{escape(str(run.folder))}</code>",
+        str(run.seed),
+        _iterations(run),
+        _duration(_training_seconds(times)) if times else UNKNOWN,
+        f"{median(times.values()):.3g} s" if times else UNKNOWN,
+        _evaluation(run.log),
+        _started(run),
+        _version(run),
+        _machine(run),
+        "<br>".join(escape(f"{package} {one}") for package, one in run.versions.items()) or UNKNOWN,
+    ]
+
+
+def _iterations(run: Run) -> str:
+    planned = int(run.config.train.max_iter)
+    done = max(run.curves.get("total_loss", {}), default=-1) + 1
+    return f"{planned:,}" if done == planned else f"{done:,} of {planned:,}"
+
+
+def _training_seconds(times: dict[int, float]) -> float:
+    """Sum over iterations of their logged time, which holds for those since the last line."""
+    ends = [iteration + 1 for iteration in times]
+    starts = [0, *ends[:-1]]
+    return sum((e - s) * t for s, e, t in zip(starts, ends, times.values(), strict=True))
+
+
+def _evaluation(log: str) -> str:
+    found = _DURATION.findall(log)
+    if not found:
+        return UNKNOWN
+    days, hours, minutes, seconds = (int(part or 0) for part in found[-1])
+    return _duration(timedelta(days, seconds, 0, 0, minutes, hours).total_seconds())
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
+def _started(run: Run) -> str:
+    started = run.provenance.get("started")
+    return f"{datetime.fromisoformat(started):%Y-%m-%d %H:%M} UTC" if started else UNKNOWN
+
+
+def _version(run: Run) -> str:
+    if not run.provenance:
+        return UNKNOWN
+    commit = run.provenance["commit"]
+    text = f"<code>{commit[:10]}</code>" if commit else "no commit"
+    changes = "<small>with local changes</small>" if run.provenance["has_local_changes"] else ""
+    return f"{escape(run.provenance['version'])} {text}{changes}"
+
+
+def _machine(run: Run) -> str:
+    lines = [run.device]
+    if run.provenance:
+        lines.append("{num_processes} processes x {num_threads} threads".format(**run.provenance))
+    memory = _MEMORY.findall(run.log)
+    if memory:
+        lines.append(f"{max(map(int, memory)):,} MB of GPU memory")
+    return "<br>".join(map(escape, lines))
+
+
+def _differences(methods: Sequence[Method]) -> str:
+    if len(methods) == 1:
+        return ""
+    rows = [
+        [f"<code>{escape(option)}</code>", *(f"<code>{escape(value)}</code>" for value in values)]
+        for option, values in differing_options(methods).items()
+    ]
+    shown = table(["", *map(name, methods)], rows[:_MAX_OPTIONS], "left")
+    note = "Keys of config.yaml, but for seed and output folder."
+    html = paragraph(note, "note") + shown
+    if len(rows) > _MAX_OPTIONS:
+        rest = table(["", *map(name, methods)], rows[_MAX_OPTIONS:], "left")
+        html += details(f"{len(rows) - _MAX_OPTIONS} more", rest)
+    return f"<h3>What the configs differ in</h3>{html}"

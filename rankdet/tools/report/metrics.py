@@ -1,0 +1,156 @@
+"""Sections of the metrics: the table with deltas and spread, and AP by group of classes."""
+
+from collections.abc import Sequence
+from html import escape
+from math import hypot, sqrt
+
+from rankdet.tools.frequency_groups import LABELS
+from rankdet.tools.report import plots
+from rankdet.tools.report.markup import (
+    Section,
+    figure,
+    grid,
+    key,
+    name,
+    paragraph,
+    table,
+    with_spread,
+)
+from rankdet.tools.report.method import Method, Spread
+from rankdet.tools.report.theme import method_colour
+
+TASKS = {
+    "bbox": "Boxes",
+    "segm": "Masks",
+    "boundary": "Boundaries",
+    "bbox_fixed": "Boxes, Fixed AP",
+    "segm_fixed": "Masks, Fixed AP",
+    "boundary_fixed": "Boundaries, Fixed AP",
+    "bbox_lrp": "Boxes, localisation-recall-precision error",
+    "segm_lrp": "Masks, localisation-recall-precision error",
+}
+_IS_ERROR = "oLRP"  # how the names of metrics start that are better the lower they are
+_SCALE = {"score_iou_correlation": 2}  # digits of what is no percentage
+_SHORT = {"score_iou_correlation": "score-IoU correlation"}
+
+
+def metrics_section(methods: Sequence[Method]) -> Section:
+    """All metrics of results.json, a table for each task."""
+    parts = [paragraph(_explanation(methods), "lede")]
+    for task in _tasks(methods):
+        parts.append(f"<h3>{escape(TASKS.get(task, task))}</h3>")
+        parts.append(_table(methods, task))
+    if len(parts) == 1:
+        parts.append(paragraph("No run has results.json; the evaluation writes it."))
+    return Section("Metrics", "".join(parts), _results_files(methods))
+
+
+def groups_section(methods: Sequence[Method]) -> Section | None:
+    """AP of rare, common and frequent classes as bars; None without such metrics."""
+    figures = [
+        figure(_group_bars(methods, task), TASKS[task], "AP; whiskers: standard deviation")
+        for task in ("bbox", "segm", "boundary")
+        if any(_group_spreads(method, task) for method in methods)
+    ]
+    if not figures:
+        return None
+    return Section("AP by group", key(methods) + grid(figures), _results_files(methods))
+
+
+def delta(value: Spread, base: Spread, metric: str) -> str:
+    """HTML of a difference, in colour if it is over two standard errors.
+
+    Welch's standard error of a difference of means; that of single seeds is unknown.
+    """
+    difference = value.mean - base.mean
+    text = f"{difference:+.{_SCALE.get(metric, 1)}f}".replace("-", "&minus;")
+    if min(value.number, base.number) < 2:
+        return f"<small>{text}</small>"
+    error = hypot(value.deviation / sqrt(value.number), base.deviation / sqrt(base.number))
+    if abs(difference) <= 2 * error:
+        return f"<small>{text}</small>"
+    is_better = (difference > 0) != metric.startswith(_IS_ERROR)
+    return f'<small class="{"good" if is_better else "bad"}">{text}</small>'
+
+
+def _explanation(methods: Sequence[Method]) -> str:
+    text = "Per cent, but for correlations. oLRP and its parts are errors: lower is better. "
+    if any(len(method.runs) > 1 for method in methods):
+        text += "Mean ± standard deviation over seeds. "
+    if len(methods) > 1:
+        text += (
+            f"Small print: difference from {methods[0].name}, green or red where it is over twice "
+            "its standard error (which needs two seeds of both); grey may be chance. "
+        )
+    return text
+
+
+def _tasks(methods: Sequence[Method]) -> list[str]:
+    found = dict.fromkeys(task for m in methods for run in m.runs for task in run.results)
+    return sorted(found, key=lambda task: list(TASKS).index(task) if task in TASKS else len(TASKS))
+
+
+def _table(methods: Sequence[Method], task: str) -> str:
+    metrics = list(
+        dict.fromkeys(k for m in methods for run in m.runs for k in run.results.get(task, {}))
+    )
+    # Undefined for this data set, such as APl where no object is large.
+    metrics = [metric for metric in metrics if any(m.spread(task, metric) for m in methods)]
+    header = ["", "seeds", *(escape(_SHORT.get(metric, metric)) for metric in metrics)]
+    return table(header, [_row(method, methods[0], task, metrics) for method in methods])
+
+
+def _row(method: Method, base: Method, task: str, metrics: list[str]) -> list[str]:
+    cells = [name(method), str(sum(task in run.results for run in method.runs))]
+    for metric in metrics:
+        value, other = method.spread(task, metric), base.spread(task, metric)
+        cell = with_spread(value, _SCALE.get(metric, 1))
+        if value and other and method is not base:
+            cell += delta(value, other, metric)
+        cells.append(cell)
+    return cells
+
+
+def _group_spreads(method: Method, task: str) -> dict[str, Spread]:
+    spreads = {letter: method.spread(task, f"AP{letter}") for letter in LABELS}
+    return {letter: value for letter, value in spreads.items() if value}
+
+
+def _group_bars(methods: Sequence[Method], task: str) -> str:
+    axes = plots.panel()
+    width = 0.8 / len(methods)
+    for method in methods:
+        spreads = _group_spreads(method, task)
+        offset = (method.index - (len(methods) - 1) / 2) * width
+        places = [list(LABELS).index(letter) + offset for letter in spreads]
+        bars(axes, places, list(spreads.values()), method, width)
+    axes.set_xticks(range(len(LABELS)), list(LABELS.values()))
+    axes.grid(axis="x", visible=False)
+    axes.tick_params(axis="x", length=0)
+    axes.set_ylim(bottom=0)
+    return plots.svg(axes, f"AP by group of classes, {TASKS[task].lower()}")
+
+
+def bars(
+    axes: plots.Axes, places: list[float], values: list[Spread], method: Method, width: float
+) -> None:
+    """Draw upright bars of a method with whiskers, and each value above its bar."""
+    colour = plots.colour(method_colour(method.index))
+    heights = [value.mean for value in values]
+    axes.bar(places, heights, 0.92 * width, color=colour)
+    for place, value in zip(places, values, strict=True):
+        whisker = value.deviation if value.number > 1 else 0.0
+        if whisker:
+            axes.errorbar(place, value.mean, whisker, color=plots.colour("ink"), linewidth=1)
+        axes.annotate(
+            f"{value.mean:.0f}",
+            (place, value.mean + whisker),
+            (0, 2),
+            textcoords="offset points",
+            ha="center",
+            fontsize=9,
+        )
+
+
+def _results_files(methods: Sequence[Method]) -> list:
+    return [run.folder / "results.json" for m in methods for run in m.runs if run.results]

@@ -1,0 +1,151 @@
+"""What a run has left in its folder: config, results, curves, and where the rest lies."""
+
+import json
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from rankdet.data.annotation_file import Record
+from rankdet.engine.config import load_config
+from rankdet.engine.provenance import LOG_PREFIX
+from rankdet.engine.train import dataset_names
+from rankdet.tools.visualize import find_config
+
+Curve = dict[int, float]
+"""Iteration to value."""
+
+RESULT_FILES = ("lvis_instances_results.json", "coco_instances_results.json")
+_OF_THE_RUN_ALONE = ("seed", "output_dir")  # of the section `train`
+_LOGGED_VERSIONS = ("Python", "PyTorch", "torchvision", "numpy", "detectron2")
+
+
+@dataclass(frozen=True)
+class Run:
+    """The folder of a run.
+
+    Attributes:
+        folder: its ``train.output_dir``, wherever it lies now.
+        config: as saved.
+        results: task to metric to value; None: undefined.
+    """
+
+    folder: Path
+    config: DictConfig
+    results: dict[str, dict[str, float | None]]
+
+    @property
+    def seed(self) -> int:
+        """``train.seed``."""
+        return int(self.config.train.seed)
+
+    @property
+    def dataset(self) -> str:
+        """The data set that it was tested on, the first of several."""
+        return dataset_names(self.config, "test")[0]
+
+    @cached_property
+    def options(self) -> dict[str, Any]:
+        """Dotted key of the config to value, without what tells runs of one method apart."""
+        content = OmegaConf.to_container(self.config, resolve=False)
+        content["train"] = {
+            key: value for key, value in content["train"].items() if key not in _OF_THE_RUN_ALONE
+        }
+        return dict(_flatten(content, ""))
+
+    @cached_property
+    def curves(self) -> dict[str, Curve]:
+        """What metrics.json holds by name; after a resume, what was repeated replaces the first."""
+        path = self.folder / "metrics.json"
+        curves: dict[str, Curve] = {}
+        for line in path.read_text().splitlines() if path.is_file() else []:
+            record = json.loads(line)
+            iteration = record.pop("iteration", None)
+            if iteration is not None:
+                for name, value in record.items():
+                    curves.setdefault(name, {})[iteration] = value
+        return {name: dict(sorted(curve.items())) for name, curve in curves.items()}
+
+    @cached_property
+    def log(self) -> str:
+        """The log of rank 0; empty if there is none."""
+        path = self.folder / "log.txt"
+        return path.read_text(errors="replace") if path.is_file() else ""
+
+    @cached_property
+    def provenance(self) -> dict[str, Any]:
+        """What the latest start has logged, see :mod:`rankdet.engine.provenance`; or empty."""
+        found = re.findall(re.escape(LOG_PREFIX) + r"(\{.*\})", self.log)
+        return dict(json.loads(found[-1])) if found else {}
+
+    @cached_property
+    def versions(self) -> dict[str, str]:
+        """Package to version, from Detectron2's table in the log."""
+        found = {name: _table_cell(self.log, name) for name in _LOGGED_VERSIONS}
+        return {name: cell.split()[0] for name, cell in found.items() if cell}
+
+    @property
+    def device(self) -> str:
+        """GPUs by Detectron2's table in the log, or else the processor."""
+        if str(self.config.train.device).startswith("cuda"):
+            gpus = re.findall(r"^GPU ([\d,]+) +(.+?)(?: \(arch.*)?$", self.log, re.MULTILINE)
+            return ", ".join(f"{len(ids.split(','))} x {name}" for ids, name in gpus) or "CUDA"
+        return str(self.provenance.get("cpu", "CPU"))
+
+    @property
+    def predictions(self) -> Path | None:
+        """The file of all detections; None: there is none."""
+        paths = (self.folder / "inference" / name for name in RESULT_FILES)
+        return next((path for path in paths if path.is_file()), None)
+
+    def read_predictions(self) -> list[Record]:
+        """Detections as in COCO's result files.
+
+        Raises:
+            FileNotFoundError: the evaluation did not write them.
+        """
+        if self.predictions is None:
+            raise FileNotFoundError(
+                f"{self.folder}/inference has none of {', '.join(RESULT_FILES)}; evaluate with "
+                "an evaluator whose output_dir is set."
+            )
+        return list(json.loads(self.predictions.read_text()))
+
+
+def read_run(folder: Path) -> Run:
+    """Read the config and the results of a run.
+
+    Args:
+        folder: its ``train.output_dir``; it may have been moved.
+
+    Raises:
+        FileNotFoundError: it is not the folder of a run.
+        ValueError: its config is damaged.
+    """
+    config = load_config(str(find_config(folder)))
+    path = folder / "results.json"
+    return Run(folder, config, json.loads(path.read_text()) if path.is_file() else {})
+
+
+def _table_cell(log: str, name: str) -> str:
+    """The last value of a row of Detectron2's table of the environment."""
+    found = re.findall(rf"^{re.escape(name)} {{2,}}(.+)$", log, re.MULTILINE)
+    return found[-1] if found else ""
+
+
+def _flatten(node: Any, prefix: str) -> list[tuple[str, Any]]:
+    if isinstance(node, dict) and node:
+        items = [(f"{prefix}.{key}" if prefix else str(key), value) for key, value in node.items()]
+    elif isinstance(node, list) and any(isinstance(value, dict | list) for value in node):
+        items = [(f"{prefix}.{index}", value) for index, value in enumerate(node)]
+    else:
+        return [(prefix, _plain(node))]
+    return [pair for key, value in items for pair in _flatten(value, key)]
+
+
+def _plain(value: Any) -> str:
+    """Text that is equal in two loads of a config, objects and classes too."""
+    return value.__qualname__ if isinstance(value, type) else str(value)

@@ -1,0 +1,57 @@
+"""Writes the report of one or more runs."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from rankdet.tools.report import plots
+from rankdet.tools.report.curves import curves_section
+from rankdet.tools.report.facts import facts_section
+from rankdet.tools.report.method import Method, group_methods
+from rankdet.tools.report.metrics import groups_section, metrics_section
+from rankdet.tools.report.page import build_page
+from rankdet.tools.report.run import read_run
+
+
+def write_report(runs: Sequence[Path], output: Path) -> None:
+    """Write one self-contained HTML page about runs, and what it has to compute into their folders.
+
+    Runs of equal config but for the seed are one method; the first is what the others are compared
+    with. What a run lacks, the page says.
+
+    Args:
+        runs: the ``train.output_dir`` of each, tested on one data set.
+        output: file of the page.
+
+    Raises:
+        FileNotFoundError: a folder is not that of a run.
+        ValueError: a run is given twice, or the runs were tested on different data sets.
+    """
+    methods = group_methods([read_run(folder) for folder in runs])
+    datasets = list(dict.fromkeys(run.dataset for method in methods for run in method.runs))
+    if len(datasets) > 1:
+        raise ValueError(
+            f"the runs were tested on {' and '.join(datasets)}; make a report of each data set."
+        )
+    root = Path(os.path.commonpath([folder.resolve() for folder in runs]))
+    with plots.style():
+        sections = [
+            metrics_section(methods),
+            groups_section(methods),
+            curves_section(methods),
+            facts_section(methods),
+        ]
+    shown = [section for section in sections if section is not None]
+    page = build_page(_title(methods), _subtitle(methods, datasets[0]), shown, root)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(page, encoding="utf-8")
+
+
+def _title(methods: Sequence[Method]) -> str:
+    names = [method.name for method in methods]
+    return " against ".join(names) if len(names) < 3 else f"{len(names)} methods compared"
+
+
+def _subtitle(methods: Sequence[Method], dataset: str) -> str:
+    num_runs = sum(len(method.runs) for method in methods)
+    return f"{num_runs} run{'s' if num_runs > 1 else ''}, evaluated on {dataset}."
