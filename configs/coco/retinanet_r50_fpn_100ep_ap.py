@@ -1,0 +1,14 @@
+"""RetinaNet R50-FPN, AP loss, 100 epochs of COCO at 512 x 512.
+
+The release interpolates precision, as here, but gives each box the same weight, not its score.
+"""
+
+from ..common.dense_losses import ap
+from ..common.models.retinanet_r50_fpn import model
+from .retinanet_r50_fpn_100ep_alrp import dataloader, hooks, lr_multiplier, optimizer, train
+
+ap.update(interpolate=True, box_weight=1.0)
+model.loss = ap
+model.box_loss.beta = 1.0
+optimizer.lr = 0.002
+train.output_dir = "output/coco/retinanet_r50_fpn_100ep_ap"

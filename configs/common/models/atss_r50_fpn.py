@@ -1,0 +1,12 @@
+"""ATSS R50-FPN: one square anchor of 8 strides per location, head with group norm.
+
+Unlike in mmdetection's ATSS there is no learned scale per level, and anchors lie in the centres of
+the cells, not in their corners; box weight 2, centerness and group norm are the same.
+"""
+
+from detectron2 import model_zoo
+
+from .atss_r18_fpn import model
+from .dense_r50_fpn import use_r50_fpn
+
+use_r50_fpn(model, model_zoo.get_config("common/models/fcos.py").model)

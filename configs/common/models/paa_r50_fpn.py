@@ -1,0 +1,12 @@
+"""PAA R50-FPN: one square anchor of 8 strides per location, head with group norm, score voting.
+
+What differs from mmdetection's ATSS, see ``atss_r50_fpn``, differs from its PAA, too; and the loss
+of the predicted IoU has weight 1 here, 0.5 there.
+"""
+
+from detectron2 import model_zoo
+
+from .dense_r50_fpn import use_r50_fpn
+from .paa_r18_fpn import model
+
+use_r50_fpn(model, model_zoo.get_config("common/models/fcos.py").model)

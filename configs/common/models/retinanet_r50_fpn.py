@@ -1,0 +1,20 @@
+"""RetinaNet R50-FPN as in the releases of AP and aLRP loss: three shapes and two sizes of anchors.
+
+p6 is made of the last stage of the ResNet. Box deltas are in units of a tenth and a fifth of the
+anchor, as for the other ranking losses; the facts at hand do not say what the releases have. An
+anchor is in the corner of its cell, as in Detectron2.
+"""
+
+from detectron2 import model_zoo
+
+from .dense_r50_fpn import use_r50_fpn
+from .retinanet_r18_fpn import model
+
+use_r50_fpn(model, model_zoo.get_config("common/models/retinanet.py").model)
+model.head.update(norm="", num_anchors=6)
+model.anchor_generator.update(
+    sizes=[[4 * stride, 4 * 2**0.5 * stride] for stride in model.anchor_generator.strides],
+    aspect_ratios=[0.5, 1.0, 2.0],
+    offset=0.0,
+)
+model.box2box_transform.weights = (10, 10, 5, 5)
