@@ -1,31 +1,20 @@
 """COCO and Cityscapes experiments train and evaluate a step on tiny data sets, at reduced size.
 
-Those with RS Loss are left out: they differ from BRS in the algorithm of the loss alone.
+Those with RS are left out: they differ from BRS in the algorithm of the loss alone, as those with
+BAP do from AP.
 """
 
 import json
-from pathlib import Path
 
 import pytest
 from coco_fixture import forget_tiny_cityscapes, register_tiny_cityscapes, write_tiny_coco
+from small_experiment import AUGMENTATIONS, ROOT, SHORT_EDGE, small_experiment
 
-from rankdet.engine.config import load_config
 from rankdet.engine.train import train
 
-ROOT = Path(__file__).parents[2] / "configs"
-COCO = sorted(path for path in (ROOT / "coco").glob("*.py") if not path.stem.endswith("_rs"))
-
-SMALL = [
-    "train.device=cpu",
-    "train.max_iter=1",
-    "train.init_checkpoint=''",
-    "dataloader.train.total_batch_size=2",
-    "dataloader.train.num_workers=0",
-    "dataloader.test.num_workers=0",
-    "dataloader.test.mapper.augmentations.0.short_edge_length=64",
-    "model.proposal_generator.post_nms_topk=[40,20]",
-]
-AUGMENTATIONS = "dataloader.train.mapper.augmentations"
+COCO = sorted(
+    path for path in (ROOT / "coco").glob("*.py") if not path.stem.endswith(("_rs", "_bap"))
+)
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +30,7 @@ def tiny_cityscapes(lvis_datasets):
 
 
 def evaluated_tasks(path, folder, *overrides):
-    cfg = load_config(str(path), [*SMALL, f"train.output_dir={folder}", *overrides])
-    heads = cfg.model.roi_heads
-    for predictor in heads.get("box_predictors") or [heads.box_predictor]:
-        predictor.test_topk_per_image = 5  # masks of 100 would take most of the time
-    train(cfg)
+    train(small_experiment(path, folder, *overrides))
     assert (folder / "inference/coco_instances_results.json").exists()
     return set(json.loads((folder / "results.json").read_text()))
 
@@ -54,10 +39,9 @@ def evaluated_tasks(path, folder, *overrides):
 @pytest.mark.usefixtures("coco_datasets")
 @pytest.mark.parametrize("path", COCO, ids=lambda path: path.stem)
 def test_one_step_of_coco(path, tmp_path):
-    is_alrp = path.stem.endswith("alrp")
-    size = "5.shape=[64,64]" if is_alrp else "0.short_edge_length=[64]"
+    size = f"{AUGMENTATIONS}.5.shape=[64,64]" if "100ep" in path.stem else SHORT_EDGE
     tasks = {"bbox", "segm"} if path.stem.startswith("mask") else {"bbox"}
-    assert evaluated_tasks(path, tmp_path, f"{AUGMENTATIONS}.{size}") == tasks
+    assert evaluated_tasks(path, tmp_path, size) == tasks
 
 
 @pytest.mark.slow
