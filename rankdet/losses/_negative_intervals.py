@@ -51,12 +51,14 @@ class NegativeIntervals:
         self.bins = find_bins(breakpoints, negatives)
         # A negative beyond the last breakpoint is in bin 2P, where every step is 0.
         self.offsets = F.pad(breakpoints, (0, 1)).index_select(0, self.bins) - negatives
-        self.counts = torch.ones_like(negatives, dtype=torch.float64) if counts is None else counts
+        self.counts = counts
 
     def above(self) -> Tensor:
         """FP_i: sum of H(n_j - p_i) over negatives; ``(P,)`` float64."""
         num_above = self._sum_per_bin(self.counts).cumsum(0)
-        inside = self._sum_per_bin(self.counts * self.offsets) * self.is_rising
+        offsets = self.offsets.double()
+        weighted = offsets if self.counts is None else self.counts * offsets
+        inside = self._sum_per_bin(weighted) * self.is_rising
         areas = (self.widths * _shift(num_above) + inside).cumsum(0)
         starts, stops = areas[self.place].chunk(2)
         rests = self.rests * num_above[self.place]
@@ -71,10 +73,10 @@ class NegativeIntervals:
         at_ends = (jumps + torch.cat([rises[1:], rises[:1]])).flip(0).cumsum(0).flip(0)
         return self._at_negatives(at_ends) + self._at_negatives(slopes) * self.offsets
 
-    def _sum_per_bin(self, values: Tensor) -> Tensor:
-        """Sum over the negatives of each bin but the last; ``(M,)`` to ``(2P,)`` float64."""
+    def _sum_per_bin(self, values: Tensor | None) -> Tensor:
+        """Sum over the negatives of each bin but the last; ``(M,)``, None: 1, to ``(2P,)``."""
         num_bins = len(self.widths) + 1
-        return torch.bincount(self.bins, values, num_bins)[:-1]
+        return torch.bincount(self.bins, values, num_bins)[:-1].double()
 
     def _at_negatives(self, per_bin: Tensor) -> Tensor:
         """Value of each negative's bin; ``(2P,)`` to ``(M,)``, 0 in the last bin."""

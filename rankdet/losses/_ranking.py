@@ -127,7 +127,8 @@ def rank(
         pos=pos,
         neg=neg,
         labels=targets[pos].double(),
-        sums=algorithms[algorithm](scores[pos], scores[neg], delta),
+        # Several times as fast as scores[neg], on a CPU.
+        sums=algorithms[algorithm](scores[pos], scores.index_select(0, neg), delta),
         guard=(scores * 0.0).sum() + (targets * 0.0).sum(),
     )
 
