@@ -1,0 +1,188 @@
+"""Which detection finds which object, image by image, with the IoUs between all of them."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from faster_coco_eval import COCO
+from faster_coco_eval.core import mask as rle
+
+from rankdet.evaluation.matching import GEOMETRY_FIELD, Record, check_lvis_fields, is_federated
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+TP_IOU = 0.5
+"""A detection with this IoU or more can be a true positive."""
+
+
+class ImageMatches(NamedTuple):
+    """The detections of an image that count, best first, and its objects without crowds."""
+
+    detections: IntArray
+    """(D,): index into the results."""
+    detection_classes: IntArray
+    """(D,): category id."""
+    scores: FloatArray
+    """(D,): descending."""
+    objects: IntArray
+    """(G,): index into the annotations."""
+    object_classes: IntArray
+    """(G,): category id."""
+    ious: FloatArray
+    """(D, G): with the objects of every class."""
+    matched: IntArray
+    """(D,): row of the object that the detection finds; -1: none."""
+    is_ignored: BoolArray
+    """(D,): neither right nor wrong: on a crowd, or of a class not annotated exhaustively here."""
+
+
+def match_images(
+    content: Record, results: list[Record], task: str, *, max_dets_per_image: int | None = 300
+) -> Iterator[ImageMatches]:
+    """Match detections to objects at IoU 0.5 as COCO does, judged by the rules of LVIS.
+
+    By descending score, each detection takes the free object of its class with the highest IoU.
+    With federated annotations, a detection counts only where its category is known to be present
+    or absent, and what has no area never does, as in
+    :func:`rankdet.evaluation.lvis_scoring.score_lvis`.
+
+    Args:
+        content: A parsed annotation file in the format of COCO or LVIS. It is not changed.
+        results: Detections with `image_id`, `category_id`, `score` and `bbox` (x, y, width,
+            height) or `segmentation` (RLE). They are not changed. Those that lack what the
+            task needs are left out.
+        task: "bbox" or "segm".
+        max_dets_per_image: Only so many detections of an image count, the highest-scoring ones
+            of all categories together; None: all.
+
+    Yields:
+        The matches of each image, in the order of the image ids.
+
+    Raises:
+        ValueError: The task is another, the annotations lack a field (see
+            :func:`rankdet.evaluation.matching.check_lvis_fields`), or they do not list a
+            predicted image.
+    """
+    if task not in ("bbox", "segm"):
+        raise ValueError(f"Detections can't be matched by task {task!r}; give 'bbox' or 'segm'.")
+    check_lvis_fields(content)
+    federated = is_federated(content)
+    coco = COCO()  # Holds the sizes of the images, for masks.
+    coco.imgs = {image["id"]: image for image in content["images"]}
+    detections_by_image = _by_image(results)
+    _check_images(detections_by_image.keys() - coco.imgs.keys(), len(coco.imgs))
+    objects_by_image = _by_image(content["annotations"])
+    category_ids = [category["id"] for category in content["categories"]]
+    for image_id, image in sorted(coco.imgs.items()):
+        annotations = objects_by_image[image_id]
+        judged, not_exhaustive = category_ids, []
+        if federated:
+            annotations = [pair for pair in annotations if pair[1]["area"] > 0]
+            judged = [*image["neg_category_ids"], *(a["category_id"] for _, a in annotations)]
+            not_exhaustive = image["not_exhaustive_category_ids"]
+        ranked = sorted(detections_by_image[image_id], key=lambda pair: -pair[1]["score"])
+        detections = _with_geometry(coco, ranked[:max_dets_per_image], task)
+        detections = [d for d in detections if d.record["category_id"] in judged]
+        if federated:
+            detections = [d for d in detections if _area(d.geometry) > 0]
+        yield _match(detections, _with_geometry(coco, annotations, task), not_exhaustive)
+
+
+def class_groups(categories: list[Record]) -> dict[str, list[int]]:
+    """Group the category ids: "all", and "r", "c", "f" where every category has a frequency."""
+    groups = {"all": sorted(category["id"] for category in categories)}
+    if all("frequency" in category for category in categories):
+        for group in "rcf":
+            groups[group] = sorted(c["id"] for c in categories if c["frequency"] == group)
+    return groups
+
+
+def _by_image(records: list[Record]) -> dict[int | str, list[tuple[int, Record]]]:
+    """Records and their numbers by image."""
+    by_image = defaultdict(list)
+    for number, record in enumerate(records):
+        by_image[record["image_id"]].append((number, record))
+    return by_image
+
+
+def _check_images(unknown: set[int | str], num_images: int) -> None:
+    if unknown:
+        raise ValueError(
+            f"There are predictions for image {min(unknown, key=str)!r}, which is not among the "
+            f"{num_images} images of the annotation file; analyse the dataset predicted."
+        )
+
+
+class _Region(NamedTuple):
+    number: int
+    record: Record
+    geometry: Any
+    """A box (x, y, width, height) or an RLE."""
+
+
+def _with_geometry(coco: COCO, numbered: list[tuple[int, Record]], task: str) -> list[_Region]:
+    return [
+        _Region(number, record, coco.annToRLE(record) if task == "segm" else record["bbox"])
+        for number, record in numbered
+        if GEOMETRY_FIELD[task] in record
+    ]
+
+
+def _area(geometry: Any) -> float:
+    return rle.area(geometry) if isinstance(geometry, dict) else geometry[2] * geometry[3]
+
+
+def _match(
+    detections: list[_Region], objects: list[_Region], not_exhaustive: list[int]
+) -> ImageMatches:
+    is_crowd = np.array([bool(o.record.get("iscrowd")) for o in objects], dtype=bool)
+    classes, object_classes = _classes(detections), _classes(objects)
+    ious = _ious(detections, objects, is_crowd)
+    of_class = np.where(classes[:, None] == object_classes, ious, 0)
+    matched = _greedy_matches(of_class[:, ~is_crowd])
+    may_be_right = np.isin(classes, not_exhaustive) | (of_class[:, is_crowd] >= TP_IOU).any(axis=1)
+    return ImageMatches(
+        detections=_numbers(detections),
+        detection_classes=classes,
+        scores=np.array([d.record["score"] for d in detections], dtype=float),
+        objects=_numbers(objects)[~is_crowd],
+        object_classes=object_classes[~is_crowd],
+        ious=ious[:, ~is_crowd],
+        matched=matched,
+        is_ignored=(matched < 0) & may_be_right,
+    )
+
+
+def _numbers(regions: list[_Region]) -> IntArray:
+    return np.array([region.number for region in regions], dtype=np.int64)
+
+
+def _classes(regions: list[_Region]) -> IntArray:
+    return np.array([region.record["category_id"] for region in regions], dtype=np.int64)
+
+
+def _ious(detections: list[_Region], objects: list[_Region], is_crowd: BoolArray) -> FloatArray:
+    """(D, G): IoU; with a crowd, the share of the detection that lies in it."""
+    if not detections or not objects:
+        return np.zeros((len(detections), len(objects)))
+    found, truth = ([region.geometry for region in regions] for regions in (detections, objects))
+    if not isinstance(found[0], dict):
+        found, truth = np.array(found, dtype=float), np.array(truth, dtype=float)
+    ious: FloatArray = rle.iou(found, truth, is_crowd.tolist())
+    return ious
+
+
+def _greedy_matches(ious: FloatArray) -> IntArray:
+    """The column that each row takes, in order, of equal ones the last, as in COCO; -1: none."""
+    matched = np.full(len(ious), -1)
+    free = np.ones(ious.shape[1], dtype=bool)
+    for row in np.flatnonzero((ious >= TP_IOU).any(axis=1)):
+        reachable = np.flatnonzero(free & (ious[row] >= TP_IOU))
+        if reachable.size:
+            best = reachable[::-1][ious[row, reachable[::-1]].argmax()]
+            matched[row], free[best] = best, False
+    return matched

@@ -1,0 +1,101 @@
+"""How well scores tell the probability of being right, by group of classes."""
+
+from typing import Any
+
+import numpy as np
+
+from rankdet.evaluation.detection_matches import (
+    BoolArray,
+    FloatArray,
+    IntArray,
+    class_groups,
+    match_images,
+)
+from rankdet.evaluation.matching import Record
+
+
+def score_calibration(
+    content: Record,
+    results: list[Record],
+    task: str,
+    num_bins: int = 10,
+    *,
+    max_dets_per_image: int | None = 300,
+) -> dict[str, Any]:
+    """Compare the scores of detections with their precision, in bins of equal width.
+
+    A detection is right where it is the first to find an object of its class at IoU 0.5, so a
+    duplicate is wrong. Only the detections that AP judges count. The expected calibration error
+    is the mean of |precision - mean score| of the bins, weighted by their detections. Detectors
+    that keep everything down to a tiny score have almost all detections in the first bin, which
+    then decides the error: look at the bins, too.
+
+    Source: Kueppers et al., "Multivariate Confidence Calibration for Object Detection", CVPR
+    Workshops 2020 (D-ECE), of the score alone. Detections of a group are pooled, not averaged by
+    class.
+
+    Args:
+        content: A parsed annotation file in the format of COCO or LVIS. It is not changed.
+        results: Detections as in :func:`rankdet.evaluation.detection_matches.match_images`, with
+            scores in [0, 1].
+        task: "bbox" or "segm".
+        num_bins: Number of bins of [0, 1], at least 1.
+        max_dets_per_image: Only so many detections of an image count, the highest-scoring ones
+            of all categories together; None: all.
+
+    Returns:
+        `bin_edges` (num_bins + 1,) and `groups`: for "all" and, where the categories have a
+        frequency, "r", "c" and "f" a dict of `ece` and of lists over the bins: `count`,
+        `mean_score` and `precision`. None where there are no detections. Ready for JSON.
+
+    Raises:
+        ValueError: A score lies outside of [0, 1], `num_bins` is not positive, or the annotations
+            are refused by `match_images`.
+    """
+    if num_bins < 1:
+        raise ValueError(f"num_bins is {num_bins}; give at least 1.")
+    scores, is_right, classes = _judged_detections(content, results, task, max_dets_per_image)
+    if scores.size and not (scores.min() >= 0 and scores.max() <= 1):
+        raise ValueError(
+            f"Scores lie in [{scores.min()}, {scores.max()}]; only probabilities can be calibrated."
+        )
+    edges = np.linspace(0, 1, num_bins + 1)
+    bins = np.clip(np.searchsorted(edges, scores, side="right") - 1, 0, num_bins - 1)
+    groups = {
+        name: _reliability(scores[in_group], is_right[in_group], bins[in_group], num_bins)
+        for name, members in class_groups(content["categories"]).items()
+        for in_group in [np.isin(classes, members)]
+    }
+    return {"bin_edges": edges.tolist(), "groups": groups}
+
+
+def _judged_detections(
+    content: Record, results: list[Record], task: str, max_dets_per_image: int | None
+) -> tuple[FloatArray, BoolArray, IntArray]:
+    """Score, whether it is right, and category id of each detection that is right or wrong."""
+    per_image = [
+        (m.scores[~m.is_ignored], m.matched[~m.is_ignored] >= 0, m.detection_classes[~m.is_ignored])
+        for m in match_images(content, results, task, max_dets_per_image=max_dets_per_image)
+    ]
+    scores, is_right, classes = (np.concatenate(parts) for parts in zip(*per_image, strict=True))
+    return scores, is_right, classes
+
+
+def _reliability(
+    scores: FloatArray, is_right: BoolArray, bins: IntArray, num_bins: int
+) -> dict[str, Any]:
+    count = np.bincount(bins, minlength=num_bins)
+    filled = np.maximum(count, 1)
+    mean_score = np.bincount(bins, scores, num_bins) / filled
+    precision = np.bincount(bins, is_right, num_bins) / filled
+    error = (count * np.abs(precision - mean_score)).sum() / max(len(scores), 1)
+    return {
+        "ece": float(error) if len(scores) else None,
+        "count": count.tolist(),
+        "mean_score": _or_none(mean_score, count),
+        "precision": _or_none(precision, count),
+    }
+
+
+def _or_none(values: FloatArray, count: IntArray) -> list[float | None]:
+    return [value if num else None for value, num in zip(values.tolist(), count, strict=True)]
