@@ -1,0 +1,107 @@
+"""A trained model that takes pictures of any size as they are."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from detectron2.config import instantiate
+from detectron2.data import MetadataCatalog
+from detectron2.data.detection_utils import convert_PIL_to_numpy
+from detectron2.data.transforms import AugInput, AugmentationList
+from detectron2.structures import Instances
+from omegaconf import DictConfig
+from PIL import Image
+from torch import nn
+
+from rankdet.engine.checkpoint import Checkpointer, ensure_checkpoint, last_checkpoint
+from rankdet.engine.config import load_config
+from rankdet.engine.train import build_model, dataset_names
+
+ByteArray = npt.NDArray[np.uint8]
+
+
+class Detector:
+    """Resizes a picture as the evaluation does, runs the model, and drops unsure detections.
+
+    Args:
+        model: detector of Detectron2's interface.
+        mapper: config of the test mapper, of which the image format and the augmentations count.
+        score_threshold: least score of a detection.
+        metadata: Detectron2's, with the names of the classes.
+    """
+
+    def __init__(
+        self, model: nn.Module, mapper: DictConfig, score_threshold: float, metadata: Any
+    ) -> None:
+        self.model = model.eval()
+        self.image_format = mapper.image_format
+        self.augmentations = AugmentationList(instantiate(mapper.augmentations))
+        self.score_threshold = score_threshold
+        self.metadata = metadata
+
+    @torch.no_grad()
+    def __call__(self, image: ByteArray) -> Instances:
+        """Detect objects.
+
+        Args:
+            image: ``(H, W, 3)``, RGB.
+
+        Returns:
+            Detections in pixels of the image, on the CPU.
+        """
+        height, width = image.shape[:2]
+        resized = AugInput(convert_PIL_to_numpy(Image.fromarray(image), self.image_format))
+        self.augmentations(resized)
+        pixels = torch.from_numpy(np.ascontiguousarray(resized.image.transpose(2, 0, 1)))
+        (output,) = self.model([{"image": pixels, "height": height, "width": width}])
+        found = output["instances"].to("cpu")
+        return found[found.scores >= self.score_threshold]
+
+
+def load_detector(
+    config_file: str, overrides: Sequence[str] = (), score_threshold: float = 0.5
+) -> Detector:
+    """Load a trained model.
+
+    Args:
+        config_file: ``config.yaml`` of a run, wherever its folder is now, or an experiment.
+        overrides: ``key=value``. ``train.init_checkpoint`` are the weights to take; without, they
+            are the last of the run. The names of the classes are those of the test set.
+        score_threshold: least score of a detection, from 0 to 1.
+
+    Returns:
+        The model, on the CPU if its device is not chosen by an override and there is no GPU.
+
+    Raises:
+        FileNotFoundError: the config or the weights do not exist.
+        ValueError: an override or the threshold is wrong, or the weights are of another model.
+    """
+    if not 0 <= score_threshold <= 1:
+        raise ValueError(f"--confidence-threshold is {score_threshold}; scores are from 0 to 1.")
+    cfg = load_config(config_file, overrides)
+    if not torch.cuda.is_available() and not _is_set("train.device", overrides):
+        cfg.train.device = "cpu"
+    weights = _find_weights(Path(config_file), cfg, overrides)
+    model = build_model(cfg, splits=[])
+    Checkpointer(model).load_strictly(weights)
+    metadata = MetadataCatalog.get(dataset_names(cfg, "test")[0])
+    return Detector(model, cfg.dataloader.test.mapper, score_threshold, metadata)
+
+
+def _find_weights(config_file: Path, cfg: DictConfig, overrides: Sequence[str]) -> str:
+    if _is_set("train.init_checkpoint", overrides):
+        return ensure_checkpoint(cfg.train.init_checkpoint)
+    folder = config_file.parent if config_file.suffix == ".yaml" else cfg.train.output_dir
+    path = last_checkpoint(str(folder))
+    if path is None or not Path(path).is_file():
+        raise FileNotFoundError(
+            f"{folder} has no checkpoint; train first, or add train.init_checkpoint=FILE."
+        )
+    return path
+
+
+def _is_set(key: str, overrides: Sequence[str]) -> bool:
+    return any(override.lstrip("+").startswith(f"{key}=") for override in overrides)
