@@ -41,7 +41,8 @@ def find_bins(breakpoints: Tensor, values: Tensor) -> Tensor:
 
 def _cells(values: Tensor, start: Tensor, scale: Tensor, num_cells: int) -> Tensor:
     """Cell of each value. It never falls with the value, so cells compare as values do."""
-    cells = ((values - start) * scale).clamp_(max=num_cells)  # int32 would overflow to its minimum
+    cells = (values - start).mul_(scale)
+    cells.clamp_(max=num_cells)  # int32 would overflow to its minimum
     return cells.int().clamp_(0, num_cells - 1)
 
 

@@ -50,7 +50,7 @@ class NegativeIntervals:
         self.widths = (ends - _shift(ends)) * self.is_rising
         self.bins = find_bins(breakpoints, negatives)
         # A negative beyond the last breakpoint is in bin 2P, where every step is 0.
-        self.offsets = F.pad(breakpoints, (0, 1)).index_select(0, self.bins) - negatives
+        self.offsets = F.pad(breakpoints, (0, 1)).index_select(0, self.bins).sub_(negatives)
         self.counts = counts
 
     def above(self) -> Tensor:
@@ -71,7 +71,7 @@ class NegativeIntervals:
         jumps = (torch.cat([values, values]) * self.rests)[self.order]
         rises = slopes * self.widths
         at_ends = (jumps + torch.cat([rises[1:], rises[:1]])).flip(0).cumsum(0).flip(0)
-        return self._at_negatives(at_ends) + self._at_negatives(slopes) * self.offsets
+        return self._at_negatives(slopes).mul_(self.offsets).add_(self._at_negatives(at_ends))
 
     def _sum_per_bin(self, values: Tensor | None) -> Tensor:
         """Sum over the negatives of each bin but the last; ``(M,)``, None: 1, to ``(2P,)``."""
