@@ -1,7 +1,7 @@
 """Which detection finds which object, image by image, with the IoUs between all of them."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,7 +41,7 @@ class ImageMatches(NamedTuple):
 
 
 def match_images(
-    content: Record, results: list[Record], task: str, *, max_dets_per_image: int | None = 300
+    content: Record, results: Sequence[Record], task: str, *, max_dets_per_image: int | None = 300
 ) -> Iterator[ImageMatches]:
     """Match detections to objects at IoU 0.5 as COCO does, judged by the rules of LVIS.
 
@@ -76,20 +76,19 @@ def match_images(
     detections_by_image = _by_image(results)
     _check_images(detections_by_image.keys() - coco.imgs.keys(), len(coco.imgs))
     objects_by_image = _by_image(content["annotations"])
-    category_ids = [category["id"] for category in content["categories"]]
+    judged = {category["id"] for category in content["categories"]}
+    not_exhaustive = []
     for image_id, image in sorted(coco.imgs.items()):
-        annotations = objects_by_image[image_id]
-        judged, not_exhaustive = category_ids, []
+        objects = _regions(coco, content["annotations"], objects_by_image[image_id], task)
+        ranked = sorted(detections_by_image[image_id], key=lambda i: -results[i]["score"])
+        detections = _regions(coco, results, ranked[:max_dets_per_image], task)
         if federated:
-            annotations = [pair for pair in annotations if pair[1]["area"] > 0]
-            judged = [*image["neg_category_ids"], *(a["category_id"] for _, a in annotations)]
+            objects = [region for region in objects if region.record["area"] > 0]
+            detections = [region for region in detections if _area(region.geometry) > 0]
+            judged = {*image["neg_category_ids"], *_classes(objects).tolist()}
             not_exhaustive = image["not_exhaustive_category_ids"]
-        ranked = sorted(detections_by_image[image_id], key=lambda pair: -pair[1]["score"])
-        detections = _with_geometry(coco, ranked[:max_dets_per_image], task)
-        detections = [d for d in detections if d.record["category_id"] in judged]
-        if federated:
-            detections = [d for d in detections if _area(d.geometry) > 0]
-        yield _match(detections, _with_geometry(coco, annotations, task), not_exhaustive)
+        detections = [region for region in detections if region.record["category_id"] in judged]
+        yield _match(detections, objects, not_exhaustive)
 
 
 def class_groups(categories: list[Record]) -> dict[str, list[int]]:
@@ -101,11 +100,10 @@ def class_groups(categories: list[Record]) -> dict[str, list[int]]:
     return groups
 
 
-def _by_image(records: list[Record]) -> dict[int | str, list[tuple[int, Record]]]:
-    """Records and their numbers by image."""
+def _by_image(records: Sequence[Record]) -> dict[int | str, list[int]]:
     by_image = defaultdict(list)
     for number, record in enumerate(records):
-        by_image[record["image_id"]].append((number, record))
+        by_image[record["image_id"]].append(number)
     return by_image
 
 
@@ -124,16 +122,17 @@ class _Region(NamedTuple):
     """A box (x, y, width, height) or an RLE."""
 
 
-def _with_geometry(coco: COCO, numbered: list[tuple[int, Record]], task: str) -> list[_Region]:
+def _regions(coco: COCO, records: Sequence[Record], numbers: list[int], task: str) -> list[_Region]:
     return [
         _Region(number, record, coco.annToRLE(record) if task == "segm" else record["bbox"])
-        for number, record in numbered
+        for number in numbers
+        for record in [records[number]]
         if GEOMETRY_FIELD[task] in record
     ]
 
 
 def _area(geometry: Any) -> float:
-    return rle.area(geometry) if isinstance(geometry, dict) else geometry[2] * geometry[3]
+    return float(rle.area(geometry) if isinstance(geometry, dict) else geometry[2] * geometry[3])
 
 
 def _match(
@@ -169,9 +168,10 @@ def _ious(detections: list[_Region], objects: list[_Region], is_crowd: BoolArray
     """(D, G): IoU; with a crowd, the share of the detection that lies in it."""
     if not detections or not objects:
         return np.zeros((len(detections), len(objects)))
-    found, truth = ([region.geometry for region in regions] for regions in (detections, objects))
-    if not isinstance(found[0], dict):
-        found, truth = np.array(found, dtype=float), np.array(truth, dtype=float)
+    found, truth = (
+        geometries if isinstance(geometries[0], dict) else np.array(geometries, dtype=float)
+        for geometries in ([region.geometry for region in side] for side in (detections, objects))
+    )
     ious: FloatArray = rle.iou(found, truth, is_crowd.tolist())
     return ious
 

@@ -1,7 +1,7 @@
 """How much AP each kind of error costs, and which classes are taken for which."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan
 from typing import Any, NamedTuple
@@ -32,8 +32,8 @@ class GroupErrors(NamedTuple):
     """Per cent; nan without such classes."""
     lost: dict[str, float]
     """Points of AP50 that fixing one kind of error alone would bring, by kind; nan as above."""
-    count: dict[str, int]
-    """Errors by kind: of detections of these classes and, misses, of objects of these classes."""
+    num_errors: dict[str, int]
+    """By kind: of detections of these classes and, misses, of objects of these classes."""
 
 
 class Confusion(NamedTuple):
@@ -41,8 +41,7 @@ class Confusion(NamedTuple):
 
     true_id: int
     predicted_id: int
-    count: int
-    """Detections."""
+    num_detections: int
     cost: float
     """Points of AP50, mean over all classes, that fixing these detections alone would bring."""
 
@@ -74,7 +73,7 @@ class ErrorAnalysis:
                     "num_classes": group.num_classes,
                     "ap50": _or_none(group.ap50),
                     "lost": {kind: _or_none(points) for kind, points in group.lost.items()},
-                    "count": group.count,
+                    "num_errors": group.num_errors,
                 }
                 for name, group in self.groups.items()
             },
@@ -90,7 +89,7 @@ class ErrorAnalysis:
 
 
 def analyse_errors(
-    content: Record, results: list[Record], task: str, *, max_dets_per_image: int | None = 300
+    content: Record, results: Sequence[Record], task: str, *, max_dets_per_image: int | None = 300
 ) -> ErrorAnalysis:
     """Tell what AP50 is lost to each kind of error, by fixing one kind while the others stay.
 
@@ -179,7 +178,7 @@ class _Detections(NamedTuple):
 
 
 def _judged(
-    content: Record, results: list[Record], task: str, max_dets_per_image: int | None
+    content: Record, results: Sequence[Record], task: str, max_dets_per_image: int | None
 ) -> tuple[_Detections, IntArray]:
     """The judged detections of all images, and the indices of the objects to be found."""
     scores, columns, objects = [], [], [np.zeros(0, dtype=np.int64)]
@@ -223,7 +222,7 @@ class _WhatIf:
                 num_classes=len(self._aps.keys() & members),
                 ap50=_mean(self._aps, members),
                 lost={kind.name.lower(): _mean(lost[kind], members) for kind in ERRORS},
-                count={
+                num_errors={
                     kind.name.lower(): sum(count[kind].get(c, 0) for c in members)
                     for kind in ERRORS
                 },
@@ -238,8 +237,8 @@ class _WhatIf:
         pairs = np.stack([self._object_classes[wrong.targets], wrong.classes], axis=1)
         rows = _rows_by_class(self._detections.classes)
         found = [
-            Confusion(*pair, count, self._cost(*pair, rows))
-            for pair, count in Counter(map(tuple, pairs.tolist())).items()
+            Confusion(true_id, predicted_id, num, self._cost(true_id, predicted_id, rows))
+            for (true_id, predicted_id), num in Counter(map(tuple, pairs.tolist())).items()
         ]
         return sorted(found, key=lambda pair: (-pair.cost, pair.true_id, pair.predicted_id))
 

@@ -1,5 +1,6 @@
 """How well scores tell the probability of being right, by group of classes."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from rankdet.evaluation.matching import Record
 
 def score_calibration(
     content: Record,
-    results: list[Record],
+    results: Sequence[Record],
     task: str,
     num_bins: int = 10,
     *,
@@ -70,7 +71,7 @@ def score_calibration(
 
 
 def _judged_detections(
-    content: Record, results: list[Record], task: str, max_dets_per_image: int | None
+    content: Record, results: Sequence[Record], task: str, max_dets_per_image: int | None
 ) -> tuple[FloatArray, BoolArray, IntArray]:
     """Score, whether it is right, and category id of each detection that is right or wrong."""
     per_image = [
