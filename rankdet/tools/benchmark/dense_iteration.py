@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         prog="python -m rankdet.tools.benchmark dense_iteration", description=__doc__
     )
     parser.add_argument("--iterations", type=iterations, default=40, help="per loss")
-    parser.add_argument("--images", type=int, default=24, help="in a batch; default: %(default)s")
+    parser.add_argument("--images", type=_images, default=24, help="in a batch; default: 24")
     parser.add_argument("--detectors", nargs="+", choices=DETECTORS, default=list(DETECTORS))
     options = parser.parse_args(argv)
     rows = []
@@ -58,6 +58,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         rows += [(detector, *row) for row in _beside(compared)]
     headers = ("detector", "loss", *HEADERS, "whole config")
     print(tabulate(rows, headers=headers, floatfmt=("", "", *FORMATS, "")))
+
+
+def _images(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} images: give at least 1")
+    return number
 
 
 def count_logits(cfg: DictConfig, batch: list[Any]) -> int:
