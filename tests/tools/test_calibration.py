@@ -1,16 +1,13 @@
 import pytest
 import torch
-from detectron2.config import LazyCall as L
-from detectron2.config import LazyConfig
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from smoke_run import smoke_config
+from smoke_run import save_untrained_run
 
 from rankdet.engine.checkpoint import Checkpointer
 from rankdet.engine.config import load_config
 from rankdet.engine.train import build_model, evaluate_checkpoint
 from rankdet.losses.calibration import load_statistics
 from rankdet.losses.confusion import pairwise_bias
-from rankdet.losses.softmax import SoftmaxCrossEntropyLoss
 from rankdet.tools.calibration import collect_statistics, main
 from rankdet.tools.proposal_scores import annotated_loader
 
@@ -22,20 +19,7 @@ NORCAL = "rankdet.losses.calibration.NorCal"
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A run of a softmax model that ended before it has learned anything."""
-    folder = tmp_path_factory.mktemp("run")
-    cfg = smoke_config(folder)
-    predictor = cfg.model.roi_heads.box_predictor
-    predictor.update(loss=L(SoftmaxCrossEntropyLoss)(num_classes=C), prior_prob=None)
-    # An RPN that knows nothing needs many tries to find an object.
-    rpn = cfg.model.proposal_generator
-    rpn.update(nms_thresh=0.95, pre_nms_topk=(300, 1000), post_nms_topk=(100, 300))
-    torch.manual_seed(0)
-    model = build_model(cfg)
-    torch.nn.init.normal_(model.roi_heads.box_predictor.cls_score.weight, std=0.002)
-    Checkpointer(model, str(folder)).save("model_final")
-    LazyConfig.save(cfg, str(folder / "config.yaml"))
-    return folder
+    return save_untrained_run(tmp_path_factory.mktemp("run"))
 
 
 @pytest.fixture(scope="module")
