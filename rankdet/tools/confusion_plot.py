@@ -19,7 +19,7 @@ from rankdet.tools.frequency_groups import MAX_NAMED_CLASSES, Classes, legend_ha
 
 _UNSEEN = "0.8"
 # As in the paper, lighter is more probable.
-_COLOUR_MAP = matplotlib.colormaps["viridis"].with_extremes(bad=_UNSEEN)
+COLOUR_MAP = matplotlib.colormaps["viridis"].with_extremes(bad=_UNSEEN)
 _RUN_COLOURS = ("tab:blue", "tab:purple", "black", "tab:cyan", "tab:brown")  # None of a group.
 _DPI = 150  # Nearly a pixel for each class of LVIS.
 _STRIP = 0.025  # of the matrix: the width of the colours of the groups
@@ -71,14 +71,14 @@ def plot_confusion(
 def _plot_matrices(
     figure: SubFigure, runs: list[ConfusionRun], classes: Classes, order: Tensor, dataset: str
 ) -> None:
-    norm = _common_scale([run.statistics for run in runs])
+    norm = common_scale([run.statistics for run in runs])
     panels = figure.subplots(1, len(runs), squeeze=False)[0]
     for axes, run in zip(panels, runs, strict=True):
         _plot_matrix(axes, run, classes, order, norm)
     panels[0].set_ylabel("true class")
     figure.suptitle(f"Confusion matrix on {dataset}", fontsize=15)
     figure.colorbar(
-        ScalarMappable(norm, _COLOUR_MAP),
+        ScalarMappable(norm, COLOUR_MAP),
         ax=panels.tolist(),
         extend="min",
         format="{x:g}",
@@ -93,7 +93,7 @@ def _plot_matrices(
     )
 
 
-def _common_scale(statistics: list[ConfusionStatistics]) -> LogNorm:
+def common_scale(statistics: list[ConfusionStatistics]) -> LogNorm:
     """From a low quantile, as a model can be arbitrarily sure that a class is not another, to 1."""
     entries = torch.cat([one.matrix[one.is_seen].flatten() for one in statistics]).sort().values
     least = entries[int(_LEAST_SHARE * len(entries))].item()
@@ -106,7 +106,7 @@ def _plot_matrix(
     number = len(order)
     matrix = run.statistics.matrix.clamp(min=norm.vmin)
     matrix = matrix.masked_fill(~run.statistics.is_seen.unsqueeze(1), torch.nan)[order][:, order]
-    axes.imshow(matrix.numpy(), cmap=_COLOUR_MAP, norm=norm)
+    axes.imshow(matrix.numpy(), cmap=COLOUR_MAP, norm=norm)
     colours = [to_rgb(classes.colours[index]) for index in order]
     start, end, width = -0.5, number - 0.5, _STRIP * number
     axes.imshow([colours], extent=(start, end, end + width, end), aspect="equal")

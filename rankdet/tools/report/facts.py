@@ -1,49 +1,81 @@
 """Sections of the facts: what was run on what, and what the methods differ in."""
 
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from html import escape
+from pathlib import Path
 from statistics import median
 
 from rankdet.tools.report.markup import UNKNOWN, Section, details, name, paragraph, table
 from rankdet.tools.report.method import Method, differing_options
 from rankdet.tools.report.run import Run
 
+_FILES = ("config.yaml", "log.txt", "metrics.json")
 _MAX_OPTIONS = 40  # that are shown at once
 _DURATION = re.compile(r"Total inference time: (?:(\d+) days?, )?(\d+):(\d+):(\d+)")
 _MEMORY = re.compile(r"max_mem: (\d+)M")
 
 
-def facts_section(methods: Sequence[Method]) -> Section:
-    """Commit, versions, machine and times of every run, and what the configs differ in."""
-    rows = [[name(method), *_facts(run)] for method in methods for run in method.runs]
+def facts_section(methods: Sequence[Method], root: Path) -> Section:
+    """Times of every run, what they were made with, and what the configs differ in.
+
+    Args:
+        methods: of the report.
+        root: folder that those of the runs are relative to.
+    """
+    rows = [[name(method), *_times(run, root)] for method in methods for run in method.runs]
     header = ["", "folder", "seed", "iterations", "training", "per iteration", "evaluation"]
-    header += ["started", "rankdet", "machine", "versions"]
-    files = [
-        run.folder / file
-        for method in methods
-        for run in method.runs
-        for file in ("config.yaml", "log.txt", "metrics.json")
-    ]
-    existing = [path for path in files if path.is_file()]
-    return Section("Runs", table(header, rows) + _differences(methods), existing)
+    runs = [run for method in methods for run in method.runs]
+    files = [run.folder / file for run in runs for file in _FILES]
+    html = table([*header, "started"], rows) + _equipment(runs, root) + _differences(methods)
+    return Section("Runs", html, [path for path in files if path.is_file()])
 
 
-def _facts(run: Run) -> list[str]:
+def _times(run: Run, root: Path) -> list[str]:
     times = run.curves.get("time", {})
     return [
-        f"<code>{escape(str(run.folder))}</code>",
+        f"<code>{escape(os.path.relpath(run.folder.resolve(), root))}</code>",
         str(run.seed),
         _iterations(run),
         _duration(_training_seconds(times)) if times else UNKNOWN,
         f"{median(times.values()):.3g} s" if times else UNKNOWN,
         _evaluation(run.log),
         _started(run),
-        _version(run),
-        _machine(run),
-        "<br>".join(escape(f"{package} {one}") for package, one in run.versions.items()) or UNKNOWN,
     ]
+
+
+def _equipment(runs: Sequence[Run], root: Path) -> str:
+    """A table of what the runs were made with; where they differ, with the runs of each value."""
+    facts = [_equipment_of(run) for run in runs]
+    rows = []
+    for fact in dict.fromkeys(fact for one in facts for fact in one):
+        values = [one.get(fact, UNKNOWN) for one in facts]
+        rows.append([fact, "<br>".join(_distinct(values, runs, root))])
+    return f"<h3>What they were made with</h3>{table(['', ''], rows, 'left')}"
+
+
+def _distinct(values: list[str], runs: Sequence[Run], root: Path) -> Iterator[str]:
+    for value in dict.fromkeys(values):
+        folders = [
+            escape(os.path.relpath(run.folder.resolve(), root))
+            for run, other in zip(runs, values, strict=True)
+            if other == value
+        ]
+        yield value if len(folders) == len(runs) else f"{value} ({', '.join(folders)})"
+
+
+def _equipment_of(run: Run) -> dict[str, str]:
+    """HTML of each fact."""
+    facts = {"rankdet": _version(run), "machine": escape(run.device)}
+    if run.provenance:
+        facts["processes"] = "{num_processes}, {num_threads} threads each".format(**run.provenance)
+        facts["processor cores"] = str(run.provenance["num_cpus"])
+    memory = _MEMORY.findall(run.log)
+    if memory:
+        facts["GPU memory"] = f"{max(map(int, memory)):,} MB"
+    return facts | {package: escape(version) for package, version in run.versions.items()}
 
 
 def _iterations(run: Run) -> str:
@@ -83,18 +115,8 @@ def _version(run: Run) -> str:
         return UNKNOWN
     commit = run.provenance["commit"]
     text = f"<code>{commit[:10]}</code>" if commit else "no commit"
-    changes = "<small>with local changes</small>" if run.provenance["has_local_changes"] else ""
-    return f"{escape(run.provenance['version'])} {text}{changes}"
-
-
-def _machine(run: Run) -> str:
-    lines = [run.device]
-    if run.provenance:
-        lines.append("{num_processes} processes x {num_threads} threads".format(**run.provenance))
-    memory = _MEMORY.findall(run.log)
-    if memory:
-        lines.append(f"{max(map(int, memory)):,} MB of GPU memory")
-    return "<br>".join(map(escape, lines))
+    changes = " with local changes" if run.provenance["has_local_changes"] else ""
+    return f"{escape(run.provenance['version'])}, {text}{changes}"
 
 
 def _differences(methods: Sequence[Method]) -> str:

@@ -127,7 +127,7 @@ def _group_bars(methods: Sequence[Method], task: str) -> str:
     axes.set_xticks(range(len(LABELS)), list(LABELS.values()))
     axes.grid(axis="x", visible=False)
     axes.tick_params(axis="x", length=0)
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.06 * axes.get_ylim()[1])
     return plots.svg(axes, f"AP by group of classes, {TASKS[task].lower()}")
 
 
@@ -143,7 +143,7 @@ def bars(
         if whisker:
             axes.errorbar(place, value.mean, whisker, color=plots.colour("ink"), linewidth=1)
         axes.annotate(
-            f"{value.mean:.0f}",
+            f"{value.mean:.1f}",
             (place, value.mean + whisker),
             (0, 2),
             textcoords="offset points",

@@ -92,9 +92,10 @@ figure{margin:0;min-width:0}
 figcaption{font-size:13.5px;font-weight:600;margin-bottom:2px}
 figcaption small{display:block;font-weight:400;font-size:12.5px}
 figure svg{display:block;width:100%;height:auto}
+svg image{image-rendering:pixelated}
 figure img{display:block;max-width:100%;height:auto;border-radius:4px}
-.crops{display:grid;grid-template-columns:repeat(auto-fill,minmax(124px,1fr));gap:12px 10px;
-  margin:8px 0 14px}
+.crops{display:grid;grid-template-columns:repeat(auto-fill,minmax(104px,1fr));gap:10px;
+  margin:6px 0 10px}
 .crops figcaption{font-weight:400;font-size:12.5px;line-height:1.35;margin:4px 0 0}
 .crops img{width:100%}
 details{margin:10px 0}
@@ -105,7 +106,7 @@ footer{padding-bottom:30px;color:var(--muted);font-size:12.5px}
   nav div{padding:8px 12px}
   section{padding:14px 13px}
   h1{font-size:22px}
-  th:first-child{max-width:44vw;white-space:normal;overflow-wrap:anywhere}
+  th:first-child{min-width:6.5em;max-width:42vw;white-space:normal;overflow-wrap:break-word}
 }
 @media print{nav{display:none}section{break-inside:avoid-page}}
 """

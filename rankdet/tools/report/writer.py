@@ -5,12 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rankdet.tools.report import plots
-from rankdet.tools.report.curves import curves_section
-from rankdet.tools.report.facts import facts_section
 from rankdet.tools.report.method import Method, group_methods
-from rankdet.tools.report.metrics import groups_section, metrics_section
 from rankdet.tools.report.page import build_page
 from rankdet.tools.report.run import read_run
+from rankdet.tools.report.sections import build_sections
 
 
 def write_report(runs: Sequence[Path], output: Path) -> None:
@@ -35,14 +33,8 @@ def write_report(runs: Sequence[Path], output: Path) -> None:
         )
     root = Path(os.path.commonpath([folder.resolve() for folder in runs]))
     with plots.style():
-        sections = [
-            metrics_section(methods),
-            groups_section(methods),
-            curves_section(methods),
-            facts_section(methods),
-        ]
-    shown = [section for section in sections if section is not None]
-    page = build_page(_title(methods), _subtitle(methods, datasets[0]), shown, root)
+        sections = build_sections(methods, root)
+    page = build_page(_title(methods), _subtitle(methods, datasets[0]), sections, root)
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(page, encoding="utf-8")
 

@@ -1,0 +1,131 @@
+"""What has to be computed from the detections of a run, kept in files of its folder."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig
+
+from rankdet.data.annotation_file import Record
+from rankdet.evaluation.error_analysis import ErrorAnalysis, analyse_errors
+from rankdet.evaluation.lvis_scoring import score_lvis
+from rankdet.evaluation.score_calibration import score_calibration
+from rankdet.tools.report.dataset import TestSet
+from rankdet.tools.report.examples import choose_examples
+from rankdet.tools.report.run import Run
+
+Json = dict[str, Any]
+
+TASKS = ("bbox", "segm")
+_DEFAULT_LIMIT = 300
+
+
+class Analysis:
+    """Files about the detections of a run, made when they are first asked for.
+
+    They are made anew if they are older than the detections. The detections are read once, and
+    only if a file has to be made.
+
+    Args:
+        run: with a file of detections.
+        test_set: what it was tested on.
+    """
+
+    def __init__(self, run: Run, test_set: TestSet) -> None:
+        self.run = run
+        self._test_set = test_set
+        self._results: list[Record] | None = None
+        self._errors: dict[str, ErrorAnalysis] = {}
+
+    @property
+    def tasks(self) -> list[str]:
+        """Those of boxes and masks that the run was evaluated for."""
+        return [task for task in TASKS if task in self.run.results]
+
+    def class_scores_path(self) -> Path:
+        """Task to category id to name, frequency, AP and AR; the evaluation's, if it left them."""
+        path = self.run.folder / "inference" / "class_scores.json"
+        return path if path.is_file() else self._ensure("class_scores.json", self._class_scores)
+
+    def errors_path(self, task: str) -> Path:
+        """See :meth:`rankdet.evaluation.error_analysis.ErrorAnalysis.to_json`."""
+        return self._ensure(f"errors_{task}.json", lambda: self._error_analysis(task).to_json())
+
+    def calibration_path(self, task: str) -> Path:
+        """See :func:`rankdet.evaluation.score_calibration.score_calibration`."""
+        return self._ensure(f"score_calibration_{task}.json", lambda: self._calibration(task))
+
+    def examples_path(self) -> Path:
+        """See :func:`rankdet.tools.report.examples.choose_examples`; of boxes."""
+        return self._ensure("examples_bbox.json", self._examples)
+
+    def close(self) -> None:
+        """Free the memory of the detections."""
+        self._results = None
+        self._errors = {}
+
+    def _ensure(self, name: str, compute: Callable[[], Json]) -> Path:
+        path = self.run.folder / "analysis" / name
+        detections = self.run.predictions
+        is_new = path.is_file() and (
+            detections is None or path.stat().st_mtime >= detections.stat().st_mtime
+        )
+        if not is_new:
+            content = json.dumps(compute(), indent=1)
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(content + "\n")
+        return path
+
+    def _read_results(self) -> list[Record]:
+        if self._results is None:
+            self._results = self.run.read_predictions()
+        return self._results
+
+    def _class_scores(self) -> Json:
+        categories = sorted(self._test_set.content["categories"], key=lambda one: one["id"])
+        tables = {}
+        for task in self.tasks:
+            scores = score_lvis(*self._arguments(task), max_dets_per_image=self._limit)
+            tables[task] = {
+                str(category["id"]): {
+                    "name": category["name"],
+                    "frequency": category["frequency"],
+                    "AP": _or_none(ap),
+                    "AR": _or_none(ar),
+                }
+                for category, ap, ar in zip(
+                    categories, scores.class_ap, scores.class_ar, strict=True
+                )
+            }
+        return tables
+
+    def _error_analysis(self, task: str) -> ErrorAnalysis:
+        if task not in self._errors:
+            found = analyse_errors(*self._arguments(task), max_dets_per_image=self._limit)
+            self._errors[task] = found
+        return self._errors[task]
+
+    def _calibration(self, task: str) -> Json:
+        return score_calibration(*self._arguments(task), max_dets_per_image=self._limit)
+
+    def _examples(self) -> Json:
+        analysis = self._error_analysis("bbox")
+        return choose_examples(self._test_set.content, self._read_results(), analysis)
+
+    def _arguments(self, task: str) -> tuple[Record, list[Record], str]:
+        return self._test_set.content, self._read_results(), task
+
+    @property
+    def _limit(self) -> int:
+        """Detections of an image that the evaluation counted."""
+        evaluators = self.run.config.dataloader.evaluator
+        listed: Sequence[DictConfig] = (
+            evaluators if isinstance(evaluators, ListConfig) else [evaluators]
+        )
+        limits = [one.max_dets_per_image for one in listed if "max_dets_per_image" in one]
+        return int(limits[0]) if limits else _DEFAULT_LIMIT
+
+
+def _or_none(value: float) -> float | None:
+    return float(value) if value == value else None

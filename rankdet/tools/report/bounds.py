@@ -1,0 +1,103 @@
+"""Section of the theory: detection error of classes against their ranking error, with bounds."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from rankdet.losses.bounds import detection_error_bounds, linear_slope
+from rankdet.tools.frequency_groups import LABELS
+from rankdet.tools.report import plots
+from rankdet.tools.report.markup import (
+    Section,
+    figure,
+    grid,
+    key,
+    name,
+    number,
+    paragraph,
+    table,
+)
+from rankdet.tools.report.method import Method
+from rankdet.tools.report.theme import method_colour
+
+RankingErrors = Mapping[str, Any]
+"""What :func:`rankdet.tools.ranking_errors.write_ranking_errors` writes."""
+
+_COLUMNS = {
+    "num_classes": ("classes", 0),
+    "alpha": ("negatives per positive, median", 0),
+    "ranking_error": ("ranking error R", 3),
+    "detection_error": ("detection error", 3),
+    "lower_bound": ("lower bound", 3),
+    "linear_approximation": ("linear approximation", 3),
+    "upper_bound": ("upper bound", 3),
+}
+_EXPLANATION = (
+    "A point is a class: its detection error, 1 - AP of the scores of all proposals, against the "
+    "share R of pairs of a positive and a negative proposal that are ranked wrongly. Solid: the "
+    "bounds of Theorem 2 of ECM (Cho and Krähenbühl, ECCV 2022) at the group's median ratio of "
+    "negatives to positives; dashed: the linear approximation. First seed of each method."
+)
+
+
+def bounds_section(
+    methods: Sequence[Method], errors: Mapping[int, RankingErrors], sources: Sequence[Path]
+) -> Section:
+    """Errors of the classes of each group, and their means.
+
+    Args:
+        methods: those that have errors.
+        errors: by the index of the method.
+        sources: files of the errors.
+    """
+    figures, rows = [], []
+    for letter, group in LABELS.items():
+        points = {index: _points(one["classes"], letter) for index, one in errors.items()}
+        if any(points.values()):
+            panel = _panel(methods, points, f"Detection error against ranking error, {group}")
+            figures.append(figure(panel, group.capitalize()))
+        for method in methods:
+            of_group = errors[method.index]["groups"].get(letter)
+            if of_group:
+                cells = [
+                    number(of_group[column], digits) for column, (_, digits) in _COLUMNS.items()
+                ]
+                rows.append([group, name(method), *cells])
+    header = ["", "", *(label for label, _ in _COLUMNS.values())]
+    html = paragraph(_EXPLANATION, "lede") + key(methods) + grid(figures) + table(header, rows)
+    return Section("Ranking theory", html, list(sources))
+
+
+def _points(classes: Sequence[Mapping[str, Any]], letter: str) -> list[Mapping[str, Any]]:
+    return [one for one in classes if one["frequency"] == letter and one["alpha"] is not None]
+
+
+def _panel(
+    methods: Sequence[Method], points: Mapping[int, list[Mapping[str, Any]]], label: str
+) -> str:
+    axes = plots.panel("ranking error R", "detection error")
+    everything = [one for of_method in points.values() for one in of_method]
+    positive = [one["ranking_error"] for one in everything if one["ranking_error"] > 0] or [0.01]
+    least = min(positive) / 2
+    # R = 0, which a logarithm can't show, is drawn at the left edge.
+    curve = torch.logspace(*torch.tensor([least, 1.0]).log10().tolist(), 100, dtype=torch.float64)
+    curve = curve[curve <= min(1.0, 3 * max(positive))]
+    alpha = median(one["alpha"] for one in everything)
+    for bound in detection_error_bounds(curve, alpha):
+        axes.plot(curve, bound, color=plots.colour("muted"), linewidth=1.1)
+    line = linear_slope(alpha) * curve
+    axes.plot(curve, line, color=plots.colour("soft"), linewidth=1.1, dashes=(4, 3))
+    for method in methods:
+        errors = [
+            (max(one["ranking_error"], least), one["detection_error"])
+            for one in points[method.index]
+        ]
+        if errors:
+            colour = plots.colour(method_colour(method.index))
+            axes.scatter(*zip(*errors, strict=True), 15, colour, alpha=0.75, linewidths=0, zorder=3)
+    axes.set_xscale("log")
+    axes.set(xlim=(least / 1.1, curve[-1].item()), ylim=(-0.02, 1.02))
+    return plots.svg(axes, label)

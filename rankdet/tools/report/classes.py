@@ -1,0 +1,153 @@
+"""Section of the AP of single classes against their frequency in training."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rankdet.tools.frequency_groups import LABELS
+from rankdet.tools.report import plots
+from rankdet.tools.report.markup import (
+    Section,
+    details,
+    figure,
+    grid,
+    key,
+    name,
+    paragraph,
+    table,
+    with_spread,
+)
+from rankdet.tools.report.method import Method, Spread, spread
+from rankdet.tools.report.metrics import TASKS
+from rankdet.tools.report.theme import method_colour
+
+ClassScores = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""Task to category id to name, frequency, AP and AR."""
+
+_WINDOW = 0.3  # decades of images: standard deviation of the weights of the trend
+_EXPLANATION = (
+    "A point is a class; its AP is the mean over seeds. The line is the mean of the classes with "
+    "about as many training images. Dashed lines part rare, common and frequent classes."
+)
+
+
+class ClassRow(NamedTuple):
+    """A class with objects in the test set."""
+
+    name: str
+    group: str
+    num_images: int
+    """In training."""
+    aps: list[Spread | None]
+    """Of each method."""
+
+
+def classes_section(
+    methods: Sequence[Method],
+    scores: Mapping[Path, ClassScores],
+    image_counts: Mapping[int, int],
+    sources: Sequence[Path],
+) -> Section:
+    """AP of every class over its number of training images, per task.
+
+    Args:
+        methods: of the report.
+        scores: by the folder of the run.
+        image_counts: category id to the number of training images.
+        sources: files of the scores.
+    """
+    parts = [paragraph(_EXPLANATION, "lede")]
+    tasks = dict.fromkeys(task for of_run in scores.values() for task in of_run)
+    for task in ("bbox", "segm"):
+        if task not in tasks:
+            continue
+        rows = class_rows(methods, scores, image_counts, task)
+        parts.append(f"<h3>{escape(TASKS[task])}</h3>{key(methods) if len(methods) > 1 else ''}")
+        parts.append(grid(_figures(methods, rows, TASKS[task])))
+        cells = [
+            [
+                escape(row.name),
+                LABELS[row.group],
+                f"{row.num_images:,}",
+                *(with_spread(ap) for ap in row.aps),
+            ]
+            for row in rows
+        ]
+        header = ["class", "group", "training images", *map(name, methods)]
+        parts.append(details(f"AP of all {len(rows)} classes", table(header, cells)))
+    return Section("Classes", "".join(parts), list(sources))
+
+
+def class_rows(
+    methods: Sequence[Method],
+    scores: Mapping[Path, ClassScores],
+    image_counts: Mapping[int, int],
+    task: str,
+) -> list[ClassRow]:
+    """The classes that have an AP, the most frequent first."""
+    tables = [[scores[run.folder].get(task, {}) for run in method.runs] for method in methods]
+    any_table = next(one for of_method in tables for one in of_method if one)
+    rows = [
+        ClassRow(
+            entry["name"],
+            entry["frequency"],
+            image_counts.get(int(category_id), 0),
+            [spread(one.get(category_id, {}).get("AP") for one in runs) for runs in tables],
+        )
+        for category_id, entry in any_table.items()
+    ]
+    return sorted((row for row in rows if any(row.aps)), key=lambda row: -row.num_images)
+
+
+def _figures(methods: Sequence[Method], rows: list[ClassRow], task: str) -> list[str]:
+    figures = [
+        figure(_panel([method], rows, f"AP by class, {task}, {method.name}"), method.name)
+        for method in methods
+    ]
+    if len(methods) > 1:
+        trends = _panel(methods, rows, f"Trends of AP by class, {task}")
+        figures.append(figure(trends, "Trends together"))
+    return figures
+
+
+def _panel(methods: Sequence[Method], rows: list[ClassRow], label: str) -> str:
+    axes = plots.panel("training images", "AP")
+    axes.set_xscale("log")
+    images = np.array([max(row.num_images, 1) for row in rows])  # No logarithm of 0.
+    for method in methods:
+        colour = plots.colour(method_colour(method.index))
+        aps = np.array([_mean(row.aps[method.index]) for row in rows])
+        if len(methods) == 1:
+            axes.scatter(images, aps, s=13, color=colour, alpha=0.55, linewidths=0)
+        grid_images = np.geomspace(images.min(), images.max(), 60)
+        axes.plot(grid_images, _trend(images, aps, grid_images), color=colour)
+    for boundary in _boundaries(rows):
+        axes.axvline(boundary, color=plots.colour("muted"), linewidth=0.8, dashes=(4, 3))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.set_ylim(0, 1.03 * max(_mean(ap) for row in rows for ap in row.aps if ap))
+    return plots.svg(axes, label)
+
+
+def _mean(value: Spread | None) -> float:
+    return value.mean if value else float("nan")
+
+
+def _trend(images: np.ndarray, aps: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Mean AP, weighted by how near the logarithms of the numbers of images are."""
+    known = ~np.isnan(aps)
+    distances = np.log10(at)[:, None] - np.log10(images[known])
+    weights = np.exp(-0.5 * (distances / _WINDOW) ** 2)
+    return weights @ aps[known] / weights.sum(axis=1)
+
+
+def _boundaries(rows: list[ClassRow]) -> list[float]:
+    """Between the groups, where their numbers of images do not overlap."""
+    counts = {letter: [row.num_images for row in rows if row.group == letter] for letter in LABELS}
+    boundaries = []
+    for lower, upper in (("r", "c"), ("c", "f")):
+        if counts[lower] and counts[upper] and max(counts[lower]) < min(counts[upper]):
+            boundaries.append((max(counts[lower]) * min(counts[upper])) ** 0.5)
+    return boundaries

@@ -1,0 +1,64 @@
+"""The data set that runs were tested on, with how frequent its classes are in training."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from rankdet.data.annotation_file import Record, read_annotations
+from rankdet.data.class_stats import (
+    annotation_path,
+    class_ids,
+    ensure_dataset,
+    image_counts,
+    load_dicts,
+)
+from rankdet.tools.frequency_groups import read_classes
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """A data set with an annotation file.
+
+    Attributes:
+        name: under which it is registered.
+        content: the annotation file, its categories with a ``frequency``.
+        image_counts: category id to the number of training images that show it.
+    """
+
+    name: str
+    content: Record
+    image_counts: dict[int, int]
+
+    @cached_property
+    def image_files(self) -> dict[int | str, str]:
+        """Image id to the path of the image."""
+        return {record["image_id"]: record["file_name"] for record in load_dicts(self.name)}
+
+
+def read_test_set(name: str, train_names: Sequence[str]) -> TestSet:
+    """Read annotations, and count the classes of the training sets.
+
+    Args:
+        name: a registered data set.
+        train_names: registered training sets; they also decide the ``frequency`` of classes, as
+            :func:`rankdet.tools.frequency_groups.read_classes` does, where the file has none.
+
+    Raises:
+        ValueError: a data set is not registered or damaged, or has no annotation file.
+        FileNotFoundError: an annotation file is missing.
+    """
+    metadata = ensure_dataset(name)
+    path = annotation_path(metadata)
+    if path is None:
+        raise ValueError(f"{name!r} has no annotation file; set json_file of its metadata.")
+    content = read_annotations(path, dataset_name=name)
+    groups = read_classes(name, list(train_names)).groups
+    counts = image_counts(train_names).tolist()
+    classes = class_ids(metadata, [category["id"] for category in content["categories"]])
+    categories = [
+        {**category, "frequency": groups[classes[category["id"]]]}
+        for category in content["categories"]
+        if category["id"] in classes
+    ]
+    by_category = {category_id: counts[class_id] for category_id, class_id in classes.items()}
+    return TestSet(name, {**content, "categories": categories}, by_category)

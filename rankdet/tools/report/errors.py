@@ -1,0 +1,139 @@
+"""Section of the AP lost to each kind of error, and of the most costly confusions."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from rankdet.tools.frequency_groups import LABELS
+from rankdet.tools.report import plots
+from rankdet.tools.report.markup import (
+    Section,
+    details,
+    figure,
+    grid,
+    key,
+    name,
+    number,
+    paragraph,
+    table,
+)
+from rankdet.tools.report.method import Method, Spread, spread
+from rankdet.tools.report.metrics import TASKS
+from rankdet.tools.report.theme import method_colour
+
+Errors = Mapping[str, Any]
+"""JSON of :class:`rankdet.evaluation.error_analysis.ErrorAnalysis`."""
+
+_GROUPS = {"all": "all classes", **LABELS}
+_NUM_CONFUSIONS = 12
+_EXPLANATION = (
+    "Points of AP50 that fixing one kind of error alone would bring, the others left as they are; "
+    "they don't add up to what is missing. Mean over seeds, whiskers: standard deviation."
+)
+
+
+def errors_section(
+    methods: Sequence[Method], errors: Mapping[str, Mapping[Path, Errors]], sources: Sequence[Path]
+) -> Section:
+    """Bars of lost AP by kind and group, and tables of confusions, per task.
+
+    Args:
+        methods: of the report.
+        errors: task to the folder of the run to its errors.
+        sources: files of the errors.
+    """
+    parts = [paragraph(_EXPLANATION, "lede"), key(methods)]
+    for task, by_run in errors.items():
+        html = _bars(methods, by_run, task) + _confusions(methods, by_run)
+        parts.append(f"<h3>{escape(TASKS[task])}</h3>{html}" if task == "bbox" else "")
+        if task != "bbox":
+            parts.append(details(TASKS[task], html))
+    return Section("Errors", "".join(parts), list(sources))
+
+
+def _bars(methods: Sequence[Method], by_run: Mapping[Path, Errors], task: str) -> str:
+    groups = [g for g in _GROUPS if any(g in errors["groups"] for errors in by_run.values())]
+    lost = {
+        group: {
+            method.index: _lost([by_run[run.folder]["groups"][group] for run in method.runs])
+            for method in methods
+        }
+        for group in groups
+    }
+    # One scale, so that panels can be compared.
+    spreads = [
+        s for of_group in lost.values() for kinds in of_group.values() for s in kinds.values()
+    ]
+    limit = max((value.mean for value in spreads), default=1.0)
+    figures = [
+        figure(
+            _panel(methods, lost[group], limit, f"AP lost, {_GROUPS[group]}, {TASKS[task]}"),
+            f"{_GROUPS[group].capitalize()}",
+        )
+        for group in groups
+    ]
+    return grid(figures)
+
+
+def _lost(groups: list[Errors]) -> dict[str, Spread]:
+    """Kind to points of AP50."""
+    found = {
+        kind: spread(group["lost"].get(kind) for group in groups) for kind in groups[0]["lost"]
+    }
+    return {kind: value for kind, value in found.items() if value}
+
+
+def _panel(
+    methods: Sequence[Method], lost: Mapping[int, dict[str, Spread]], limit: float, label: str
+) -> str:
+    kinds = list(dict.fromkeys(kind for of_method in lost.values() for kind in of_method))
+    height = 0.75 + 0.17 * len(kinds) * (len(methods) + 0.8)
+    axes = plots.panel(size=(4.7, max(2.4, height)))
+    width = 0.82 / len(methods)
+    for method in methods:
+        offset = (method.index - (len(methods) - 1) / 2) * width
+        for kind, value in lost[method.index].items():
+            _bar(axes, kinds.index(kind) + offset, value, method, width)
+    axes.set_yticks(range(len(kinds)), kinds)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.16 * limit)
+    axes.grid(axis="y", visible=False)
+    axes.tick_params(axis="y", length=0)
+    return plots.svg(axes, label)
+
+
+def _bar(axes: plots.Axes, place: float, value: Spread, method: Method, width: float) -> None:
+    axes.barh(place, value.mean, 0.9 * width, color=plots.colour(method_colour(method.index)))
+    whisker = value.deviation if value.number > 1 else 0.0
+    if whisker:
+        axes.errorbar(value.mean, place, xerr=whisker, color=plots.colour("ink"), linewidth=1)
+    axes.annotate(
+        number(value.mean),
+        (value.mean + whisker, place),
+        (3, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=8.5,
+    )
+
+
+def _confusions(methods: Sequence[Method], by_run: Mapping[Path, Errors]) -> str:
+    figures = []
+    for method in methods:
+        run = method.runs[0]
+        pairs = by_run[run.folder]["confusions"][:_NUM_CONFUSIONS]
+        rows = [
+            [
+                escape(pair["true_name"]),
+                escape(pair["predicted_name"]),
+                f"{pair['num_detections']:,}",
+                number(pair["cost"], 2),
+            ]
+            for pair in pairs
+        ]
+        header = ["object", "detected as", "detections", "cost"]
+        remark = f"seed {run.seed}; cost: points of AP50, mean over all classes"
+        caption = f"<figcaption>{name(method)}<small>{escape(remark)}</small></figcaption>"
+        figures.append(f"<figure>{caption}{table(header, rows)}</figure>")
+    return f"<h4>Confusions that cost most</h4>{grid(figures)}"

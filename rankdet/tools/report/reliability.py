@@ -1,0 +1,97 @@
+"""Section of the calibration of scores: precision against score, by group of classes."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from rankdet.tools.frequency_groups import LABELS
+from rankdet.tools.report import plots
+from rankdet.tools.report.markup import (
+    Section,
+    details,
+    figure,
+    grid,
+    key,
+    name,
+    paragraph,
+    table,
+    with_spread,
+)
+from rankdet.tools.report.method import Method, spread
+from rankdet.tools.report.metrics import TASKS
+from rankdet.tools.report.theme import method_colour
+
+Calibration = Mapping[str, Any]
+"""What :func:`rankdet.evaluation.score_calibration.score_calibration` returns."""
+
+_GROUPS = {"all": "all classes", **LABELS}
+_MIN_COUNT = 20  # detections of a bin that is drawn filled
+_EXPLANATION = (
+    "Detections by score: the share that finds an object at IoU 0.5. On the diagonal a score is "
+    "that probability; below it, scores are too high. One line for each run. Hollow: bins of fewer "
+    f"than {_MIN_COUNT} detections. ECE, the expected calibration error, is the mean distance from "
+    "the diagonal, by detections, most of which have low scores."
+)
+
+
+def reliability_section(
+    methods: Sequence[Method],
+    calibrations: Mapping[str, Mapping[Path, Calibration]],
+    sources: Sequence[Path],
+) -> Section:
+    """Reliability diagrams by group and a table of the calibration errors, per task.
+
+    Args:
+        methods: of the report.
+        calibrations: task to the folder of the run to its calibration.
+        sources: files of the calibrations.
+    """
+    parts = [paragraph(_EXPLANATION, "lede"), key(methods)]
+    for task, by_run in calibrations.items():
+        groups = [g for g in _GROUPS if any(g in one["groups"] for one in by_run.values())]
+        figures = [
+            figure(_panel(methods, by_run, group, task), _GROUPS[group].capitalize())
+            for group in groups
+        ]
+        html = grid(figures) + _errors(methods, by_run, groups)
+        heading = f"<h3>{escape(TASKS[task])}</h3>{html}"
+        parts.append(heading if task == "bbox" else details(TASKS[task], html))
+    return Section("Score calibration", "".join(parts), list(sources))
+
+
+def _panel(
+    methods: Sequence[Method], by_run: Mapping[Path, Calibration], group: str, task: str
+) -> str:
+    axes = plots.panel("mean score", "precision")
+    axes.plot([0, 1], [0, 1], color=plots.colour("muted"), linewidth=0.8, dashes=(4, 3))
+    for method in methods:
+        colour = plots.colour(method_colour(method.index))
+        for run in method.runs:
+            bins = by_run[run.folder]["groups"][group]
+            points = [
+                (score, precision, num)
+                for score, precision, num in zip(
+                    bins["mean_score"], bins["precision"], bins["count"], strict=True
+                )
+                if num
+            ]
+            if not points:
+                continue
+            scores, precisions, counts = zip(*points, strict=True)
+            axes.plot(scores, precisions, color=colour, linewidth=1.3)
+            filled = [colour if num >= _MIN_COUNT else plots.colour("card") for num in counts]
+            axes.scatter(scores, precisions, 16, filled, edgecolors=colour, zorder=3)
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    return plots.svg(axes, f"Precision by score, {_GROUPS[group]}, {TASKS[task]}")
+
+
+def _errors(
+    methods: Sequence[Method], by_run: Mapping[Path, Calibration], groups: list[str]
+) -> str:
+    rows = []
+    for method in methods:
+        of_runs = [by_run[run.folder]["groups"] for run in method.runs]
+        errors = [spread(one[group]["ece"] for one in of_runs) for group in groups]
+        rows.append([name(method), *(with_spread(error, 3) for error in errors)])
+    return table(["ECE", *(_GROUPS[group] for group in groups)], rows)
