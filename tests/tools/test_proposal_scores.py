@@ -1,0 +1,75 @@
+import pytest
+import torch
+from smoke_run import save_untrained_run
+
+from rankdet.engine.checkpoint import Checkpointer
+from rankdet.engine.config import load_config
+from rankdet.engine.train import build_model
+from rankdet.tools.proposal_scores import annotated_loader, score_proposals
+
+C = 10
+NORCAL = (
+    "model.roi_heads.box_predictor.calibration={_target_: rankdet.losses.calibration.NorCal, "
+    "gamma: 1, class_counts: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]}"
+)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return save_untrained_run(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="module")
+def batch(run):
+    return next(iter(annotated_loader(load_config(str(run / "config.yaml")))))[:3]
+
+
+def load_model(run, *overrides):
+    model = build_model(load_config(str(run / "config.yaml"), list(overrides)))
+    Checkpointer(model).load_strictly(str(run / "model_final.pth"))
+    return model
+
+
+def test_every_proposal_of_every_image_is_scored(run, batch):
+    model = load_model(run)
+    found = list(score_proposals(model, [batch[:2], batch[2:]]))
+    assert model.training
+    model.eval()
+    with torch.no_grad():
+        for image, scored in zip(batch, found, strict=True):
+            inputs = model.preprocess_image([image])
+            (proposals,), _ = model.proposal_generator(inputs, model.backbone(inputs.tensor), None)
+            assert scored.image is image
+            assert scored.scores.shape == (len(proposals), C + 1)
+            torch.testing.assert_close(scored.scores.sum(1), torch.ones(len(proposals)))
+            assert torch.equal(scored.scores, scored.uncalibrated_scores)
+
+
+def test_scores_are_those_that_rank_detections(run, batch):
+    model = load_model(run, NORCAL)
+    (found,) = score_proposals(model, [batch[:1]])
+    predictor = model.roi_heads.box_predictor
+    expected = predictor.calibration(found.uncalibrated_scores)
+    torch.testing.assert_close(found.scores, expected)
+    assert not torch.allclose(found.scores, found.uncalibrated_scores)
+
+
+def test_without_objects_all_is_background(run, batch):
+    image = {**batch[0], "instances": batch[0]["instances"][:0]}
+    (found,) = score_proposals(load_model(run), [[image]])
+    assert len(found.labels) and (found.labels == C).all()
+
+
+def test_an_error_of_the_caller_restores_the_model(run, batch):
+    model = load_model(run)
+    images = score_proposals(model, [batch])
+    next(images)
+    images.close()
+    assert model.training
+    predictor = model.roi_heads.box_predictor
+    assert not predictor.calibration._forward_hooks
+
+
+def test_a_model_without_predictor_is_named():
+    with pytest.raises(ValueError, match="Linear has no BoxPredictor, so it scores no proposals"):
+        next(score_proposals(torch.nn.Linear(1, 1), []))
