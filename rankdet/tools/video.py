@@ -44,7 +44,7 @@ class Video:
                 is_read, frame = self._capture.read()
                 if not is_read:
                     return
-                yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+                yield np.ascontiguousarray(frame[:, :, ::-1], dtype=np.uint8)
         finally:
             self._capture.release()
 

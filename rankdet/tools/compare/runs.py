@@ -121,11 +121,10 @@ def _check_arguments(
         raise FileNotFoundError(
             f"{TRAIN_NET} does not exist; comparisons need a checkout: pip install --editable ."
         )
-    stem = _repeated([file.stem for file in config_files])
-    if stem is not None:
-        raise ValueError(f"--configs has two files of the name {stem!r}; rename one of them.")
-    seed = _repeated(seeds)
-    if seed is not None or min(seeds) < 0:
+    names = [file.stem for file in config_files]
+    if len(set(names)) < len(names):
+        raise ValueError(f"--configs has two files of one name, {', '.join(names)}; rename one.")
+    if len(set(seeds)) < len(seeds) or min(seeds) < 0:
         raise ValueError(f"--seeds is {list(seeds)}; give different numbers from 0 on.")
     for override in overrides:
         key = override.lstrip("+~").partition("=")[0]
@@ -133,18 +132,15 @@ def _check_arguments(
             raise ValueError(f"{override!r}: a comparison sets {key} itself; use {_OWN_KEYS[key]}.")
 
 
-def _repeated(values: Sequence[str] | Sequence[int]) -> str | int | None:
-    return next((one for i, one in enumerate(values) if one in values[:i]), None)
-
-
 def _check_same_config(cfg: DictConfig, saved: Path) -> None:
     """Raise ValueError if the run that left ``saved`` was of another config."""
     if not saved.is_file():
         return
     with tempfile.TemporaryDirectory() as folder:
-        LazyConfig.save(cfg, str(Path(folder, "config.yaml")))
-        pair = [_settings(saved), _settings(Path(folder, "config.yaml"))]
-    changes = [line for line in difflib.unified_diff(*pair, n=0, lineterm="") if line[0] in "+-"]
+        path = Path(folder, "config.yaml")
+        LazyConfig.save(cfg, str(path))
+        diff = difflib.unified_diff(_settings(saved), _settings(path), n=0, lineterm="")
+    changes = [line for line in diff if line[0] in "+-"]
     if changes:
         shown = "\n".join(changes[2:12])  # Behind the two lines of a diff that name its files.
         raise ValueError(

@@ -2,7 +2,7 @@
 
 import json
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tabulate import tabulate
@@ -12,7 +12,7 @@ from rankdet.tools.compare.runs import Run
 Metrics = dict[str, dict[str, float | None]]
 
 
-def comparison_tables(results: dict[str, Sequence[Metrics]]) -> str:
+def comparison_tables(results: Mapping[str, Sequence[Metrics]]) -> str:
     """Write one Markdown table per task.
 
     Args:
@@ -50,7 +50,7 @@ def write_comparison(runs: Sequence[Run], path: Path) -> str:
     return text
 
 
-def _table(task: str, results: dict[str, Sequence[Metrics]]) -> str:
+def _table(task: str, results: Mapping[str, Sequence[Metrics]]) -> str:
     runs_of = {m: [run[task] for run in runs if task in run] for m, runs in results.items()}
     metrics = _in_order(name for runs in runs_of.values() for run in runs for name in run)
     rows = [

@@ -1,5 +1,4 @@
-import _thread
-import threading
+import signal
 
 import pytest
 import torch
@@ -34,20 +33,21 @@ def test_end_without_results_is_a_failure(plan, monkeypatch):
 
 
 def test_interruption_ends_the_processes(plan, monkeypatch):
-    started = []
-    monkeypatch.setattr(jobs, "_Job", lambda *args: started.append(_Job(*args)) or started[-1])
-    threading.Timer(0.3, _thread.interrupt_main).start()
+    interrupted = []
+
+    def interrupt(bar, runs, running):
+        interrupted.extend(running)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(jobs, "_update", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        train_all(plan(8), [{}])
-    assert started[0].process.returncode is not None
-
-
-_Job = jobs._Job
+        train_all(plan(8, 18), [{}, {}])
+    assert [job.process.returncode for job in interrupted] == [-signal.SIGTERM] * 2
 
 
 def test_folder_of_a_living_training_is_left_alone(plan):
     (run,) = plan(8)
-    job = _Job(run, {})
+    job = jobs._Job(run, {})
     try:
         with pytest.raises(ValueError, match=r"another process is training into .*seed8; wait"):
             train_all([run], [{}])

@@ -94,7 +94,7 @@ def test_changed_config_is_an_error_that_shows_the_change(plan):
 @pytest.mark.parametrize(
     ("configs", "seeds", "overrides", "message"),
     [
-        ([CONFIG, f"other/{NAME}.py"], [0], [], f"--configs has two files of the name '{NAME}'"),
+        ([CONFIG, f"other/{NAME}.yaml"], [0], [], f"two files of one name, {NAME}, {NAME}"),
         ([CONFIG], [0, 1, 0], [], r"--seeds is \[0, 1, 0\]; give different numbers from 0 on"),
         ([CONFIG], [-1], [], r"--seeds is \[-1\]"),
         ([CONFIG], [0], ["train.seed=1"], r"'train\.seed=1': .* use --seeds"),

@@ -1,0 +1,111 @@
+"""Train configs with several seeds and compare them: ``python -m rankdet.tools.compare``.
+
+Each run goes into DIR/CONFIG/seedS. The same command again goes on with what was interrupted and
+leaves out what is done. At the end stand DIR/comparison.md and DIR/report.html.
+"""
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rankdet.engine.known_warnings import silence_known_warnings
+from rankdet.tools.command_line import split_overrides
+from rankdet.tools.compare.jobs import job_environments, train_all
+from rankdet.tools.compare.runs import plan_runs
+from rankdet.tools.compare.table import write_comparison
+from rankdet.tools.report import write_report
+
+_EXAMPLE = """
+example, with all of it on one line:
+  python -m rankdet.tools.compare --seeds 0 1 2 --jobs 2 --output output/ce_and_ecm
+    --configs configs/glyphs/mask_rcnn_r18_fpn.py configs/glyphs/mask_rcnn_r18_fpn_ecm.py
+    train.max_iter=1200
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Compare; what a user can do wrong, or a run that failed, ends it with one sentence."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    arguments, overrides = split_overrides(arguments)
+    options = _parser().parse_args(arguments)
+    silence_known_warnings()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        compare(overrides=overrides, **vars(options))
+    except KeyboardInterrupt:
+        sys.exit("interrupted: the same command goes on from the last checkpoints.")
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {error}")
+
+
+def compare(
+    configs: Sequence[Path],
+    seeds: Sequence[int],
+    output: Path,
+    jobs: int | None = None,
+    overrides: Sequence[str] = (),
+) -> None:
+    """Train what is not done, and write table and report into ``output``.
+
+    Args:
+        configs: experiments.
+        seeds: of each.
+        output: folder, made if it is missing.
+        jobs: trainings at a time; None: one for each GPU, or one.
+        overrides: ``key=value`` for all of them.
+
+    Raises:
+        FileNotFoundError: a config does not exist.
+        ValueError: an argument is wrong, a folder holds a run of another config, or a run failed;
+            the others are trained and compared first.
+    """
+    runs = plan_runs(configs, seeds, output, overrides)
+    todo = [run for run in runs if not run.is_finished()]
+    print(f"{len(runs)} runs, {len(runs) - len(todo)} of them done before.", flush=True)
+    environments = job_environments(jobs, any(run.device.startswith("cuda") for run in todo))
+    failed = train_all(todo, environments) if todo else []
+    done = [run for run in runs if run not in failed]
+    if done:
+        print(write_comparison(done, output / "comparison.md"))
+        write_report([run.folder for run in done], output / "report.html")
+        print(f"Table: {output / 'comparison.md'}\nReport: {output / 'report.html'}")
+    if failed:
+        names = ", ".join(run.name for run in failed)
+        raise ValueError(
+            f"{len(failed)} of {len(runs)} runs failed: {names}; their last lines are above, and "
+            "the same command tries them again."
+        )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m rankdet.tools.compare",
+        description=__doc__,
+        epilog=_EXAMPLE,
+        usage="%(prog)s --configs A [B ...] [--seeds S [S ...]] [--output DIR] [--jobs N] "
+        "[key=value ...]",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--configs", metavar="FILE", nargs="+", type=Path, required=True, help="to compare"
+    )
+    parser.add_argument(
+        "--seeds", metavar="S", nargs="+", type=int, default=[0], help="of each; default: 0"
+    )
+    parser.add_argument(
+        "--output",
+        metavar="DIR",
+        type=Path,
+        default=Path("output/compare"),
+        help="default: %(default)s",
+    )
+    parser.add_argument(
+        "--jobs", metavar="N", type=int, help="runs at a time; default: one for each GPU, or one"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    main()
