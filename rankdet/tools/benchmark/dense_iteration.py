@@ -47,17 +47,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--images", type=_images, default=24, help="in a batch; default: 24")
     parser.add_argument("--detectors", nargs="+", choices=DETECTORS, default=list(DETECTORS))
     options = parser.parse_args(argv)
-    rows = []
+    headers = ("loss", *HEADERS, "whole config")
     for detector in options.detectors:
         experiments = _experiments(detector, options.images)
         default = next(iter(experiments.values()))
         batches = load_batches(default)
         num_logits = count_logits(default, batches[0])
-        print(f"{detector}: {num_logits:,} logits, {options.images} images in a batch")
-        compared = compare(experiments, batches, options.iterations)
-        rows += [(detector, *row) for row in _beside(compared)]
-    headers = ("detector", "loss", *HEADERS, "whole config")
-    print(tabulate(rows, headers=headers, floatfmt=("", "", *FORMATS, "")))
+        print(
+            f"\n{detector}: {num_logits:,} logits, {options.images} images in a batch", flush=True
+        )
+        rows = _beside(compare(experiments, batches, options.iterations))
+        print(tabulate(rows, headers=headers, floatfmt=("", *FORMATS, "")), flush=True)
 
 
 def _images(text: str) -> int:
