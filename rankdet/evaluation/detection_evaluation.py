@@ -1,22 +1,25 @@
 """Collecting the detections of a model, for evaluators that score them with an annotation file."""
 
-import itertools
-import json
 import logging
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import torch
-from detectron2.evaluation import LVISEvaluator as Detectron2LVISEvaluator
-from detectron2.utils.file_io import PathManager
+from detectron2.evaluation import DatasetEvaluator
+from detectron2.evaluation.coco_evaluation import instances_to_coco_json
+from detectron2.utils import comm
 from detectron2.utils.logger import create_small_table
-from lvis import LVIS
 
 from rankdet.data.annotation_file import Record, read_annotations
 from rankdet.data.class_stats import annotation_path, class_ids, ensure_dataset
+from rankdet.evaluation.detection_table import DetectionTable, gather_detections
 
 logger = logging.getLogger(__name__)
+
+RESULTS_FILE = "lvis_instances_results.json"
+CPU = torch.device("cpu")
 
 
 class Scores(Protocol):
@@ -30,10 +33,11 @@ class Scores(Protocol):
 ScoresT = TypeVar("ScoresT", bound=Scores)
 
 
-class DetectionEvaluator(Detectron2LVISEvaluator, ABC, Generic[ScoresT]):
-    """Collect, gather and dump predictions as Detectron2's LVIS evaluator does; subclasses score.
+class DetectionEvaluator(DatasetEvaluator, ABC, Generic[ScoresT]):
+    """Collect, gather and write predictions as Detectron2's LVIS evaluator does; subclasses score.
 
-    Images without predictions, all of them too, are scored as well.
+    Images without predictions, all of them too, are scored as well. The predictions are held once,
+    in a compact form, by the process that makes them and then by the main process.
     """
 
     def __init__(
@@ -51,15 +55,14 @@ class DetectionEvaluator(Detectron2LVISEvaluator, ABC, Generic[ScoresT]):
             dataset_name: A registered dataset with an annotation file.
             tasks: "bbox", "segm" or both; None: those that the model predicts.
             distributed: Gather the predictions of all processes.
-            output_dir: Where the predictions are written, as `instances_predictions.pth` and
-                `lvis_instances_results.json`; None: nowhere.
+            output_dir: Where the predictions are written, as `lvis_instances_results.json`; None:
+                nowhere.
             max_dets_per_image: Only so many detections of an image count.
 
         Raises:
             ValueError: The dataset is not registered, or its annotations are damaged or in no file.
             FileNotFoundError: The annotation file is missing.
         """
-        # Detectron2's constructor is not called: it would read the file a second time, unchecked.
         self._metadata = ensure_dataset(dataset_name)
         path = annotation_path(self._metadata)
         if path is None:
@@ -68,34 +71,33 @@ class DetectionEvaluator(Detectron2LVISEvaluator, ABC, Generic[ScoresT]):
                 "to one in the format of LVIS or COCO (Detectron2's COCOEvaluator writes one of "
                 "COCO's, if it comes before this evaluator)."
             )
-        self._lvis_api = _CheckedLVIS(str(path), dataset_name)
-        self._do_evaluation = len(self._lvis_api.anns) > 0
+        # Polygons take most of the memory of a parsed file.
+        needs_masks = tasks is None or set(tasks) != {"bbox"}
+        self._content = read_annotations(path, dataset_name=dataset_name, masks=needs_masks)
         self._tasks = tasks
         self._distributed = distributed
-        self._output_dir = output_dir
+        self._output_dir = None if output_dir is None else Path(output_dir)
         self._max_dets_per_image = max_dets_per_image
-        self._logger = logger
-        self._cpu_device = torch.device("cpu")
         self.scores: dict[str, ScoresT] = {}
         """By key of the results, after `evaluate`: with the values of every class."""
 
     @abstractmethod
-    def score(self, content: Record, results: list[Record], task: str) -> ScoresT:
+    def score(self, content: Record, results: Sequence[Record], task: str) -> Mapping[str, ScoresT]:
         """Score all detections.
 
         Args:
             content: The parsed annotation file.
             results: Detections as in COCO's result files, by the category ids of that file.
             task: "bbox" or "segm".
-        """
 
-    def result_key(self, task: str) -> str:
-        """Name of a task in the results."""
-        return task
+        Returns:
+            Scores by the key they get in the results.
+        """
 
     def reset(self) -> None:
         """Forget the predictions, before a new evaluation."""
-        super().reset()
+        self._results = DetectionTable()
+        self._num_images = 0
         self._predicts_masks = False
 
     def process(self, inputs: list[Record], outputs: list[Record]) -> None:
@@ -103,57 +105,67 @@ class DetectionEvaluator(Detectron2LVISEvaluator, ABC, Generic[ScoresT]):
 
         Args:
             inputs: The dataset dicts that the model was given.
-            outputs: What the model returned for them, with `instances` or `proposals`.
+            outputs: What the model returned for them, with `instances`.
         """
-        super().process(inputs, outputs)
-        # Images without detections leave no other trace of what the model predicts.
-        self._predicts_masks |= any(
-            "instances" in output and output["instances"].has("pred_masks") for output in outputs
-        )
+        for record, output in zip(inputs, outputs, strict=True):
+            instances = output["instances"].to(CPU)
+            self._results.add(instances_to_coco_json(instances, record["image_id"]))
+            # Images without detections leave no other trace of what the model predicts.
+            self._predicts_masks |= instances.has("pred_masks")
+            self._num_images += 1
 
-    def _eval_predictions(self, predictions: list[Record]) -> None:
-        results = list(itertools.chain.from_iterable(p["instances"] for p in predictions))
-        self._restore_category_ids(results)
+    def evaluate(self) -> dict[str, dict[str, float]] | None:
+        """Gather the predictions, write them and score them.
+
+        Returns:
+            The metrics by key in the main process, {} if there were no images; None in the others.
+
+        Raises:
+            ValueError: The model predicts a class that the dataset does not have.
+        """
+        seen = [(self._num_images, self._predicts_masks)]
+        if self._distributed:
+            gather_detections(self._results)
+            seen = comm.gather(seen[0])
+            if not comm.is_main_process():
+                return None
+        num_images, num_with_masks = map(sum, zip(*seen, strict=True))
+        if not num_images:
+            logger.warning("The evaluator was given no predictions.")
+            return {}
+        self._restore_category_ids()
         if self._output_dir:
-            _write_results(results, self._output_dir)
-        if not self._do_evaluation:
+            self._output_dir.mkdir(parents=True, exist_ok=True)
+            with (self._output_dir / RESULTS_FILE).open("w", encoding="utf-8") as file:
+                self._results.write(file)
+        if not self._content["annotations"]:
             logger.info("The annotation file has no annotations: there is nothing to score.")
-            return
-        if not results:
+            return {}
+        if not self._results:
             logger.warning("The model predicted nothing on any image.")
-        for task in self._tasks or (("bbox", "segm") if self._predicts_masks else ("bbox",)):
-            key = self.result_key(task)
-            self.scores[key] = self.score(self._lvis_api.dataset, results, task)
-            self._results[key] = dict(self.scores[key].metrics)
-            logger.info("Metrics, %s:\n%s", key, create_small_table(self._results[key]))
+        return self._score(self._tasks or self.predicted_tasks(num_with_masks > 0))
 
-    def _restore_category_ids(self, results: list[Record]) -> None:
+    def predicted_tasks(self, has_masks: bool) -> tuple[str, ...]:
+        """Tasks to score where none were named."""
+        return ("bbox", "segm") if has_masks else ("bbox",)
+
+    def _score(self, tasks: tuple[str, ...]) -> dict[str, dict[str, float]]:
+        self.scores = {}
+        for task in tasks:
+            self.scores |= self.score(self._content, self._results, task)
+        metrics = {key: dict(scores.metrics) for key, scores in self.scores.items()}
+        for key, values in metrics.items():
+            logger.info("Metrics, %s:\n%s", key, create_small_table(values))
+        return metrics
+
+    def _restore_category_ids(self) -> None:
         """Turn the contiguous ids of the model into the category ids of the annotation file."""
-        contiguous = class_ids(self._metadata, self._lvis_api.cats)
+        contiguous = class_ids(self._metadata, [c["id"] for c in self._content["categories"]])
         category_ids = {class_id: category_id for category_id, class_id in contiguous.items()}
-        for result in results:
-            class_id = result["category_id"]
-            if class_id not in category_ids:
-                raise ValueError(
-                    f"The model predicts class {class_id}, but dataset {self._metadata.name!r} has "
-                    f"only {len(category_ids)} classes; evaluate on the dataset it was trained for."
-                )
-            result["category_id"] = category_ids[class_id]
-
-
-def _write_results(results: list[Record], folder: str) -> None:
-    path = str(Path(folder) / "lvis_instances_results.json")
-    logger.info("Saving the predictions to %s", path)
-    with PathManager.open(path, "w") as file:
-        json.dump(results, file)
-
-
-class _CheckedLVIS(LVIS):
-    """An index of a file whose consistency was checked when it was read."""
-
-    def __init__(self, path: str, dataset_name: str) -> None:
-        self._dataset_name = dataset_name
-        super().__init__(path)
-
-    def _load_json(self, path: str) -> dict[str, Any]:
-        return read_annotations(path, dataset_name=self._dataset_name)
+        unknown = set(self._results.column("category_id")) - category_ids.keys()
+        if unknown:
+            raise ValueError(
+                f"The model predicts class {min(unknown)}, but dataset {self._metadata.name!r} has "
+                f"only {len(category_ids)} classes; evaluate on the dataset it was trained for."
+            )
+        self._results.rename_categories(category_ids)

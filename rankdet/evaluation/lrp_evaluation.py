@@ -1,5 +1,7 @@
 """An evaluator of optimal LRP, to be used alone or beside the evaluator of AP."""
 
+from collections.abc import Sequence
+
 from rankdet.data.annotation_file import Record
 from rankdet.evaluation.detection_evaluation import DetectionEvaluator
 from rankdet.evaluation.lrp_scoring import LRPScores, score_lrp
@@ -18,11 +20,7 @@ class LRPEvaluator(DetectionEvaluator[LRPScores]):
         dataloader.evaluator = [L(COCOEvaluator)(...), L(LRPEvaluator)(dataset_name=...)]
     """
 
-    def score(self, content: Record, results: list[Record], task: str) -> LRPScores:
+    def score(self, content: Record, results: Sequence[Record], task: str) -> dict[str, LRPScores]:
         """Score by :func:`rankdet.evaluation.lrp_scoring.score_lrp`."""
         limit = self._max_dets_per_image
-        return score_lrp(content, results, task, max_dets_per_image=limit)
-
-    def result_key(self, task: str) -> str:
-        """Name of a task in the results."""
-        return f"{task}_lrp"
+        return {f"{task}_lrp": score_lrp(content, results, task, max_dets_per_image=limit)}

@@ -1,7 +1,7 @@
 """Optimal Localisation-Recall-Precision (oLRP) and how well scores tell the IoU."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -56,7 +56,7 @@ class _ClassMatches(NamedTuple):
 
 
 def score_lrp(
-    content: Record, results: list[Record], task: str, *, max_dets_per_image: int = 300
+    content: Record, results: Sequence[Record], task: str, *, max_dets_per_image: int = 300
 ) -> LRPScores:
     """Score detections by optimal LRP and by the correlation of score and IoU.
 
@@ -96,9 +96,8 @@ def score_lrp(
     for evaluation in category_evaluations(
         content, results, task, max_dets_per_image, lvis_style=lvis_style
     ):
-        for matches in _matches_by_class(evaluation):
-            for name, value in _class_values(matches).items():
-                per_class[name].append(value)
+        for name, value in _class_values(_class_matches(evaluation)).items():
+            per_class[name].append(value)
     arrays = {name: np.array(values) for name, values in per_class.items()}
     return LRPScores(_metrics(arrays, content["categories"]), arrays)
 
@@ -160,25 +159,22 @@ def score_iou_correlation(scores: FloatArray, ious: FloatArray) -> float:
     return float(np.corrcoef(pair)[0, 1])
 
 
-def _matches_by_class(evaluation: COCOeval_faster) -> Iterator[_ClassMatches]:
+def _class_matches(evaluation: COCOeval_faster) -> _ClassMatches:
+    objects = evaluation.cocoGt.anns.values()
+    if not objects:
+        return _ClassMatches(np.zeros(0), np.zeros(0), num_objects=0)
     params = evaluation.params
     params.iouThrs = np.array([TP_IOU])
     params.areaRng, params.areaRngLbl = params.areaRng[:1], params.areaRngLbl[:1]
     evaluation.evaluate()
-    objects = evaluation.cocoGt.anns
-    num_objects = dict.fromkeys(params.catIds, 0)
-    for annotation in objects.values():
-        if annotation["category_id"] in num_objects and not annotation.get("iscrowd"):
-            num_objects[annotation["category_id"]] += 1
     ious = _iou_by_detection(evaluation)
-    judged = defaultdict(list)
+    judged = []
     for detection_id, detection in evaluation.cocoDt.anns.items():
         iou = ious.get(detection_id, None if detection.get("lvis_mark") else 0.0)
         if iou is not None:
-            judged[detection["category_id"]].append((detection["score"], iou))
-    for category_id in params.catIds:
-        scores, ious_of_class = np.array(judged[category_id]).reshape(-1, 2).T
-        yield _ClassMatches(scores, ious_of_class, num_objects[category_id])
+            judged.append((detection["score"], iou))
+    num_objects = sum(not annotation.get("iscrowd") for annotation in objects)
+    return _ClassMatches(*np.array(judged).reshape(-1, 2).T, num_objects)
 
 
 def _iou_by_detection(evaluation: COCOeval_faster) -> dict[int, float | None]:

@@ -1,5 +1,7 @@
 """Detectron2's LVIS evaluator, made to run with today's NumPy and without predictions."""
 
+from collections.abc import Sequence
+
 from rankdet.data.annotation_file import Record
 from rankdet.evaluation.detection_evaluation import DetectionEvaluator
 from rankdet.evaluation.lvis_scoring import LVISScores, score_lvis
@@ -14,7 +16,7 @@ class LVISEvaluator(DetectionEvaluator[LVISScores]):
     predictions, all of them too, give zeros. A metric over no annotated class is nan.
     """
 
-    def score(self, content: Record, results: list[Record], task: str) -> LVISScores:
+    def score(self, content: Record, results: Sequence[Record], task: str) -> dict[str, LVISScores]:
         """Score by :func:`rankdet.evaluation.lvis_scoring.score_lvis`."""
         limit = self._max_dets_per_image
-        return score_lvis(content, results, task, max_dets_per_image=limit)
+        return {task: score_lvis(content, results, task, max_dets_per_image=limit)}

@@ -93,6 +93,10 @@ def score_lvis(
 
 def _precision_and_recall(evaluation: COCOeval_faster) -> tuple[FloatArray, FloatArray]:
     """By IoU threshold, (recall threshold,) category and area range; -1: undefined."""
+    params = evaluation.params
+    if not evaluation.cocoGt.anns:
+        shape = (len(params.iouThrs), len(params.recThrs), 1, len(params.areaRng))
+        return np.full(shape, -1.0), np.full((shape[0], *shape[2:]), -1.0)
     evaluation.evaluate()
     evaluation.accumulate()
     return evaluation.eval["precision"][..., 0], evaluation.eval["recall"][..., 0]

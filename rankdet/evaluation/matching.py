@@ -9,6 +9,8 @@ import numpy.typing as npt
 from faster_coco_eval import COCO, COCOeval_faster
 from faster_coco_eval.core.mask import area as mask_area
 
+from rankdet.evaluation.detection_table import DetectionTable
+
 Record = dict[str, Any]
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -130,17 +132,18 @@ def _annotations(content: Record, numbers: ImageNumbers, lvis_style: bool) -> li
 
 
 def _columns(results: Sequence[Record], numbers: ImageNumbers) -> _Columns:
-    unknown = {result["image_id"] for result in results} - numbers.keys()
+    image_ids, category_ids, scores = (
+        results.column(key) if isinstance(results, DetectionTable) else [r[key] for r in results]
+        for key in ("image_id", "category_id", "score")
+    )
+    unknown = set(image_ids) - numbers.keys()
     if unknown:
         raise ValueError(
             f"There are predictions for image {min(unknown, key=str)!r}, which is not among the "
             f"{len(numbers)} images of the annotation file; evaluate on the dataset predicted."
         )
-    return _Columns(
-        np.fromiter((numbers[r["image_id"]] for r in results), np.int64, len(results)),
-        np.fromiter((r["category_id"] for r in results), np.int64, len(results)),
-        np.fromiter((r["score"] for r in results), np.float64, len(results)),
-    )
+    images = np.fromiter(map(numbers.__getitem__, image_ids), np.int64, len(image_ids))
+    return _Columns(images, np.array(category_ids, np.int64), np.array(scores, np.float64))
 
 
 def _best(indices: IntArray, groups: IntArray, scores: FloatArray, limit: int) -> IntArray:

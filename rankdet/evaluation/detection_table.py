@@ -1,0 +1,144 @@
+"""Detections of a whole data set in little memory."""
+
+import json
+from array import array
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any, TextIO, overload
+
+from detectron2.utils import comm
+
+Record = dict[str, Any]
+
+DETECTIONS_PER_MESSAGE = 100_000
+DETECTIONS_PER_WRITE = 10_000
+
+
+class DetectionTable(Sequence[Record]):
+    """Detections in columns, which look like the list of dicts that COCO's result files hold.
+
+    The dicts are made when they are asked for, as five million of them would take gigabytes. They
+    have `image_id`, `category_id`, `score`, `bbox` (x, y, width, height) and, if it was given,
+    `segmentation` (RLE).
+    """
+
+    def __init__(self) -> None:
+        """Make an empty table."""
+        self._image_ids: list[int | str] = []
+        self._category_ids = array("q")
+        self._scores = array("d")
+        self._boxes = array("d")
+        self._masks: list[str | None] = []
+        self._mask_sizes: dict[int | str, list[int]] = {}
+
+    def __len__(self) -> int:
+        """Number of detections."""
+        return len(self._image_ids)
+
+    @overload
+    def __getitem__(self, index: int) -> Record: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Record]: ...
+    def __getitem__(self, index: int | slice) -> Record | list[Record]:
+        """Make the dict of one detection, or those of several."""
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        index = range(len(self))[index]
+        result: Record = {
+            "image_id": self._image_ids[index],
+            "category_id": self._category_ids[index],
+            "bbox": self._boxes[4 * index : 4 * index + 4].tolist(),
+            "score": self._scores[index],
+        }
+        counts = self._masks[index]
+        if counts is not None:
+            result["segmentation"] = {
+                "size": self._mask_sizes[result["image_id"]],
+                "counts": counts,
+            }
+        return result
+
+    def column(self, key: str) -> Sequence[Any]:
+        """All `image_id`, `category_id` or `score`, without making the dicts."""
+        columns: dict[str, Sequence[Any]] = {
+            "image_id": self._image_ids,
+            "category_id": self._category_ids,
+            "score": self._scores,
+        }
+        return columns[key]
+
+    def add(self, results: Sequence[Record]) -> None:
+        """Append detections.
+
+        Args:
+            results: Dicts as this table returns them; the masks of an image have one size.
+        """
+        for result in results:
+            mask = result.get("segmentation")
+            self._image_ids.append(result["image_id"])
+            self._category_ids.append(result["category_id"])
+            self._scores.append(result["score"])
+            self._boxes.extend(result["bbox"])
+            self._masks.append(None if mask is None else mask["counts"])
+            if mask is not None:
+                self._mask_sizes[result["image_id"]] = mask["size"]
+
+    def take(self, number: int) -> "DetectionTable":
+        """Remove the first detections, as many as there are up to a number, and return them."""
+        taken = DetectionTable()
+        taken._image_ids, self._image_ids = self._image_ids[:number], self._image_ids[number:]
+        taken._masks, self._masks = self._masks[:number], self._masks[number:]
+        taken._mask_sizes = {
+            i: size for i, size in self._mask_sizes.items() if i in {*taken._image_ids}
+        }
+        for name, width in (("_category_ids", 1), ("_scores", 1), ("_boxes", 4)):
+            values = getattr(self, name)
+            setattr(taken, name, values[: width * number])
+            del values[: width * number]
+        return taken
+
+    def merge(self, other: "DetectionTable") -> None:
+        """Append all detections of another table."""
+        self._image_ids += other._image_ids
+        self._category_ids += other._category_ids
+        self._scores += other._scores
+        self._boxes += other._boxes
+        self._masks += other._masks
+        self._mask_sizes |= other._mask_sizes
+
+    def rename_categories(self, category_ids: dict[int, int]) -> None:
+        """Replace each category id by that which the dict holds for it.
+
+        Raises:
+            KeyError: The dict has no entry for one.
+        """
+        self._category_ids = array("q", [category_ids[i] for i in self._category_ids])
+
+    def write(self, file: TextIO) -> None:
+        """Write a COCO result file: a JSON list with one detection per line."""
+        results = iter(self)
+        separator = "[\n"
+        while chunk := list(islice(results, DETECTIONS_PER_WRITE)):
+            file.write(separator + ",\n".join(map(json.dumps, chunk)))
+            separator = ",\n"
+        file.write("\n]\n" if self else "[]\n")
+
+    def __iter__(self) -> Iterator[Record]:
+        """Make the dicts one by one."""
+        return (self[index] for index in range(len(self)))
+
+
+def gather_detections(table: DetectionTable) -> None:
+    """Move the detections of all processes into the table of the main one, some at a time.
+
+    To send all at once would hold them three times: as tables, as the bytes that are sent, and as
+    those that arrive.
+
+    Args:
+        table: What this process has; is empty afterwards except in the main process.
+    """
+    is_main = comm.is_main_process()
+    while any(comm.all_gather(0 if is_main else len(table))):
+        part = DetectionTable() if is_main else table.take(DETECTIONS_PER_MESSAGE)
+        for received in comm.gather(part):
+            table.merge(received)
