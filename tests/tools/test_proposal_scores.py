@@ -1,5 +1,8 @@
+import copy
+
 import pytest
 import torch
+from detectron2.modeling.roi_heads import CascadeROIHeads
 from smoke_run import save_untrained_run
 
 from rankdet.engine.checkpoint import Checkpointer
@@ -52,6 +55,28 @@ def test_scores_are_those_that_rank_detections(run, batch):
     expected = predictor.calibration(found.uncalibrated_scores)
     torch.testing.assert_close(found.scores, expected)
     assert not torch.allclose(found.scores, found.uncalibrated_scores)
+
+
+def test_scores_of_a_cascade_are_the_mean_of_its_stages(run, batch):
+    model = load_model(run)
+    (plain,) = score_proposals(model, [batch[:1]])
+    heads = model.roi_heads
+    second = copy.deepcopy(heads.box_predictor)
+    torch.nn.init.zeros_(second.cls_score.weight)
+    torch.nn.init.zeros_(second.cls_score.bias)
+    model.roi_heads = CascadeROIHeads(
+        box_in_features=heads.box_in_features,
+        box_pooler=heads.box_pooler,
+        box_heads=[heads.box_head, heads.box_head],
+        box_predictors=[heads.box_predictor, second],
+        proposal_matchers=[heads.proposal_matcher] * 2,
+        num_classes=C,
+        batch_size_per_image=8,
+        positive_fraction=0.25,
+    )
+    (found,) = score_proposals(model, [batch[:1]])
+    torch.testing.assert_close(found.scores, (plain.scores + 1 / (C + 1)) / 2)
+    assert torch.equal(found.labels, plain.labels)
 
 
 def test_without_objects_all_is_background(run, batch):
