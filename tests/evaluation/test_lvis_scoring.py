@@ -11,6 +11,8 @@ import numpy as np
 import pycocotools.mask
 import pytest
 from lvis import LVIS, LVISEval, LVISResults
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from rankdet.evaluation.lvis_scoring import LVISScores, score_lvis
 
@@ -176,3 +178,58 @@ def test_prediction_for_an_unknown_image_is_named() -> None:
     result = {"image_id": 5, "category_id": 1, "score": 0.5, "bbox": [0, 0, 9, 9]}
     with pytest.raises(ValueError, match="image 5, which is not among the 12 images"):
         score_lvis(content, [result], "bbox")
+
+
+def square(start: int, stop: int, size: int = 200) -> Record:
+    mask = np.zeros((size, size), np.uint8, order="F")
+    mask[start:stop, start:stop] = 1
+    return pycocotools.mask.encode(mask)
+
+
+def test_boundary_ap_looks_at_a_rim_of_the_masks() -> None:
+    """2 % of the diagonal of 200 x 200 pixels are 6 pixels.
+
+    Of squares of 60 and 58 pixels around the same centre, the rims have 60^2 - 48^2 and 58^2 - 46^2
+    pixels, 58^2 - 48^2 of them in common: an IoU of 0.71. That of the masks is 58^2 / 60^2 = 0.93.
+    """
+    truth, found = square(50, 110), square(51, 109)
+    content = {
+        "images": [{"id": 1, "height": 200, "width": 200}],
+        "annotations": [
+            {"id": 1, "image_id": 1, "category_id": 1, "area": 3600, "segmentation": truth}
+        ],
+        "categories": [{"id": 1}],
+    }
+    result = {"image_id": 1, "category_id": 1, "score": 0.5, "segmentation": found}
+    for task, num_thresholds in (("boundary", 5), ("segm", 9)):
+        metrics = score_lvis(content, [result], task).metrics
+        assert metrics["AP"] == metrics["AR"] == pytest.approx(10 * num_thresholds)
+
+
+@pytest.mark.parametrize("task", ["bbox", "segm"])
+def test_coco_style_files_are_scored_as_pycocotools_does(task: str) -> None:
+    rng = np.random.default_rng(5)
+    content = make_annotations(rng)
+    results = make_results(content, rng, per_image=40)
+    for image in content["images"]:
+        del image["neg_category_ids"], image["not_exhaustive_category_ids"]
+    for annotation in content["annotations"]:
+        annotation["iscrowd"] = int(rng.random() < 0.2)
+    for category in content["categories"]:
+        del category["frequency"]
+    truth = COCO()
+    truth.dataset = copy.deepcopy(content)
+    truth.createIndex()
+    field = {"bbox": "bbox", "segm": "segmentation"}[task]
+    kept = [{k: r[k] for k in ("image_id", "category_id", "score", field)} for r in results]
+    expected = COCOeval(truth, truth.loadRes(copy.deepcopy(kept)), task)
+    expected.params.maxDets = [1, 10, 300]
+    expected.evaluate()
+    expected.accumulate()
+    scores = score_lvis(content, results, task)
+    for name, values in [("AP", expected.eval["precision"]), ("AR", expected.eval["recall"])]:
+        of_sizes = np.ma.masked_less(values[..., 2], 0)
+        for index, size in enumerate(["", "s", "m", "l"]):
+            reference = 100 * of_sizes[..., index].mean()
+            assert scores.metrics[name + size] == pytest.approx(reference, abs=1e-9), name + size
+    assert not any(name.endswith(("r", "c", "f")) for name in scores.metrics)

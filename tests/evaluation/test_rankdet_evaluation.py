@@ -43,9 +43,10 @@ def test_perfect_predictions_score_100_in_all_metrics(tmp_path: Path) -> None:
 
 def test_gives_what_the_single_evaluators_give() -> None:
     records = DatasetCatalog.get("lvis_v1_val")
-    results = evaluate(RankdetEvaluator("lvis_v1_val", distributed=False), cut_predictions, records)
-    for evaluator in (LVISEvaluator, LRPEvaluator):
-        single = evaluate(evaluator("lvis_v1_val", distributed=False), cut_predictions, records)
+    evaluator = RankdetEvaluator("lvis_v1_val", ("bbox", "segm"), distributed=False)
+    results = evaluate(evaluator, cut_predictions, records)
+    for make in (LVISEvaluator, LRPEvaluator):
+        single = evaluate(make("lvis_v1_val", distributed=False), cut_predictions, records)
         for key, metrics in single.items():
             assert metrics == pytest.approx(results[key], nan_ok=True)
     assert 0 < results["bbox"]["AP"] < 100
@@ -72,9 +73,13 @@ def test_only_fixed_ap_ignores_how_many_there_are_in_an_image() -> None:
 
 @pytest.mark.parametrize(("limit", "is_warned"), [(3, True), (2, False)])
 def test_warns_if_the_model_gave_no_more_than_ap_counts(
-    limit: int, is_warned: bool, caplog: pytest.LogCaptureFixture
+    limit: int,
+    is_warned: bool,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    logging.getLogger("rankdet").propagate = True
+    logger = logging.getLogger("rankdet")
+    monkeypatch.setattr(logger, "propagate", True)  # other tests may have set Detectron2's up
     evaluator = RankdetEvaluator(
         "lvis_v1_val", ("bbox",), distributed=False, max_dets_per_image=limit
     )
@@ -97,7 +102,8 @@ def test_scores_of_every_class_are_written(tmp_path: Path) -> None:
 
 
 def test_two_ranks_are_one(tmp_path: Path) -> None:
-    evaluator = RankdetEvaluator("lvis_v1_val", output_dir=str(tmp_path / "one"))
+    folder = str(tmp_path / "one")
+    evaluator = RankdetEvaluator("lvis_v1_val", ("bbox", "segm"), output_dir=folder)
     expected = evaluate(evaluator, cut_predictions, DatasetCatalog.get("lvis_v1_val"))
     (tmp_path / "two").mkdir()
     of_main, of_other = evaluate_on_two_ranks(tmp_path / "two")
@@ -167,7 +173,7 @@ def test_training_set_of_other_classes_is_named(coco_style_datasets: tuple[str, 
 def test_no_images_give_no_results() -> None:
     assert evaluate(RankdetEvaluator("lvis_v1_val"), perfect_predictions, []) == {}
     nothing = evaluate(
-        RankdetEvaluator("lvis_v1_val"),
+        RankdetEvaluator("lvis_v1_val", ("bbox",)),
         lambda record: perfect_predictions(record)[:0],
         DatasetCatalog.get("lvis_v1_val"),
     )
