@@ -15,5 +15,5 @@ model.assigner = L(PAAAssigner)(
     iou_threshold=0.1,
 )
 model.loss.box_weight = 1.3
-model.quality = L(PredictedIoU)()
+model.quality = L(PredictedIoU)(loss_weight=0.5)
 model.box_voting = L(ScoreVoting)(sigma=0.025)

@@ -1,7 +1,6 @@
 """PAA R50-FPN: one square anchor of 8 strides per location, head with group norm, score voting.
 
-What differs from mmdetection's ATSS, see ``atss_r50_fpn``, differs from its PAA, too; and the loss
-of the predicted IoU has weight 1 here, 0.5 there.
+What differs from mmdetection's ATSS, see ``atss_r50_fpn``, differs from its PAA, too.
 """
 
 from detectron2 import model_zoo

@@ -10,7 +10,15 @@ from rankdet.losses._distributed import sum_over_ranks_
 
 
 class Quality(ABC):
-    """A number in [0, 1] per box that a head learns; it weighs boxes and ranks detections."""
+    """A number in [0, 1] per box that a head learns; it weighs boxes and ranks detections.
+
+    Args:
+        loss_weight: of its loss against that of the classes; the releases have 1 for centerness and
+            0.5 for the predicted IoU.
+    """
+
+    def __init__(self, loss_weight: float = 1.0) -> None:
+        self.loss_weight = loss_weight
 
     @abstractmethod
     def targets(self, anchors: Tensor, gt_boxes: Tensor, ious: Tensor) -> Tensor:
@@ -40,12 +48,13 @@ class Quality(ABC):
 
         Returns:
             ``(F,)`` weights of the box losses with a mean of 1 over all ranks, and the binary
-            cross-entropy, scalar: summed, over the mean number of foreground anchors of a rank.
+            cross-entropy, scalar: summed, over the mean number of foreground anchors of a rank,
+            and weighted.
         """
         targets = self.targets(anchors, gt_boxes, ious)
         weights, num_foreground = mean_one_over_ranks(targets)
         loss = F.binary_cross_entropy_with_logits(logits.float(), targets, reduction="sum")
-        return weights, loss / num_foreground
+        return weights, self.loss_weight * loss / num_foreground
 
     def scores(self, scores: Tensor, logits: Tensor) -> Tensor:
         """Scores by which detections are ranked: the geometric mean of class and quality.

@@ -61,6 +61,15 @@ def test_loss_and_weights(quality):
     assert not weights.requires_grad
 
 
+def test_the_weight_scales_the_loss_alone():
+    logits, boxes = torch.tensor([0.3, -0.2]), boxes_around(2)
+    (weights, loss), (same, half) = (
+        PredictedIoU(loss_weight)(logits, *boxes) for loss_weight in (1.0, 0.5)
+    )
+    assert torch.equal(weights, same) and loss > 0
+    torch.testing.assert_close(half, loss / 2)
+
+
 def test_without_foreground_the_loss_is_zero_and_connected():
     logits = torch.zeros(0, requires_grad=True)
     weights, loss = Centerness()(logits, *boxes_around(0))
