@@ -70,7 +70,7 @@ def classes_section(
         cells = [
             [
                 escape(row.name),
-                LABELS[row.group],
+                LABELS.get(row.group, ""),
                 f"{row.num_images:,}",
                 *(with_spread(ap) for ap in row.aps),
             ]
@@ -93,7 +93,7 @@ def class_rows(
     rows = [
         ClassRow(
             entry["name"],
-            entry["frequency"],
+            entry.get("frequency") or "",
             image_counts.get(int(category_id), 0),
             [spread(one.get(category_id, {}).get("AP") for one in runs) for runs in tables],
         )
@@ -121,14 +121,26 @@ def _panel(methods: Sequence[Method], rows: list[ClassRow], label: str) -> str:
         colour = plots.colour(method_colour(method.index))
         aps = np.array([_mean(row.aps[method.index]) for row in rows])
         if len(methods) == 1:
-            axes.scatter(images, aps, s=13, color=colour, alpha=0.55, linewidths=0)
+            axes.scatter(images, aps, s=16, color=colour, alpha=0.55, linewidths=0)
         grid_images = np.geomspace(images.min(), images.max(), 60)
         axes.plot(grid_images, _trend(images, aps, grid_images), color=colour)
-    for boundary in _boundaries(rows):
-        axes.axvline(boundary, color=plots.colour("muted"), linewidth=0.8, dashes=(4, 3))
+    _part_groups(axes, rows)
     axes.xaxis.set_major_formatter("{x:,.0f}")
-    axes.set_ylim(0, 1.03 * max(_mean(ap) for row in rows for ap in row.aps if ap))
+    axes.set_ylim(0, 1.06 * max(_mean(ap) for row in rows for ap in row.aps if ap))
     return plots.svg(axes, label)
+
+
+def _part_groups(axes: plots.Axes, rows: list[ClassRow]) -> None:
+    """Draw lines between the groups and write their names above them."""
+    boundaries = _boundaries(rows)
+    for boundary in boundaries:
+        axes.axvline(boundary, color=plots.colour("muted"), linewidth=0.8, dashes=(4, 3))
+    if len(boundaries) < len(LABELS) - 1:
+        return
+    edges = [axes.get_xlim()[0], *boundaries, axes.get_xlim()[1]]
+    for label, low, high in zip(LABELS.values(), edges[:-1], edges[1:], strict=True):
+        place = (low * high) ** 0.5, 1.01
+        axes.text(*place, label, transform=axes.get_xaxis_transform(), ha="center", fontsize=9)
 
 
 def _mean(value: Spread | None) -> float:

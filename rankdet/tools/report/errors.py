@@ -28,8 +28,10 @@ Errors = Mapping[str, Any]
 _GROUPS = {"all": "all classes", **LABELS}
 _NUM_CONFUSIONS = 12
 _EXPLANATION = (
-    "Points of AP50 that fixing one kind of error alone would bring, the others left as they are; "
-    "they don't add up to what is missing. Mean over seeds, whiskers: standard deviation."
+    "Points of AP50 that fixing one kind of error alone would bring; they don't add up to what is "
+    "missing. Classification: the right place, another class; localization: the right class, IoU "
+    "under 0.5; both; duplicate: of an object found better; background: near no object; miss: an "
+    "object that nothing else is about. Mean over seeds, whiskers: standard deviation."
 )
 
 
@@ -48,7 +50,7 @@ def errors_section(
         html = _bars(methods, by_run, task) + _confusions(methods, by_run)
         parts.append(f"<h3>{escape(TASKS[task])}</h3>{html}" if task == "bbox" else "")
         if task != "bbox":
-            parts.append(details(TASKS[task], html))
+            parts.append(details(escape(TASKS[task]), html))
     return Section("Errors", "".join(parts), list(sources))
 
 
@@ -73,7 +75,7 @@ def _bars(methods: Sequence[Method], by_run: Mapping[Path, Errors], task: str) -
         )
         for group in groups
     ]
-    return grid(figures)
+    return grid(figures, narrow=True)
 
 
 def _lost(groups: list[Errors]) -> dict[str, Spread]:
@@ -89,7 +91,7 @@ def _panel(
 ) -> str:
     kinds = list(dict.fromkeys(kind for of_method in lost.values() for kind in of_method))
     height = 0.75 + 0.17 * len(kinds) * (len(methods) + 0.8)
-    axes = plots.panel(size=(4.7, max(2.4, height)))
+    axes = plots.panel(size=(plots.NARROW[0], height))
     width = 0.82 / len(methods)
     for method in methods:
         offset = (method.index - (len(methods) - 1) / 2) * width
@@ -97,7 +99,8 @@ def _panel(
             _bar(axes, kinds.index(kind) + offset, value, method, width)
     axes.set_yticks(range(len(kinds)), kinds)
     axes.invert_yaxis()
-    axes.set_xlim(0, 1.16 * limit)
+    axes.set_xlim(0, 1.2 * limit)
+    axes.locator_params(axis="x", nbins=5)
     axes.grid(axis="y", visible=False)
     axes.tick_params(axis="y", length=0)
     return plots.svg(axes, label)
@@ -135,5 +138,5 @@ def _confusions(methods: Sequence[Method], by_run: Mapping[Path, Errors]) -> str
         header = ["object", "detected as", "detections", "cost"]
         remark = f"seed {run.seed}; cost: points of AP50, mean over all classes"
         caption = f"<figcaption>{name(method)}<small>{escape(remark)}</small></figcaption>"
-        figures.append(f"<figure>{caption}{table(header, rows)}</figure>")
-    return f"<h4>Confusions that cost most</h4>{grid(figures)}"
+        figures.append(f"<figure>{caption}{table(header, rows, 'names')}</figure>")
+    return f"<h3>Confusions that cost most</h3>{grid(figures)}"

@@ -13,13 +13,14 @@ from PIL import Image, ImageDraw
 
 from rankdet.tools.frequency_groups import LABELS
 from rankdet.tools.report.examples import Example
-from rankdet.tools.report.markup import Section, figure, grid, name, paragraph
+from rankdet.tools.report.markup import Section, details, figure, grid, name, paragraph
 from rankdet.tools.report.method import Method
 
 _KINDS = {"found": "found", "confused": "taken for another class", "missed": "missed"}
 _SIDE = 176  # pixels of a crop
 _CONTEXT = 2.0  # side of a crop, by that of the boxes in it
 _MIN_SIDE = 40  # pixels of the image in a crop
+_NUM_OPEN = 2  # methods whose pictures are seen at first
 _OBJECT, _DETECTION = "#ffffff", "#ffb000"
 _EXPLANATION = (
     "White: the object; amber: the detection, with its score. Found and missed objects are drawn "
@@ -44,7 +45,7 @@ def gallery_section(
     """
     parts = [paragraph(_EXPLANATION, "lede")]
     for method in methods:
-        parts.append(f"<h3>{name(method)}</h3>")
+        rows = []
         by_kind = examples[method.runs[0].folder]
         for letter, group in LABELS.items():
             figures = [
@@ -55,7 +56,8 @@ def gallery_section(
                 )
                 for kind, title in _KINDS.items()
             ]
-            parts.append(grid(figures))
+            rows.append(grid(figures))
+        parts.append(details(name(method), "".join(rows), is_open=method.index < _NUM_OPEN))
     return Section("Gallery", "".join(parts), list(sources))
 
 
@@ -79,15 +81,15 @@ def _crop(example: Example, image_files: Mapping[int | str, str]) -> str:
     boxes = [_corners(example["object_box"])]
     if "detection_box" in example:
         boxes.append(_corners(example["detection_box"]))
-    left, top, side = _square(np.array(boxes))
+    left, top, side = _square(np.array(boxes), image.size)
     scale = _SIDE / side
     area = (left, top, left + side, top + side)
     crop = image.transform((_SIDE, _SIDE), Image.Transform.EXTENT, area, Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(crop)
     for box, colour in zip(boxes, (_OBJECT, _DETECTION), strict=False):
         place = ((np.array(box) - (left, top, left, top)) * scale).round().tolist()
-        draw.rectangle([place[0] - 1, place[1] - 1, place[2] + 1, place[3] + 1], None, "black", 4)
-        draw.rectangle(place, None, colour, 2)
+        draw.rectangle([place[0] - 1, place[1] - 1, place[2] + 1, place[3] + 1], None, "black", 5)
+        draw.rectangle(place, None, colour, 3)
     stream = BytesIO()
     crop.save(stream, "JPEG", quality=88)
     data = base64.b64encode(stream.getvalue()).decode()
@@ -108,9 +110,12 @@ def _corners(box: Sequence[float]) -> tuple[float, float, float, float]:
     return x, y, x + width, y + height
 
 
-def _square(corners: np.ndarray) -> tuple[float, float, float]:
-    """Left, top and side of the area that shows boxes and what is around them."""
+def _square(corners: np.ndarray, size: tuple[int, int]) -> tuple[float, float, float]:
+    """Left, top and side of the area of an image that shows boxes and what is around them."""
     low, high = corners[:, :2].min(axis=0), corners[:, 2:].max(axis=0)
     side = max(_MIN_SIDE, _CONTEXT * (high - low).max())
-    left, top = (low + high) / 2 - side / 2
+    room = np.array(size) - side
+    corner = (low + high) / 2 - side / 2
+    # Inside of the image; in the middle of it where it is too small.
+    left, top = np.where(room > 0, corner.clip(0, room.clip(0)), room / 2)
     return float(left), float(top), float(side)

@@ -1,5 +1,6 @@
 """Pieces of HTML; what they are given as `html` is HTML already, everything else is escaped."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -64,14 +65,20 @@ def figure(html: str, caption: str = "", remark: str = "") -> str:
     return f"<figure>{head}{html}</figure>"
 
 
-def grid(figures: Iterable[str], *, wide: bool = False) -> str:
-    """Figures in as many columns as there is room for."""
-    return f'<div class="grid{" wide" if wide else ""}">{"".join(figures)}</div>'
+def grid(figures: Iterable[str], *, narrow: bool = False) -> str:
+    """Figures in as many columns as there is room for, three on a desk or, if narrow, four."""
+    return f'<div class="grid{" narrow" if narrow else ""}">{"".join(figures)}</div>'
 
 
-def details(summary: str, html: str) -> str:
-    """Content that is folded away."""
-    return f"<details><summary>{escape(summary)}</summary>{html}</details>"
+def details(summary: str, html: str, *, is_open: bool = False) -> str:
+    """Content that can be folded away.
+
+    Args:
+        summary: html of what is always seen.
+        html: the content.
+        is_open: whether it is seen at first.
+    """
+    return f"<details{' open' if is_open else ''}><summary>{summary}</summary>{html}</details>"
 
 
 def dot(method: Method) -> str:
@@ -80,8 +87,8 @@ def dot(method: Method) -> str:
 
 
 def name(method: Method) -> str:
-    """The name of a method behind its colour."""
-    return dot(method) + escape(method.name)
+    """The name of a method behind its colour; it may be broken where a word of it ends."""
+    return dot(method) + re.sub(r"([_/-])", r"\1<wbr>", escape(method.name))
 
 
 def key(methods: Sequence[Method]) -> str:

@@ -48,6 +48,26 @@ def spread(values: Iterable[float | None]) -> Spread | None:
     return Spread(mean(known), stdev(known) if len(known) > 1 else float("nan"), len(known))
 
 
+# Two-sided 5 % quantiles of Student's t distribution, by degrees of freedom from 1.
+_CRITICAL = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23)
+
+
+def is_significant(one: Spread, other: Spread) -> bool:
+    """Whether two means differ at the level of 5 %, by Welch's t-test; never for a single seed."""
+    if min(one.number, other.number) < 2:
+        return False
+    variances = [spread.deviation**2 / spread.number for spread in (one, other)]
+    if not sum(variances):
+        return one.mean != other.mean
+    weights = [
+        variance**2 / (spread.number - 1)
+        for variance, spread in zip(variances, (one, other), strict=True)
+    ]
+    freedom = sum(variances) ** 2 / sum(weights)
+    critical = _CRITICAL[min(int(freedom + 1e-9), len(_CRITICAL)) - 1]
+    return abs(one.mean - other.mean) > critical * sum(variances) ** 0.5
+
+
 def group_methods(runs: Sequence[Run]) -> list[Method]:
     """Put runs of equal config together, in the order of the first run of each.
 

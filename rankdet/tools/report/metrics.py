@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from html import escape
-from math import hypot, sqrt
 
 from rankdet.tools.frequency_groups import LABELS
 from rankdet.tools.report import plots
@@ -16,7 +15,7 @@ from rankdet.tools.report.markup import (
     table,
     with_spread,
 )
-from rankdet.tools.report.method import Method, Spread
+from rankdet.tools.report.method import Method, Spread, is_significant
 from rankdet.tools.report.theme import method_colour
 
 TASKS = {
@@ -26,9 +25,10 @@ TASKS = {
     "bbox_fixed": "Boxes, Fixed AP",
     "segm_fixed": "Masks, Fixed AP",
     "boundary_fixed": "Boundaries, Fixed AP",
-    "bbox_lrp": "Boxes, localisation-recall-precision error",
-    "segm_lrp": "Masks, localisation-recall-precision error",
+    "bbox_lrp": "Boxes, Localization Recall Precision error",
+    "segm_lrp": "Masks, Localization Recall Precision error",
 }
+_GROUPS = {"": "all", **LABELS}  # letter behind AP
 _IS_ERROR = "oLRP"  # how the names of metrics start that are better the lower they are
 _SCALE = {"score_iou_correlation": 2}  # digits of what is no percentage
 _SHORT = {"score_iou_correlation": "score-IoU correlation"}
@@ -50,7 +50,7 @@ def groups_section(methods: Sequence[Method]) -> Section | None:
     figures = [
         figure(_group_bars(methods, task), TASKS[task], "AP; whiskers: standard deviation")
         for task in ("bbox", "segm", "boundary")
-        if any(_group_spreads(method, task) for method in methods)
+        if any(len(_group_spreads(method, task)) > 1 for method in methods)
     ]
     if not figures:
         return None
@@ -58,16 +58,10 @@ def groups_section(methods: Sequence[Method]) -> Section | None:
 
 
 def delta(value: Spread, base: Spread, metric: str) -> str:
-    """HTML of a difference, in colour if it is over two standard errors.
-
-    Welch's standard error of a difference of means; that of single seeds is unknown.
-    """
+    """HTML of a difference, in colour if chance alone would rarely make it (Welch's t-test)."""
     difference = value.mean - base.mean
     text = f"{difference:+.{_SCALE.get(metric, 1)}f}".replace("-", "&minus;")
-    if min(value.number, base.number) < 2:
-        return f"<small>{text}</small>"
-    error = hypot(value.deviation / sqrt(value.number), base.deviation / sqrt(base.number))
-    if abs(difference) <= 2 * error:
+    if not is_significant(value, base):
         return f"<small>{text}</small>"
     is_better = (difference > 0) != metric.startswith(_IS_ERROR)
     return f'<small class="{"good" if is_better else "bad"}">{text}</small>'
@@ -79,8 +73,8 @@ def _explanation(methods: Sequence[Method]) -> str:
         text += "Mean ± standard deviation over seeds. "
     if len(methods) > 1:
         text += (
-            f"Small print: difference from {methods[0].name}, green or red where it is over twice "
-            "its standard error (which needs two seeds of both); grey may be chance. "
+            f"Small print: difference from {methods[0].name}; green (better) or red (worse) where "
+            "Welch's t-test over seeds finds it significant at 5 %, grey where it may be chance. "
         )
     return text
 
@@ -112,7 +106,7 @@ def _row(method: Method, base: Method, task: str, metrics: list[str]) -> list[st
 
 
 def _group_spreads(method: Method, task: str) -> dict[str, Spread]:
-    spreads = {letter: method.spread(task, f"AP{letter}") for letter in LABELS}
+    spreads = {letter: method.spread(task, f"AP{letter}") for letter in _GROUPS}
     return {letter: value for letter, value in spreads.items() if value}
 
 
@@ -122,9 +116,9 @@ def _group_bars(methods: Sequence[Method], task: str) -> str:
     for method in methods:
         spreads = _group_spreads(method, task)
         offset = (method.index - (len(methods) - 1) / 2) * width
-        places = [list(LABELS).index(letter) + offset for letter in spreads]
+        places = [list(_GROUPS).index(letter) + offset for letter in spreads]
         bars(axes, places, list(spreads.values()), method, width)
-    axes.set_xticks(range(len(LABELS)), list(LABELS.values()))
+    axes.set_xticks(range(len(_GROUPS)), list(_GROUPS.values()))
     axes.grid(axis="x", visible=False)
     axes.tick_params(axis="x", length=0)
     axes.set_ylim(0, 1.06 * axes.get_ylim()[1])

@@ -54,16 +54,16 @@ def reliability_section(
             figure(_panel(methods, by_run, group, task), _GROUPS[group].capitalize())
             for group in groups
         ]
-        html = grid(figures) + _errors(methods, by_run, groups)
+        html = grid(figures, narrow=True) + _errors(methods, by_run, groups)
         heading = f"<h3>{escape(TASKS[task])}</h3>{html}"
-        parts.append(heading if task == "bbox" else details(TASKS[task], html))
+        parts.append(heading if task == "bbox" else details(escape(TASKS[task]), html))
     return Section("Score calibration", "".join(parts), list(sources))
 
 
 def _panel(
     methods: Sequence[Method], by_run: Mapping[Path, Calibration], group: str, task: str
 ) -> str:
-    axes = plots.panel("mean score", "precision")
+    axes = plots.panel("mean score", "precision", plots.NARROW)
     axes.plot([0, 1], [0, 1], color=plots.colour("muted"), linewidth=0.8, dashes=(4, 3))
     for method in methods:
         colour = plots.colour(method_colour(method.index))
@@ -82,7 +82,7 @@ def _panel(
             axes.plot(scores, precisions, color=colour, linewidth=1.3)
             filled = [colour if num >= _MIN_COUNT else plots.colour("card") for num in counts]
             axes.scatter(scores, precisions, 16, filled, edgecolors=colour, zorder=3)
-    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
     return plots.svg(axes, f"Precision by score, {_GROUPS[group]}, {TASKS[task]}")
 
 

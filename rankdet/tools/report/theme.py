@@ -81,13 +81,14 @@ th{font-weight:600;color:var(--soft)}
 tbody th{color:var(--ink)}
 th:first-child,td:first-child,.left td,.left th{text-align:left}
 th:first-child{position:sticky;left:0;background:var(--card);z-index:1}
+.names td:nth-child(2){text-align:left}
 .left td{white-space:normal;min-width:130px;max-width:420px;overflow-wrap:anywhere}
 td small,th small{display:block;font-size:12px;font-weight:400;color:var(--muted)}
 td .good{color:var(--good)}
 td .bad{color:var(--bad)}
 .grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,340px),1fr));
   gap:14px 20px;margin:10px 0}
-.grid.wide{grid-template-columns:repeat(auto-fit,minmax(min(100%,460px),1fr))}
+.grid.narrow{grid-template-columns:repeat(auto-fill,minmax(min(100%,255px),1fr))}
 figure{margin:0;min-width:0}
 figcaption{font-size:13.5px;font-weight:600;margin-bottom:2px}
 figcaption small{display:block;font-weight:400;font-size:12.5px}
@@ -98,6 +99,7 @@ figure img{display:block;max-width:100%;height:auto;border-radius:4px}
   margin:6px 0 10px}
 .crops figcaption{font-weight:400;font-size:12.5px;line-height:1.35;margin:4px 0 0}
 .crops img{width:100%}
+details>h3:first-of-type{margin-top:10px}
 details{margin:10px 0}
 summary{cursor:pointer;font-weight:600;font-size:14px}
 footer{padding-bottom:30px;color:var(--muted);font-size:12.5px}
@@ -106,7 +108,8 @@ footer{padding-bottom:30px;color:var(--muted);font-size:12.5px}
   nav div{padding:8px 12px}
   section{padding:14px 13px}
   h1{font-size:22px}
-  th:first-child{min-width:6.5em;max-width:42vw;white-space:normal;overflow-wrap:break-word}
+  th,td{padding:6px 7px}
+  th:first-child{max-width:42vw;white-space:normal}
 }
 @media print{nav{display:none}section{break-inside:avoid-page}}
 """

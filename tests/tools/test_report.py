@@ -1,0 +1,189 @@
+import json
+import os
+import re
+from html import unescape
+from html.parser import HTMLParser
+
+import pytest
+import torch
+from report_run import make_predictions, write_run
+
+from rankdet.losses.calibration import ConfusionStatistics, save_statistics
+from rankdet.tools.report import analysis, sections, write_report
+from rankdet.tools.report.__main__ import main
+
+CALIBRATION = "calibration_glyphs_smoke_val.pth"
+VOID = {"meta", "img", "br", "wbr", "path", "use", "rect"}
+RANKING = {"alpha": 9.0, "ranking_error": 0.1, "detection_error": 0.5, "lower_bound": 0.1}
+RANKING |= {"upper_bound": 0.9, "linear_approximation": 0.2}
+
+
+class Page(HTMLParser):
+    """Text, links and ids of a page, and whether every element is closed."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.links, self.ids, self.data = [], [], [], []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+        self.text = " ".join(" ".join(self.data).split())
+
+    def handle_starttag(self, tag, attributes):
+        if tag not in VOID:
+            self.open.append(tag)
+        self._read(attributes)
+
+    def handle_startendtag(self, tag, attributes):
+        self._read(attributes)
+
+    def _read(self, attributes):
+        values = dict(attributes)
+        self.links += [values[name] for name in ("href", "src") if name in values]
+        self.ids += [values["id"]] if "id" in values else []
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.data.append(data)
+
+
+def write_ranking_errors(run):
+    """As the tool does, without a model."""
+    path = run / "analysis" / "ranking_errors.json"
+    classes = [{"frequency": letter, **RANKING} for letter in "rcf"]
+    groups = {letter: {"num_classes": 1, **RANKING} for letter in "rcf"}
+    path.write_text(json.dumps({"classes": classes, "groups": groups}))
+    return path
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Two methods of two seeds with everything that a page can show, and the page."""
+    root = tmp_path_factory.mktemp("report")
+    folders = []
+    for method, overrides in (("base", ()), ("more & <better>", ("optimizer.lr=0.01",))):
+        for seed in (0, 1):
+            folders.append(write_run(root / "runs" / method / f"seed{seed}", seed, overrides))
+            statistics = ConfusionStatistics(torch.rand(10, 10), torch.arange(10))
+            save_statistics(folders[-1] / CALIBRATION, statistics)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sections, "write_ranking_errors", write_ranking_errors)
+        report(folders, root / "pages" / "report.html")
+    return root
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run to change."""
+    return write_run(tmp_path / "run")
+
+
+def page_text(root):
+    return (root / "pages" / "report.html").read_text()
+
+
+def report(runs, output):
+    main([*map(str, runs), "--output", str(output)])
+    return output.read_text()
+
+
+def test_page_is_complete_and_needs_no_network(root):
+    text = page_text(root)
+    page = Page(text)
+    titles = re.findall("<h2>(.*?)</h2>", text)
+    assert titles == [
+        *("Metrics", "AP by group", "Classes", "Errors", "Score calibration", "Gallery"),
+        *("Confusion", "Ranking theory", "Training curves", "Runs"),
+    ]
+    assert "base against more & <better>" in page.text and "<better>" not in text
+    assert "Not available" not in page.text
+    assert all(link.startswith(("#", "data:image/")) for link in page.links)
+    assert "url(http" not in text and "@import" not in text
+    assert len(page.ids) == len(set(page.ids)), "ids are unique"
+    assert {link[1:] for link in page.links if link[0] == "#"} <= set(page.ids)
+    assert "prefers-color-scheme:dark" in text and "#0000" not in text
+
+
+def test_every_section_names_files_that_exist(root):
+    text = page_text(root)
+    sources = re.findall('<p class="source">From (.*?)</p>', text)
+    assert len(sources) == text.count("<h2>")
+    for source in sources:
+        for one in source.split("</code>; "):
+            file, *folders = re.findall("<code>(.*?)(?:</code>|$)", one)
+            for folder in folders:
+                assert (root / "runs" / unescape(folder) / unescape(file)).is_file()
+
+
+def test_shows_the_numbers_of_the_files(root):
+    text = page_text(root)
+    page = Page(text)
+    folder = root / "runs" / "base" / "seed0" / "analysis"
+    assert "30.5 ± 0.7" in page.text and "49.5 ± 0.7" in page.text
+    pair = json.loads((folder / "errors_bbox.json").read_text())["confusions"][0]
+    cells = pair["true_name"], pair["predicted_name"], pair["num_detections"], pair["cost"]
+    assert "{} {} {} {:.2f}".format(*cells) in page.text
+    assert "0123456789 with local changes" in page.text
+    assert "2 x NVIDIA H200" not in page.text, "the run was on a CPU, whatever GPUs there are"
+    assert "AMD EPYC" in page.text and "2 min 37 s" in page.text
+    assert "optimizer.lr" in page.text and "train.seed" not in page.text
+
+
+def test_what_was_computed_is_used_again_until_the_detections_change(run, tmp_path, monkeypatch):
+    calls = []
+
+    def analyse_errors(*arguments, **options):
+        calls.append(arguments)
+        return original(*arguments, **options)
+
+    original = analysis.analyse_errors
+    monkeypatch.setattr(analysis, "analyse_errors", analyse_errors)
+    first = report([run], tmp_path / "report.html")
+    assert len(calls) == 1
+    assert report([run], tmp_path / "report.html") == first and len(calls) == 1
+    detections = run / "inference" / "lvis_instances_results.json"
+    detections.write_text(json.dumps(make_predictions(seed=5)))
+    future = detections.stat().st_mtime + 10
+    os.utime(detections, (future, future))
+    report([run], tmp_path / "report.html")
+    assert len(calls) == 2
+
+
+def test_scores_of_the_evaluation_are_taken_where_it_left_them(run, tmp_path):
+    entry = {"name": "peculiar", "frequency": "f", "AP": 12.5, "AR": 20.0}
+    path = run / "inference" / "class_scores.json"
+    path.write_text(json.dumps({"bbox": {"1": entry}}))
+    page = Page(report([run], tmp_path / "report.html"))
+    assert "peculiar frequent" in page.text and "12.5" in page.text
+    assert not (run / "analysis" / "class_scores.json").exists()
+
+
+def test_what_is_missing_is_said(tmp_path):
+    run = write_run(tmp_path / "run", results={}, predictions=[])
+    (run / "log.txt").unlink()
+    (run / "metrics.json").unlink()
+    page = Page(report([run], tmp_path / "report.html"))
+    assert "No run has results.json" in page.text
+    assert "inference has none of lvis_instances_results.json" in page.text
+    assert "has no checkpoint" in page.text
+    assert "Training curves" not in page.text and "0 of 6" in page.text
+
+
+def test_runs_of_different_data_sets(tmp_path):
+    one = write_run(tmp_path / "one")
+    other = write_run(tmp_path / "two", 0, ["dataloader.test.dataset.names=glyphs_smoke_train"])
+    with pytest.raises(SystemExit, match="tested on glyphs_smoke_val and glyphs_smoke_train"):
+        report([one, other], tmp_path / "report.html")
+
+
+def test_a_run_twice(run, tmp_path):
+    with pytest.raises(ValueError, match="is given twice"):
+        write_report([run, run], tmp_path / "report.html")
+
+
+def test_no_run(tmp_path):
+    with pytest.raises(SystemExit, match=r"has no config\.yaml"):
+        report([tmp_path], tmp_path / "report.html")
