@@ -9,6 +9,7 @@ from rankdet.tools.benchmark.report import machine
 BENCHMARKS = (
     "class_stats",
     "dense_iteration",
+    "evaluation",
     "iteration",
     "losses",
     "pcb_iteration",
