@@ -1,7 +1,7 @@
 """Matching detections to ground truth with faster-coco-eval, by the rules of LVIS or of COCO."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -99,20 +99,16 @@ def category_evaluations(
     numbers = {image["id"]: number for number, image in enumerate(images)}
     annotations = _annotations(content, numbers, lvis_style)
     columns = _columns(results, numbers)
-    indices = np.arange(len(columns.scores))
-    if max_dets_per_image is not None:
-        indices = _best(indices, columns.images, columns.scores, max_dets_per_image)
-    if max_dets_per_class is not None:
-        indices = _best(indices, columns.categories, columns.scores, max_dets_per_class)
+    indices = _within_limits(columns, max_dets_per_image, max_dets_per_class)
     if lvis_style:
         indices = _judged(indices, columns, images, annotations)
     indices = indices[np.argsort(columns.categories[indices], kind="stable")]
+    categories = sorted(content["categories"], key=lambda category: category["id"])
+    ids = np.array([category["id"] for category in categories])
+    ends = np.searchsorted(columns.categories[indices], [ids, ids + 1])
     annotations_of = _by_category(annotations)
-    for category in sorted(content["categories"], key=lambda category: category["id"]):
-        low, high = np.searchsorted(
-            columns.categories[indices], [category["id"], category["id"] + 1]
-        )
-        detections = _detections(indices[low:high], results, columns, task)
+    for category, start, end in zip(categories, *ends.tolist(), strict=True):
+        detections = _detections(indices[start:end], results, columns, task)
         if lvis_style:
             detections = _with_area(detections, task)
         yield _evaluation(
@@ -146,6 +142,16 @@ def _columns(results: Sequence[Record], numbers: ImageNumbers) -> _Columns:
     return _Columns(images, np.array(category_ids, np.int64), np.array(scores, np.float64))
 
 
+def _within_limits(columns: _Columns, per_image: int | None, per_class: int | None) -> IntArray:
+    """The detections that count, in the order of the results."""
+    indices = np.arange(len(columns.scores))
+    if per_image is not None:
+        indices = _best(indices, columns.images, columns.scores, per_image)
+    if per_class is not None:
+        indices = _best(indices, columns.categories, columns.scores, per_class)
+    return indices
+
+
 def _best(indices: IntArray, groups: IntArray, scores: FloatArray, limit: int) -> IntArray:
     """Those among the highest-scoring of their group; of equal scores the first ones count."""
     order = indices[np.lexsort((-scores[indices], groups[indices]))]
@@ -165,7 +171,7 @@ def _judged(
     return indices[np.isin(of_indices @ (width, 1), pairs @ (width, 1))]
 
 
-def _by_category(records: Iterable[Record]) -> defaultdict[int, list[Record]]:
+def _by_category(records: list[Record]) -> defaultdict[int, list[Record]]:
     by_category = defaultdict(list)
     for record in records:
         by_category[record["category_id"]].append(record)
