@@ -1,15 +1,14 @@
 import json
-import os
 import re
 from html import unescape
 from html.parser import HTMLParser
 
 import pytest
 import torch
-from report_run import make_predictions, write_run
+from report_run import write_run
 
 from rankdet.losses.calibration import ConfusionStatistics, save_statistics
-from rankdet.tools.report import analysis, sections, write_report
+from rankdet.tools.report import sections, write_report
 from rankdet.tools.report.__main__ import main
 
 CALIBRATION = "calibration_glyphs_smoke_val.pth"
@@ -130,35 +129,6 @@ def test_shows_the_numbers_of_the_files(root):
     assert "2 x NVIDIA H200" not in page.text, "the run was on a CPU, whatever GPUs there are"
     assert "AMD EPYC" in page.text and "2 min 37 s" in page.text
     assert "optimizer.lr" in page.text and "train.seed" not in page.text
-
-
-def test_what_was_computed_is_used_again_until_the_detections_change(run, tmp_path, monkeypatch):
-    calls = []
-
-    def analyse_errors(*arguments, **options):
-        calls.append(arguments)
-        return original(*arguments, **options)
-
-    original = analysis.analyse_errors
-    monkeypatch.setattr(analysis, "analyse_errors", analyse_errors)
-    first = report([run], tmp_path / "report.html")
-    assert len(calls) == 1
-    assert report([run], tmp_path / "report.html") == first and len(calls) == 1
-    detections = run / "inference" / "lvis_instances_results.json"
-    detections.write_text(json.dumps(make_predictions(seed=5)))
-    future = detections.stat().st_mtime + 10
-    os.utime(detections, (future, future))
-    report([run], tmp_path / "report.html")
-    assert len(calls) == 2
-
-
-def test_scores_of_the_evaluation_are_taken_where_it_left_them(run, tmp_path):
-    entry = {"name": "peculiar", "frequency": "f", "AP": 12.5, "AR": 20.0}
-    path = run / "inference" / "class_scores.json"
-    path.write_text(json.dumps({"bbox": {"1": entry}}))
-    page = Page(report([run], tmp_path / "report.html"))
-    assert "peculiar frequent" in page.text and "12.5" in page.text
-    assert not (run / "analysis" / "class_scores.json").exists()
 
 
 def test_what_is_missing_is_said(tmp_path):

@@ -6,6 +6,7 @@ from statistics import median
 from typing import Any
 
 import torch
+from matplotlib.ticker import NullFormatter
 
 from rankdet.losses.bounds import detection_error_bounds, linear_slope
 from rankdet.tools.frequency_groups import LABELS
@@ -28,9 +29,9 @@ RankingErrors = Mapping[str, Any]
 
 _COLUMNS = {
     "num_classes": ("classes", 0),
-    "alpha": ("negatives per positive, median", 0),
-    "ranking_error": ("ranking error R", 3),
-    "detection_error": ("detection error", 3),
+    "alpha": ("negatives / positive", 0),
+    "ranking_error": ("R", 3),
+    "detection_error": ("1 - AP", 3),
     "lower_bound": ("lower bound", 3),
     "linear_approximation": ("linear approximation", 3),
     "upper_bound": ("upper bound", 3),
@@ -39,7 +40,8 @@ _EXPLANATION = (
     "A point is a class: its detection error, 1 - AP of the scores of all proposals, against the "
     "share R of pairs of a positive and a negative proposal that are ranked wrongly. Solid: the "
     "bounds of Theorem 2 of ECM (Cho and Krähenbühl, ECCV 2022) at the group's median ratio of "
-    "negatives to positives; dashed: the linear approximation. First seed of each method."
+    "negatives to positives (those of a class follow its own ratio); dashed: the linear "
+    "approximation. First seed of each method. Table: means over classes, but for the median ratio."
 )
 
 
@@ -65,7 +67,7 @@ def bounds_section(
                 cells = [
                     number(of_group[column], digits) for column, (_, digits) in _COLUMNS.items()
                 ]
-                rows.append([group, name(method), *cells])
+                rows.append([name(method), group, *cells])
     header = ["", "", *(label for label, _ in _COLUMNS.values())]
     html = paragraph(_EXPLANATION, "lede") + key(methods) + grid(figures) + table(header, rows)
     return Section("Ranking theory", html, list(sources))
@@ -99,5 +101,7 @@ def _panel(
             colour = plots.colour(method_colour(method.index))
             axes.scatter(*zip(*errors, strict=True), 15, colour, alpha=0.75, linewidths=0, zorder=3)
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set(xlim=(least / 1.1, curve[-1].item()), ylim=(-0.02, 1.02))
     return plots.svg(axes, label)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.ticker import NullFormatter
 
 from rankdet.tools.frequency_groups import LABELS
 from rankdet.tools.report import plots
@@ -121,11 +122,12 @@ def _panel(methods: Sequence[Method], rows: list[ClassRow], label: str) -> str:
         colour = plots.colour(method_colour(method.index))
         aps = np.array([_mean(row.aps[method.index]) for row in rows])
         if len(methods) == 1:
-            axes.scatter(images, aps, s=16, color=colour, alpha=0.55, linewidths=0)
+            axes.scatter(images, aps, s=16, color=colour, alpha=0.75, linewidths=0)
         grid_images = np.geomspace(images.min(), images.max(), 60)
         axes.plot(grid_images, _trend(images, aps, grid_images), color=colour)
     _part_groups(axes, rows)
     axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_ylim(0, 1.06 * max(_mean(ap) for row in rows for ap in row.aps if ap))
     return plots.svg(axes, label)
 

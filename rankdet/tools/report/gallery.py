@@ -81,7 +81,7 @@ def _crop(example: Example, image_files: Mapping[int | str, str]) -> str:
     boxes = [_corners(example["object_box"])]
     if "detection_box" in example:
         boxes.append(_corners(example["detection_box"]))
-    left, top, side = _square(np.array(boxes), image.size)
+    left, top, side = square(np.array(boxes), image.size)
     scale = _SIDE / side
     area = (left, top, left + side, top + side)
     crop = image.transform((_SIDE, _SIDE), Image.Transform.EXTENT, area, Image.Resampling.BICUBIC)
@@ -110,7 +110,7 @@ def _corners(box: Sequence[float]) -> tuple[float, float, float, float]:
     return x, y, x + width, y + height
 
 
-def _square(corners: np.ndarray, size: tuple[int, int]) -> tuple[float, float, float]:
+def square(corners: np.ndarray, size: tuple[int, int]) -> tuple[float, float, float]:
     """Left, top and side of the area of an image that shows boxes and what is around them."""
     low, high = corners[:, :2].min(axis=0), corners[:, 2:].max(axis=0)
     side = max(_MIN_SIDE, _CONTEXT * (high - low).max())

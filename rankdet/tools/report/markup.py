@@ -1,6 +1,5 @@
 """Pieces of HTML; what they are given as `html` is HTML already, everything else is escaped."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -87,8 +86,8 @@ def dot(method: Method) -> str:
 
 
 def name(method: Method) -> str:
-    """The name of a method behind its colour; it may be broken where a word of it ends."""
-    return dot(method) + re.sub(r"([_/-])", r"\1<wbr>", escape(method.name))
+    """The name of a method behind its colour."""
+    return dot(method) + escape(method.name)
 
 
 def key(methods: Sequence[Method]) -> str:

@@ -92,7 +92,9 @@ class Run:
         """GPUs by Detectron2's table in the log, or else the processor."""
         if str(self.config.train.device).startswith("cuda"):
             gpus = re.findall(r"^GPU ([\d,]+) +(.+?)(?: \(arch.*)?$", self.log, re.MULTILINE)
-            return ", ".join(f"{len(ids.split(','))} x {name}" for ids, name in gpus) or "CUDA"
+            # A row for each kind of GPU; the log of a resumed run has the rows several times.
+            kinds = [f"{len(ids.split(','))} x {name}" for ids, name in dict(gpus).items()]
+            return ", ".join(kinds) or "CUDA"
         return str(self.provenance.get("cpu", "CPU"))
 
     @property

@@ -9,6 +9,7 @@ from typing import Any
 from rankdet.data.class_stats import image_counts
 from rankdet.engine.train import dataset_names
 from rankdet.losses.calibration import load_statistics
+from rankdet.tools.frequency_groups import read_classes
 from rankdet.tools.ranking_errors import write_ranking_errors
 from rankdet.tools.report.analysis import Analysis
 from rankdet.tools.report.bounds import bounds_section
@@ -121,9 +122,14 @@ def _confusion(methods: Sequence[Method]) -> list[Section]:
     shown = [method for method in methods if method.runs[0].folder in paths]
     if not shown:
         return []
-    counts = image_counts(dataset_names(shown[0].runs[0].config, "train"))
+    train_names = dataset_names(runs[0].config, "train")
+    groups = read_classes(runs[0].dataset, train_names).groups
     statistics = {folder: load_statistics(path) for folder, path in paths.items()}
-    return [confusion_section(shown, statistics, counts, list(paths.values()))]
+    return [
+        confusion_section(
+            shown, statistics, groups, image_counts(train_names), list(paths.values())
+        )
+    ]
 
 
 def _bounds(methods: Sequence[Method]) -> list[Section]:

@@ -74,14 +74,14 @@ section{background:var(--card);border:1px solid var(--grid);border-radius:10px;p
 .key i,td i.dot,th i.dot{display:inline-block;width:11px;height:11px;border-radius:3px;
   margin-right:6px;vertical-align:-1px}
 .scroll{overflow-x:auto;margin:8px 0;scrollbar-width:thin}
-table{border-collapse:collapse;font-size:13.5px;font-variant-numeric:tabular-nums}
+table{border-collapse:separate;border-spacing:0;font-size:13.5px;font-variant-numeric:tabular-nums}
 th,td{padding:6px 11px;text-align:right;border-bottom:1px solid var(--grid);white-space:nowrap;
   vertical-align:top}
 th{font-weight:600;color:var(--soft)}
 tbody th{color:var(--ink)}
 th:first-child,td:first-child,.left td,.left th{text-align:left}
 th:first-child{position:sticky;left:0;background:var(--card);z-index:1}
-.names td:nth-child(2){text-align:left}
+.second td:nth-child(2),.second th:nth-child(2){text-align:left}
 .left td{white-space:normal;min-width:130px;max-width:420px;overflow-wrap:anywhere}
 td small,th small{display:block;font-size:12px;font-weight:400;color:var(--muted)}
 td .good{color:var(--good)}
@@ -109,7 +109,8 @@ footer{padding-bottom:30px;color:var(--muted);font-size:12.5px}
   section{padding:14px 13px}
   h1{font-size:22px}
   th,td{padding:6px 7px}
-  th:first-child{max-width:42vw;white-space:normal}
+  tbody th:first-child{min-width:8.5em;white-space:normal;overflow-wrap:anywhere}
+  .short tbody th:first-child{min-width:0}
 }
 @media print{nav{display:none}section{break-inside:avoid-page}}
 """
