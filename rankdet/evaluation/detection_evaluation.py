@@ -115,7 +115,7 @@ class DetectionEvaluator(DatasetEvaluator, ABC, Generic[ScoresT]):
             self._num_images += 1
 
     def evaluate(self) -> dict[str, dict[str, float]] | None:
-        """Gather the predictions, write them and score them.
+        """Gather the predictions, write them and score them; once after `reset`.
 
         Returns:
             The metrics by key in the main process, {} if there were no images; None in the others.

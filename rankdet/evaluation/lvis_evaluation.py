@@ -1,4 +1,4 @@
-"""Detectron2's LVIS evaluator, made to run with today's NumPy and without predictions."""
+"""What Detectron2's LVIS evaluator does, with today's NumPy, and without predictions, too."""
 
 from collections.abc import Sequence
 
@@ -8,12 +8,13 @@ from rankdet.evaluation.lvis_scoring import LVISScores, score_lvis
 
 
 class LVISEvaluator(DetectionEvaluator[LVISScores]):
-    """Evaluate boxes and masks with the metrics of LVIS, for `lvis_v1_*` and `glyphs*`.
+    """Evaluate boxes and masks with the metrics of LVIS.
 
-    It collects, gathers and dumps the predictions as Detectron2's evaluator does and gives results
-    of the same form (`bbox/AP`, `segm/APr`, ...), but scores them with faster-coco-eval: the lvis
-    package fails with NumPy since 1.24 and takes several times as long. Images without
-    predictions, all of them too, give zeros. A metric over no annotated class is nan.
+    The results have the form of those of Detectron2's evaluator (`bbox/AP`, `segm/APr`, ...), and
+    average recall as well, but are made by faster-coco-eval: the lvis package fails with NumPy
+    since 1.24 and takes many times as long. Files in the format of COCO are scored by COCO's rules.
+    Images without predictions, all of them too, give zeros. A metric over no annotated class is
+    nan.
     """
 
     def score(self, content: Record, results: Sequence[Record], task: str) -> dict[str, LVISScores]:

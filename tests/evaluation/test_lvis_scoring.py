@@ -22,7 +22,7 @@ Record = dict[str, Any]
 
 
 def make_annotations(rng: np.random.Generator, num_images: int = 12) -> Record:
-    """Federated ground truth; half of the classes are empty, a few have no frequent image."""
+    """Federated ground truth: half of the classes are empty, and some objects have no area."""
     images, annotations = [], []
     for image_id in range(1, num_images + 1):
         present = rng.choice(NUM_CATEGORIES // 2, size=6, replace=False) + 1
@@ -44,7 +44,7 @@ def make_annotations(rng: np.random.Generator, num_images: int = 12) -> Record:
                     "image_id": image_id * 7,
                     "category_id": int(rng.choice(present)),
                     "bbox": box,
-                    "area": box[2] * box[3],
+                    "area": box[2] * box[3] if rng.random() < 0.9 else 0,
                     "segmentation": [corners(box)],
                 }
             )
