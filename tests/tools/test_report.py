@@ -68,6 +68,7 @@ def root(tmp_path_factory):
             folders.append(write_run(root / "runs" / method / f"seed{seed}", seed, overrides))
             statistics = ConfusionStatistics(torch.rand(10, 10), torch.arange(10))
             save_statistics(folders[-1] / CALIBRATION, statistics)
+            (folders[-1] / "last_checkpoint").write_text("model_final.pth")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sections, "write_ranking_errors", write_ranking_errors)
         report(folders, root / "pages" / "report.html")
@@ -138,7 +139,7 @@ def test_what_is_missing_is_said(tmp_path):
     page = Page(report([run], tmp_path / "report.html"))
     assert "No run has results.json" in page.text
     assert "inference has none of lvis_instances_results.json" in page.text
-    assert "has no checkpoint" in page.text
+    assert "the first run of no method has weights" in page.text
     assert "Training curves" not in page.text and "0 of 6" in page.text
 
 

@@ -69,7 +69,12 @@ def bounds_section(
                 ]
                 rows.append([name(method), group, *cells])
     header = ["", "", *(label for label, _ in _COLUMNS.values())]
-    html = paragraph(_EXPLANATION, "lede") + key(methods) + grid(figures) + table(header, rows)
+    html = (
+        paragraph(_EXPLANATION, "lede")
+        + key(methods)
+        + grid(figures)
+        + table(header, rows, "second")
+    )
     return Section("Ranking theory", html, list(sources))
 
 

@@ -78,7 +78,9 @@ def classes_section(
             for row in rows
         ]
         header = ["class", "group", "training images", *map(name, methods)]
-        parts.append(details(f"AP of all {len(rows)} classes", table(header, cells)))
+        parts.append(
+            details(f"AP of all {len(rows)} classes", table(header, cells, "second short"))
+        )
     return Section("Classes", "".join(parts), list(sources))
 
 
@@ -108,10 +110,10 @@ def _figures(methods: Sequence[Method], rows: list[ClassRow], task: str) -> list
         figure(_panel([method], rows, f"AP by class, {task}, {method.name}"), method.name)
         for method in methods
     ]
-    if len(methods) > 1:
-        trends = _panel(methods, rows, f"Trends of AP by class, {task}")
-        figures.append(figure(trends, "Trends together"))
-    return figures
+    if len(methods) == 1:
+        return figures
+    trends = _panel(methods, rows, f"Trends of AP by class, {task}")
+    return [figure(trends, "Trends"), *figures]
 
 
 def _panel(methods: Sequence[Method], rows: list[ClassRow], label: str) -> str:

@@ -138,5 +138,5 @@ def _confusions(methods: Sequence[Method], by_run: Mapping[Path, Errors]) -> str
         header = ["object", "detected as", "detections", "cost"]
         remark = f"seed {run.seed}; cost: points of AP50, mean over all classes"
         caption = f"<figcaption>{name(method)}<small>{escape(remark)}</small></figcaption>"
-        figures.append(f"<figure>{caption}{table(header, rows, 'names')}</figure>")
+        figures.append(f"<figure>{caption}{table(header, rows, 'second short')}</figure>")
     return f"<h3>Confusions that cost most</h3>{grid(figures)}"

@@ -29,7 +29,9 @@ def facts_section(methods: Sequence[Method], root: Path) -> Section:
     header = ["", "folder", "seed", "iterations", "training", "per iteration", "evaluation"]
     runs = [run for method in methods for run in method.runs]
     files = [run.folder / file for run in runs for file in _FILES]
-    html = table([*header, "started"], rows) + _equipment(runs, root) + _differences(methods)
+    html = (
+        table([*header, "started"], rows, "second") + _equipment(runs, root) + _differences(methods)
+    )
     return Section("Runs", html, [path for path in files if path.is_file()])
 
 

@@ -1,5 +1,6 @@
 """Pieces of HTML; what they are given as `html` is HTML already, everything else is escaped."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -41,18 +42,19 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], style: str = "")
     """A table that scrolls sideways where it is too wide.
 
     Args:
-        header: html of the head of each column.
+        header: html of the head of each column; no head is shown if all are empty.
         rows: html of the cells; the first is the head of its row.
         style: CSS class.
     """
     head = "".join(f'<th scope="col">{cell}</th>' for cell in header)
+    head = f"<thead><tr>{head}</tr></thead>" if any(header) else ""
     body = "".join(
         f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in others)}</tr>'
         for first, *others in rows
     )
     # Focusable, so that it can be scrolled by the keyboard.
     return (
-        f'<div class="scroll" tabindex="0"><table class="{style}"><thead><tr>{head}</tr></thead>'
+        f'<div class="scroll" tabindex="0"><table class="{style}">{head}'
         f"<tbody>{body}</tbody></table></div>"
     )
 
@@ -86,8 +88,8 @@ def dot(method: Method) -> str:
 
 
 def name(method: Method) -> str:
-    """The name of a method behind its colour."""
-    return dot(method) + escape(method.name)
+    """The name of a method behind its colour; on phones it may be broken between its words."""
+    return dot(method) + re.sub("([_/-])", r"\1<wbr>", escape(method.name))
 
 
 def key(methods: Sequence[Method]) -> str:

@@ -29,6 +29,7 @@ TASKS = {
     "segm_lrp": "Masks, Localization Recall Precision error",
 }
 _GROUPS = {"": "all", **LABELS}  # letter behind AP
+_LEAST_WIDTH_OF_VALUES = 0.25  # of a bar: of three methods
 _IS_ERROR = "oLRP"  # how the names of metrics start that are better the lower they are
 _SCALE = {"score_iou_correlation": 2}  # digits of what is no percentage
 _SHORT = {"score_iou_correlation": "score-IoU correlation"}
@@ -74,7 +75,8 @@ def _explanation(methods: Sequence[Method]) -> str:
     if len(methods) > 1:
         text += (
             f"Small print: difference from {methods[0].name}; green (better) or red (worse) where "
-            "Welch's t-test over seeds finds it significant at 5 %, grey where it may be chance. "
+            "Welch's t-test over seeds finds it significant at 5 %, grey where it may be chance, "
+            "as always with one seed. "
         )
     return text
 
@@ -128,7 +130,7 @@ def _group_bars(methods: Sequence[Method], task: str) -> str:
 def bars(
     axes: plots.Axes, places: list[float], values: list[Spread], method: Method, width: float
 ) -> None:
-    """Draw upright bars of a method with whiskers, and each value above its bar."""
+    """Draw upright bars of a method with whiskers, and where there is room the values."""
     colour = plots.colour(method_colour(method.index))
     heights = [value.mean for value in values]
     axes.bar(places, heights, 0.92 * width, color=colour)
@@ -136,14 +138,15 @@ def bars(
         whisker = value.deviation if value.number > 1 else 0.0
         if whisker:
             axes.errorbar(place, value.mean, whisker, color=plots.colour("ink"), linewidth=1)
-        axes.annotate(
-            f"{value.mean:.1f}",
-            (place, value.mean + whisker),
-            (0, 2),
-            textcoords="offset points",
-            ha="center",
-            fontsize=9,
-        )
+        if width > _LEAST_WIDTH_OF_VALUES:
+            axes.annotate(
+                f"{value.mean:.1f}",
+                (place, value.mean + whisker),
+                (0, 2),
+                textcoords="offset points",
+                ha="center",
+                fontsize=8,
+            )
 
 
 def _results_files(methods: Sequence[Method]) -> list:

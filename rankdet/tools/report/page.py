@@ -58,7 +58,7 @@ def _section(section: Section, root: Path) -> str:
 
 def _sources(paths: Sequence[Path], root: Path) -> str:
     """The files, those of the same name in several folders together."""
-    relative = [Path(os.path.relpath(path.resolve(), root)) for path in paths]
+    relative = [Path(os.path.relpath(path.parent.resolve() / path.name, root)) for path in paths]
     if not relative:
         return ""
     folders = {path.name: [p.parent for p in relative if p.name == path.name] for path in relative}

@@ -39,8 +39,8 @@ class Run:
 
     @property
     def seed(self) -> int:
-        """``train.seed``."""
-        return int(self.config.train.seed)
+        """``train.seed``; -1, as in Detectron2, if it is not set."""
+        return int(self.config.train.get("seed", -1))
 
     @property
     def dataset(self) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rankdet.data.class_stats import image_counts
+from rankdet.engine.checkpoint import last_checkpoint
 from rankdet.engine.train import dataset_names
 from rankdet.losses.calibration import load_statistics
 from rankdet.tools.frequency_groups import read_classes
@@ -133,17 +134,24 @@ def _confusion(methods: Sequence[Method]) -> list[Section]:
 
 
 def _bounds(methods: Sequence[Method]) -> list[Section]:
-    """A section of the first run of each method, whose proposals are scored if need be."""
+    """A section of the first run of each method, whose proposals are scored if need be.
+
+    Those without the file and without weights are left out.
+    """
     paths = {}
     for method in methods:
         folder = method.runs[0].folder
         path = folder / "analysis" / "ranking_errors.json"
-        if not path.is_file():
+        if not path.is_file() and last_checkpoint(str(folder)):
             logger.info("Scoring the proposals of %s", folder)
             write_ranking_errors(folder)
-        paths[method.index] = path
+        if path.is_file():
+            paths[method.index] = path
+    if not paths:
+        raise ValueError("the first run of no method has weights, whose proposals to score.")
     errors = {index: _read(path) for index, path in paths.items()}
-    return [bounds_section(methods, errors, list(paths.values()))]
+    shown = [method for method in methods if method.index in errors]
+    return [bounds_section(shown, errors, list(paths.values()))]
 
 
 def _read(path: Path) -> Any:

@@ -71,7 +71,7 @@ section{background:var(--card);border:1px solid var(--grid);border-radius:10px;p
   margin:16px 0;scroll-margin-top:50px}
 .key{display:flex;flex-wrap:wrap;gap:4px 18px;padding:0;margin:10px 0;list-style:none;
   font-size:13.5px}
-.key i,td i.dot,th i.dot{display:inline-block;width:11px;height:11px;border-radius:3px;
+i.dot{display:inline-block;width:11px;height:11px;border-radius:3px;
   margin-right:6px;vertical-align:-1px}
 .scroll{overflow-x:auto;margin:8px 0;scrollbar-width:thin}
 table{border-collapse:separate;border-spacing:0;font-size:13.5px;font-variant-numeric:tabular-nums}
@@ -100,6 +100,7 @@ figure img{display:block;max-width:100%;height:auto;border-radius:4px}
 .crops figcaption{font-weight:400;font-size:12.5px;line-height:1.35;margin:4px 0 0}
 .crops img{width:100%}
 details>h3:first-of-type{margin-top:10px}
+wbr{display:none}
 details{margin:10px 0}
 summary{cursor:pointer;font-weight:600;font-size:14px}
 footer{padding-bottom:30px;color:var(--muted);font-size:12.5px}
@@ -109,7 +110,9 @@ footer{padding-bottom:30px;color:var(--muted);font-size:12.5px}
   section{padding:14px 13px}
   h1{font-size:22px}
   th,td{padding:6px 7px}
-  tbody th:first-child{min-width:8.5em;white-space:normal;overflow-wrap:anywhere}
+  tbody th:first-child{min-width:8.5em;white-space:normal;
+    overflow-wrap:break-word}
+  wbr{display:inline}
   .short tbody th:first-child{min-width:0}
 }
 @media print{nav{display:none}section{break-inside:avoid-page}}
