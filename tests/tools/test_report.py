@@ -69,6 +69,7 @@ def root(tmp_path_factory):
             statistics = ConfusionStatistics(torch.rand(10, 10), torch.arange(10))
             save_statistics(folders[-1] / CALIBRATION, statistics)
             (folders[-1] / "last_checkpoint").write_text("model_final.pth")
+            (folders[-1] / "model_final.pth").touch()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sections, "write_ranking_errors", write_ranking_errors)
         report(folders, root / "pages" / "report.html")

@@ -142,7 +142,8 @@ def _bounds(methods: Sequence[Method]) -> list[Section]:
     for method in methods:
         folder = method.runs[0].folder
         path = folder / "analysis" / "ranking_errors.json"
-        if not path.is_file() and last_checkpoint(str(folder)):
+        weights = Path(last_checkpoint(str(folder)) or "")
+        if weights.is_file() and not _is_newer(path, weights):
             logger.info("Scoring the proposals of %s", folder)
             write_ranking_errors(folder)
         if path.is_file():
@@ -152,6 +153,10 @@ def _bounds(methods: Sequence[Method]) -> list[Section]:
     errors = {index: _read(path) for index, path in paths.items()}
     shown = [method for method in methods if method.index in errors]
     return [bounds_section(shown, errors, list(paths.values()))]
+
+
+def _is_newer(path: Path, other: Path) -> bool:
+    return path.is_file() and path.stat().st_mtime >= other.stat().st_mtime
 
 
 def _read(path: Path) -> Any:
