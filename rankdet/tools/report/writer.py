@@ -31,7 +31,7 @@ def write_report(runs: Sequence[Path], output: Path) -> None:
         raise ValueError(
             f"the runs were tested on {' and '.join(datasets)}; make a report of each data set."
         )
-    root = Path(os.path.commonpath([folder.resolve() for folder in runs]))
+    root = Path(os.path.commonpath([folder.resolve().parent for folder in runs]))
     with plots.style():
         sections = build_sections(methods, root)
     page = build_page(_title(methods), _subtitle(methods, datasets[0]), sections, root)
