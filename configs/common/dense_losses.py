@@ -10,7 +10,7 @@ from rankdet.data.class_stats import instance_counts
 from rankdet.losses.alrp import ALRPLoss
 from rankdet.losses.ap import APLoss
 from rankdet.losses.dense_ecm import FocalECMLoss, VarifocalECMLoss
-from rankdet.losses.focal import FocalLoss, VarifocalLoss
+from rankdet.losses.focal import FocalLoss, QualityFocalLoss, VarifocalLoss
 from rankdet.losses.rank_sort import RankSortLoss
 from rankdet.modeling.dense.box_losses import GIoUBoxLoss
 
@@ -19,6 +19,7 @@ _COUNTS = L(instance_counts)(dataset_names="${dataloader.train.dataset.names}")
 
 focal = L(FocalLoss)(num_classes=_CLASSES)
 varifocal = L(VarifocalLoss)(num_classes=_CLASSES)
+quality_focal = L(QualityFocalLoss)(num_classes=_CLASSES)
 focal_ecm = L(FocalECMLoss)(class_counts=_COUNTS)
 varifocal_ecm = L(VarifocalECMLoss)(class_counts=_COUNTS)
 ap = L(APLoss)(num_classes=_CLASSES)

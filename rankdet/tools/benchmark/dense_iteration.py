@@ -14,18 +14,23 @@ from rankdet.engine.config import load_config
 from rankdet.tools.benchmark.interleaved import FORMATS, HEADERS, compare, iterations, load_batches
 
 CONFIGS = Path(__file__).parents[3] / "configs"
-# The default loss of each detector, and ECM in its form; names of configs/common/dense_losses.py.
+# The default loss of each detector.
 DETECTORS = {
-    **dict.fromkeys(("retinanet", "fcos", "atss", "paa"), ("focal", "focal_ecm")),
-    "varifocalnet": ("varifocal", "varifocal_ecm"),
+    **dict.fromkeys(("retinanet", "fcos", "atss", "paa"), "focal"),
+    "varifocalnet": "varifocal",
 }
-# Likewise, and how the names of their experiments end.
-RANKING = {
-    "AP": ("ap", "ap"),
-    "BAP": ("bucketed_ap", "bap"),
-    "aLRP": ("alrp", "alrp"),
-    "RS": ("rank_sort", "rs"),
-    "BRS": ("bucketed_rank_sort", "brs"),
+# Names of configs/common/dense_losses.py. In lower case the keys end the names of experiments.
+LOSSES = {
+    "focal": "focal",
+    "varifocal": "varifocal",
+    "QFL": "quality_focal",
+    "focal-ECM": "focal_ecm",
+    "varifocal-ECM": "varifocal_ecm",
+    "AP": "ap",
+    "BAP": "bucketed_ap",
+    "aLRP": "alrp",
+    "RS": "rank_sort",
+    "BRS": "bucketed_rank_sort",
 }
 WHOLE = " config"  # Ends the name of an experiment that differs in more than the loss.
 
@@ -86,15 +91,14 @@ def count_logits(cfg: DictConfig, batch: list[Any]) -> int:
 
 
 def _experiments(detector: str, num_images: int) -> dict[str, DictConfig]:
-    """The default; then by loss the default with this loss only, and the loss's own experiment."""
+    """The default first; each loss in the default's place, and the loss's own experiment."""
     parts = LazyConfig.load(str(CONFIGS / "common/dense_losses.py"))
     stem = f"glyphs/{detector}_r18_fpn"
     default = _load(CONFIGS / f"{stem}.py", num_images)
-    own, ecm = DETECTORS[detector]
-    experiments = {own: default, "ECM": _with_loss(default, parts[ecm])}
-    for name, (part, suffix) in RANKING.items():
-        experiments[name] = _with_loss(default, parts[part])
-        path = CONFIGS / f"{stem}_{suffix}.py"
+    experiments = {DETECTORS[detector]: default}
+    for name, part in LOSSES.items():
+        experiments.setdefault(name, _with_loss(default, parts[part]))
+        path = CONFIGS / f"{stem}_{name.lower()}.py"
         if path.is_file():
             experiments[name + WHOLE] = _load(path, num_images)
     return experiments
