@@ -194,6 +194,7 @@ def _block_size(logits: Tensor) -> int:
 
 def _num_pos_per_rank(x: JointInputs) -> Tensor:
     """Number of foreground rows of all ranks, 1 at least, over the number of ranks."""
-    counts = torch.tensor([len(x.rows), 1], dtype=x.logits.dtype, device=x.logits.device)
+    counts = x.logits.new_ones(2)  # Filled on the device: a copy from the host would wait for it.
+    counts[0] = len(x.rows)
     num_pos, num_ranks = sum_over_ranks_(counts)
     return torch.div(num_pos.clamp(min=1), num_ranks)
