@@ -3,6 +3,6 @@
 from ..common.dense_losses import varifocal_ecm
 from .varifocalnet_r18_fpn import dataloader, hooks, lr_multiplier, model, optimizer, train
 
+varifocal_ecm.box_weight = model.loss.box_weight
 model.loss = varifocal_ecm
-model.loss.box_weight = 2.0
 train.output_dir = "output/glyphs/varifocalnet_r18_fpn_ecm"

@@ -18,11 +18,13 @@ METHODS = {
     "rs": ("RankSortLoss", "exact"),
     "brs": ("RankSortLoss", "bucketed"),
 }
+ECM = [path for path in ONE_STAGE if path.stem.endswith("_ecm")]
+SMALL = "dataloader.train.dataset.names=glyphs_smoke_train"
 RANKING = [path for path in ONE_STAGE if path.stem.rsplit("_", 1)[1] in METHODS]
 
 
 def model_of(path):
-    cfg = load_config(str(path), ["dataloader.train.dataset.names=glyphs_smoke_train"])
+    cfg = load_config(str(path), [SMALL])
     with torch.device("meta"):
         return instantiate(cfg.model)
 
@@ -68,11 +70,13 @@ def test_points_of_fcos_are_squares_of_a_stride_in_the_middle_of_a_cell():
         assert boxes.tensor[0].tolist() == [0, 0, stride, stride] and len(boxes) == 4
 
 
-@pytest.mark.parametrize("detector", ["retinanet", "fcos"])
-def test_ecm_counts_the_instances_of_the_training_set(detector):
-    path = ROOT / f"{detector}_r18_fpn_ecm.py"
-    overrides = ["dataloader.train.dataset.names=glyphs_smoke_train", "model.num_classes=10"]
-    model = instantiate(load_config(str(path), overrides).model)
-    assert type(model.loss).__name__ == "FocalECMLoss"
-    expected = instance_counts("glyphs_smoke_train")
-    assert model.loss.class_counts.tolist() == expected.tolist()
+@pytest.mark.parametrize("path", ECM, ids=lambda path: path.stem)
+def test_ecm_counts_the_training_set_and_changes_classification_alone(path):
+    paths = path, path.with_stem(path.stem.removesuffix("_ecm"))
+    cfg, default = (load_config(str(x), [SMALL, "model.num_classes=10"]).model for x in paths)
+    assert cfg.keys() == default.keys()
+    assert [key for key in default if cfg[key] != default[key]] == ["loss"]
+    loss, plain = instantiate(cfg.loss), instantiate(default.loss)
+    assert type(loss).__name__ == type(plain).__name__.replace("Loss", "ECMLoss")
+    assert (loss.alpha, loss.gamma, loss.box_weight) == (plain.alpha, plain.gamma, plain.box_weight)
+    assert loss.class_counts.tolist() == instance_counts("glyphs_smoke_train").tolist()
