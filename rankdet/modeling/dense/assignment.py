@@ -135,9 +135,14 @@ class CenterAssigner:
     Args:
         num_classes: C.
         radius: strides.
+
+    Raises:
+        ValueError: ``radius`` is not positive.
     """
 
     def __init__(self, num_classes: int, radius: float = 1.5) -> None:
+        if not radius > 0:
+            raise ValueError(f"radius is {radius}, where no point has an object; FCOS has 1.5.")
         self.num_classes = num_classes
         self.radius = radius
 

@@ -1,7 +1,4 @@
-"""A one-stage detector whose assignment, losses and box scores are injected.
-
-Letters: I images, A anchors of all levels of an image, N = I A, C classes, F foreground anchors.
-"""
+"""A one-stage detector whose assignment, losses and box scores are injected."""
 
 from collections.abc import Callable
 

@@ -7,6 +7,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from rankdet.losses._distributed import sum_over_ranks_
+from rankdet.losses.dense import check_range
 
 
 class Quality(ABC):
@@ -15,9 +16,13 @@ class Quality(ABC):
     Args:
         loss_weight: of its loss against that of the classes; the releases have 1 for centerness and
             0.5 for the predicted IoU.
+
+    Raises:
+        ValueError: ``loss_weight`` is negative or not finite.
     """
 
     def __init__(self, loss_weight: float = 1.0) -> None:
+        check_range("loss_weight", loss_weight, 0)
         self.loss_weight = loss_weight
 
     @abstractmethod

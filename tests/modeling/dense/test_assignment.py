@@ -126,3 +126,8 @@ def test_foreground_is_in_row_order_without_background_and_ignored():
     assert torch.equal(positives.anchors[1], anchors[1].tensor[0])
     predictions = torch.rand(2, 3, 7)
     assert torch.equal(positives.take(predictions), predictions[[0, 0, 1], [0, 2, 1]])
+
+
+def test_a_radius_without_points_is_named():
+    with pytest.raises(ValueError, match="radius is 0, where no point has an object"):
+        CenterAssigner(NUM_CLASSES, radius=0)

@@ -230,6 +230,8 @@ def test_a_thousand_objects_in_an_image():
     assert (targets.labels != NUM_CLASSES).any()
 
 
-def test_a_number_of_candidates_that_makes_no_sense_is_named():
+def test_settings_that_make_no_sense_are_named():
     with pytest.raises(ValueError, match="num_candidates=0, but PAA needs at least 1"):
         PAAAssigner(NUM_CLASSES, TRANSFORM, num_candidates=0)
+    with pytest.raises(ValueError, match="iou_threshold is 10; give a number >= 0 and <= 1"):
+        PAAAssigner(NUM_CLASSES, TRANSFORM, iou_threshold=10)

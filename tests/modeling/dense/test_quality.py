@@ -70,6 +70,11 @@ def test_the_weight_scales_the_loss_alone():
     torch.testing.assert_close(half, loss / 2)
 
 
+def test_a_negative_weight_is_named():
+    with pytest.raises(ValueError, match="loss_weight is -1; give a number >= 0"):
+        Centerness(loss_weight=-1)
+
+
 def test_without_foreground_the_loss_is_zero_and_connected():
     logits = torch.zeros(0, requires_grad=True)
     weights, loss = Centerness()(logits, *boxes_around(0))
