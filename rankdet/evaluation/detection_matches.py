@@ -9,7 +9,13 @@ import numpy.typing as npt
 from faster_coco_eval import COCO
 from faster_coco_eval.core import mask as rle
 
-from rankdet.evaluation.matching import GEOMETRY_FIELD, Record, check_lvis_fields, is_federated
+from rankdet.evaluation.matching import (
+    GEOMETRY_FIELD,
+    Record,
+    check_images,
+    check_lvis_fields,
+    is_federated,
+)
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -74,7 +80,7 @@ def match_images(
     coco = COCO()  # Holds the sizes of the images, for masks.
     coco.imgs = {image["id"]: image for image in content["images"]}
     detections_by_image = _by_image(results)
-    _check_images(detections_by_image.keys() - coco.imgs.keys(), len(coco.imgs))
+    check_images(detections_by_image, coco.imgs)
     objects_by_image = _by_image(content["annotations"])
     judged = {category["id"] for category in content["categories"]}
     not_exhaustive = []
@@ -105,14 +111,6 @@ def _by_image(records: Sequence[Record]) -> dict[int | str, list[int]]:
     for number, record in enumerate(records):
         by_image[record["image_id"]].append(number)
     return by_image
-
-
-def _check_images(unknown: set[int | str], num_images: int) -> None:
-    if unknown:
-        raise ValueError(
-            f"There are predictions for image {min(unknown, key=str)!r}, which is not among the "
-            f"{num_images} images of the annotation file; analyse the dataset predicted."
-        )
 
 
 class _Region(NamedTuple):

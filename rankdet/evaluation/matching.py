@@ -1,7 +1,7 @@
 """Matching detections to ground truth with faster-coco-eval, by the rules of LVIS or of COCO."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -88,8 +88,8 @@ def category_evaluations(
 
     Yields:
         An evaluation per category, in the order of the category ids, whose `evaluate` was not
-        called yet. Images are numbered from 0 in the order of their ids, annotations from 1 in
-        that of the file (without those that don't count).
+        called yet. Images are numbered from 0 in the order of their ids, annotations and
+        detections that count from 1.
 
     Raises:
         ValueError: There are detections for an image that the annotation file does not list.
@@ -97,11 +97,13 @@ def category_evaluations(
     # faster-coco-eval takes integers only. Sorted: equal scores are ranked by the image.
     images = sorted(content["images"], key=lambda image: image["id"])
     numbers = {image["id"]: number for number, image in enumerate(images)}
-    annotations = _annotations(content, numbers, lvis_style)
+    annotations = content["annotations"]
+    if lvis_style:
+        annotations = [a for a in annotations if a["area"] > 0]
     columns = _columns(results, numbers)
     indices = _within_limits(columns, max_dets_per_image, max_dets_per_class)
     if lvis_style:
-        indices = _judged(indices, columns, images, annotations)
+        indices = _judged(indices, columns, _judged_pairs(annotations, images, numbers))
     indices = indices[np.argsort(columns.categories[indices], kind="stable")]
     categories = sorted(content["categories"], key=lambda category: category["id"])
     ids = np.array([category["id"] for category in categories])
@@ -111,20 +113,30 @@ def category_evaluations(
         detections = _detections(indices[start:end], results, columns, task)
         if lvis_style:
             detections = _with_area(detections, task)
-        yield _evaluation(
-            category, images, annotations_of[category["id"]], detections, task, lvis_style
+        # faster-coco-eval adds fields to the annotations, and takes id 0 for "not matched".
+        objects = [
+            {**annotation, "id": i, "image_id": numbers[annotation["image_id"]]}
+            for i, annotation in enumerate(annotations_of[category["id"]], start=1)
+        ]
+        yield _evaluation(category, images, objects, detections, task, lvis_style)
+
+
+def check_images(predicted: Iterable[int | str], known: Collection[int | str]) -> None:
+    """Check that an annotation file lists the images of all detections.
+
+    Args:
+        predicted: Image ids of detections.
+        known: Image ids of the annotation file, in a container that is quick to search.
+
+    Raises:
+        ValueError: It does not list one.
+    """
+    unknown = {image_id for image_id in predicted if image_id not in known}
+    if unknown:
+        raise ValueError(
+            f"There are predictions for image {min(unknown, key=str)!r}, which is not among the "
+            f"{len(known)} images of the annotation file; evaluate on the dataset predicted."
         )
-
-
-def _annotations(content: Record, numbers: ImageNumbers, lvis_style: bool) -> list[Record]:
-    annotations = content["annotations"]
-    if lvis_style:
-        annotations = [a for a in annotations if a["area"] > 0]
-    # faster-coco-eval adds fields to the annotations, and takes id 0 for "not matched".
-    return [
-        {**a, "id": i, "image_id": numbers[a["image_id"]]}
-        for i, a in enumerate(annotations, start=1)
-    ]
 
 
 def _columns(results: Sequence[Record], numbers: ImageNumbers) -> _Columns:
@@ -132,14 +144,9 @@ def _columns(results: Sequence[Record], numbers: ImageNumbers) -> _Columns:
         results.column(key) if isinstance(results, DetectionTable) else [r[key] for r in results]
         for key in ("image_id", "category_id", "score")
     )
-    unknown = set(image_ids) - numbers.keys()
-    if unknown:
-        raise ValueError(
-            f"There are predictions for image {min(unknown, key=str)!r}, which is not among the "
-            f"{len(numbers)} images of the annotation file; evaluate on the dataset predicted."
-        )
+    check_images(image_ids, numbers)
     images = np.fromiter(map(numbers.__getitem__, image_ids), np.int64, len(image_ids))
-    return _Columns(images, np.array(category_ids, np.int64), np.array(scores, np.float64))
+    return _Columns(images, np.asarray(category_ids, np.int64), np.asarray(scores, np.float64))
 
 
 def _within_limits(columns: _Columns, per_image: int | None, per_class: int | None) -> IntArray:
@@ -154,21 +161,31 @@ def _within_limits(columns: _Columns, per_image: int | None, per_class: int | No
 
 def _best(indices: IntArray, groups: IntArray, scores: FloatArray, limit: int) -> IntArray:
     """Those among the highest-scoring of their group; of equal scores the first ones count."""
-    order = indices[np.lexsort((-scores[indices], groups[indices]))]
+    # Sorting takes memory, and few groups, if any, are too large.
+    ids, sizes = np.unique(groups[indices], return_counts=True)
+    crowded = indices[np.isin(groups[indices], ids[sizes > limit])]
+    order = crowded[np.lexsort((-scores[crowded], groups[crowded]))]
     start_of_group = np.searchsorted(groups[order], groups[order])
-    return np.sort(order[np.arange(len(order)) - start_of_group < limit])
+    surplus = order[np.arange(len(order)) - start_of_group >= limit]
+    return np.setdiff1d(indices, surplus, assume_unique=True)
 
 
-def _judged(
-    indices: IntArray, columns: _Columns, images: list[Record], annotations: list[Record]
+def _judged(indices: IntArray, columns: _Columns, pairs: IntArray) -> IntArray:
+    """Those whose image and category are one of the pairs (P, 2)."""
+    width = 1 + max(pairs[:, 1].max(initial=0), columns.categories.max(initial=0))
+    keys = columns.images[indices]
+    keys *= width
+    keys += columns.categories[indices]
+    return indices[np.isin(keys, pairs @ (width, 1))]
+
+
+def _judged_pairs(
+    annotations: list[Record], images: list[Record], numbers: ImageNumbers
 ) -> IntArray:
-    """Those whose category is known to be present in or absent from their image."""
+    """(P, 2): image number and category that is known to be present in the image, or absent."""
+    present = {(numbers[a["image_id"]], a["category_id"]) for a in annotations}
     absent = ((i, c) for i, image in enumerate(images) for c in image["neg_category_ids"])
-    known = {(a["image_id"], a["category_id"]) for a in annotations}.union(absent)
-    pairs = np.array(sorted(known), np.int64).reshape(-1, 2)
-    of_indices = np.stack([columns.images[indices], columns.categories[indices]], axis=1)
-    width = 1 + max(pairs[:, 1].max(initial=0), of_indices[:, 1].max(initial=0))
-    return indices[np.isin(of_indices @ (width, 1), pairs @ (width, 1))]
+    return np.array(sorted(present.union(absent)), np.int64).reshape(-1, 2)
 
 
 def _by_category(records: list[Record]) -> defaultdict[int, list[Record]]:
