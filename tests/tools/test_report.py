@@ -10,6 +10,7 @@ from report_run import write_run
 from rankdet.losses.calibration import ConfusionStatistics, save_statistics
 from rankdet.tools.report import sections, write_report
 from rankdet.tools.report.__main__ import main
+from rankdet.tools.report.run import read_run
 
 CALIBRATION = "calibration_glyphs_smoke_val.pth"
 VOID = {"meta", "img", "br", "wbr", "path", "use", "rect"}
@@ -54,7 +55,8 @@ def write_ranking_errors(run):
     path = run / "analysis" / "ranking_errors.json"
     classes = [{"frequency": letter, **RANKING} for letter in "rcf"]
     groups = {letter: {"num_classes": 1, **RANKING} for letter in "rcf"}
-    path.write_text(json.dumps({"classes": classes, "groups": groups}))
+    made_of = {"dataset": "glyphs_smoke_val", "checkpoint": str(run / "model_final.pth")}
+    path.write_text(json.dumps({**made_of, "classes": classes, "groups": groups}))
     return path
 
 
@@ -140,8 +142,56 @@ def test_what_is_missing_is_said(tmp_path):
     page = Page(report([run], tmp_path / "report.html"))
     assert "No run has results.json" in page.text
     assert "inference has none of lvis_instances_results.json" in page.text
-    assert "the first run of no method has weights" in page.text
+    assert "has no checkpoint" in page.text
     assert "Training curves" not in page.text and "0 of 6" in page.text
+
+
+def test_one_stage_runs_stand_beside_two_stage_ones(tmp_path, monkeypatch):
+    def write(folder):
+        if folder == one_stage:
+            raise ValueError("FCOS has no BoxPredictor")
+        return write_ranking_errors(folder)
+
+    monkeypatch.setattr(sections, "write_ranking_errors", write)
+    metrics = {"AP": 20.0}
+    two_stage = write_run(tmp_path / "two-stage", results={"bbox": metrics, "segm": metrics})
+    one_stage = write_run(tmp_path / "one-stage", 0, ["optimizer.lr=0.01"])
+    row = {"1": {"name": "A", "frequency": "f", "AP": 20.0, "AR": 30.0}}
+    for folder, scores in ((two_stage, {"bbox": row, "segm": row}), (one_stage, {"bbox": row})):
+        (folder / "analysis").mkdir()
+        (folder / "inference" / "class_scores.json").write_text(json.dumps(scores))
+    for name in ("errors_segm", "score_calibration_segm"):  # The made-up detections have no masks.
+        (two_stage / "analysis" / f"{name}.json").write_text("{}")
+    text = report([two_stage, one_stage], tmp_path / "report.html")
+    page = Page(text)
+    assert "Not available" not in page.text
+    assert "Left out: one-stage: FCOS has no BoxPredictor" in page.text
+    assert "Detection error against ranking error" in text
+    assert "AP by class, Boxes, one-stage" in text and "AP by class, Masks, two-stage" in text
+    assert "AP by class, Masks, one-stage" not in text
+
+
+@pytest.mark.parametrize(
+    "change", [{"dataset": "glyphs_smoke_train"}, {"checkpoint": "elsewhere/model_0000001.pth"}]
+)
+def test_theory_of_other_data_or_weights_is_computed_anew(run, monkeypatch, change):
+    monkeypatch.setattr(sections, "write_ranking_errors", write_ranking_errors)
+    (run / "last_checkpoint").write_text("model_final.pth")
+    (run / "model_final.pth").touch()
+    (run / "analysis").mkdir()
+    path = write_ranking_errors(run)
+    fresh = json.loads(path.read_text())
+    path.write_text(json.dumps(fresh | change))
+    assert json.loads(sections._ranking_errors(read_run(run)).read_text()) == fresh
+
+
+def test_images_that_are_elsewhere_cost_the_gallery_only(run, tmp_path, monkeypatch):
+    def fail(*_):
+        raise FileNotFoundError("no such image")
+
+    monkeypatch.setattr(sections, "gallery_section", fail)
+    text = report([run], tmp_path / "report.html")
+    assert "Not available: no such image" in text and "<h2>Errors</h2>" in text
 
 
 def test_runs_of_different_data_sets(tmp_path):

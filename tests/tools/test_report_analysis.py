@@ -67,6 +67,17 @@ def test_detections_are_needed_only_for_what_is_not_kept(folder, test_set):
         Analysis(read_run(folder), test_set).calibration_path("bbox")
 
 
+def test_files_of_rankdet_and_of_detectron2_are_read(folder):
+    path = predictions_of(folder)
+    detections = json.loads(path.read_text())
+    table = read_run(folder).read_predictions()  # All in one line, as Detectron2 writes them.
+    assert list(table) == detections
+    with path.open("w") as file:
+        table.write(file)
+    assert path.read_text().count("\n") > len(detections)
+    assert list(read_run(folder).read_predictions()) == detections
+
+
 def test_examples_are_of_their_kind_and_varied(folder, test_set):
     path = Analysis(read_run(folder), test_set).examples_path()
     examples = json.loads(path.read_text())

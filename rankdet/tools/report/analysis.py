@@ -8,8 +8,10 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig
 
 from rankdet.data.annotation_file import Record
+from rankdet.evaluation.detection_table import DetectionTable
 from rankdet.evaluation.error_analysis import ErrorAnalysis, analyse_errors
 from rankdet.evaluation.lvis_scoring import score_lvis
+from rankdet.evaluation.rankdet_evaluation import class_scores
 from rankdet.evaluation.score_calibration import score_calibration
 from rankdet.tools.report.dataset import TestSet
 from rankdet.tools.report.examples import choose_examples
@@ -35,7 +37,7 @@ class Analysis:
     def __init__(self, run: Run, test_set: TestSet) -> None:
         self.run = run
         self._test_set = test_set
-        self._results: list[Record] | None = None
+        self._results: DetectionTable | None = None
         self._errors: dict[str, ErrorAnalysis] = {}
 
     @property
@@ -77,28 +79,19 @@ class Analysis:
             path.write_text(content + "\n")
         return path
 
-    def _read_results(self) -> list[Record]:
+    def _read_results(self) -> DetectionTable:
         if self._results is None:
             self._results = self.run.read_predictions()
         return self._results
 
     def _class_scores(self) -> Json:
-        categories = sorted(self._test_set.content["categories"], key=lambda one: one["id"])
-        tables = {}
-        for task in self.tasks:
-            scores = score_lvis(*self._arguments(task), max_dets_per_image=self._limit)
-            tables[task] = {
-                str(category["id"]): {
-                    "name": category["name"],
-                    "frequency": category["frequency"],
-                    "AP": _or_none(ap),
-                    "AR": _or_none(ar),
-                }
-                for category, ap, ar in zip(
-                    categories, scores.class_ap, scores.class_ar, strict=True
-                )
-            }
-        return tables
+        categories = self._test_set.content["categories"]
+        return {
+            task: class_scores(
+                categories, score_lvis(*self._arguments(task), max_dets_per_image=self._limit)
+            )
+            for task in self.tasks
+        }
 
     def _error_analysis(self, task: str) -> ErrorAnalysis:
         if task not in self._errors:
@@ -113,7 +106,7 @@ class Analysis:
         analysis = self._error_analysis("bbox")
         return choose_examples(self._test_set.content, self._read_results(), analysis)
 
-    def _arguments(self, task: str) -> tuple[Record, list[Record], str]:
+    def _arguments(self, task: str) -> tuple[Record, DetectionTable, str]:
         return self._test_set.content, self._read_results(), task
 
     @property
@@ -123,9 +116,6 @@ class Analysis:
         listed: Sequence[DictConfig] = (
             evaluators if isinstance(evaluators, ListConfig) else [evaluators]
         )
-        limits = [one.max_dets_per_image for one in listed if "max_dets_per_image" in one]
-        return int(limits[0]) if limits else _DEFAULT_LIMIT
-
-
-def _or_none(value: float) -> float | None:
-    return float(value) if value == value else None
+        limits = [one.get("max_dets_per_image") for one in listed]
+        # Detectron2's COCO evaluator has a list, of limits per image and class.
+        return next((limit for limit in limits if isinstance(limit, int)), _DEFAULT_LIMIT)

@@ -66,8 +66,10 @@ def classes_section(
         if task not in tasks:
             continue
         rows = class_rows(methods, scores, image_counts, task)
-        parts.append(f"<h3>{escape(TASKS[task])}</h3>{key(methods) if len(methods) > 1 else ''}")
-        parts.append(grid(_figures(methods, rows, TASKS[task])))
+        # A method of boxes has no AP of masks.
+        shown = [method for method in methods if any(row.aps[method.index] for row in rows)]
+        parts.append(f"<h3>{escape(TASKS[task])}</h3>{key(shown) if len(methods) > 1 else ''}")
+        parts.append(grid(_figures(shown, rows, TASKS[task])))
         cells = [
             [
                 escape(row.name),

@@ -2,7 +2,7 @@
 
 import random
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rankdet.data.annotation_file import Record
@@ -16,7 +16,7 @@ _SEED = 0
 
 
 def choose_examples(
-    content: Record, results: list[Record], analysis: ErrorAnalysis
+    content: Record, results: Sequence[Record], analysis: ErrorAnalysis
 ) -> dict[str, list[Example]]:
     """Choose examples of each group of classes: rare, common and frequent.
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from rankdet.data.annotation_file import Record
 from rankdet.engine.config import load_config
 from rankdet.engine.provenance import LOG_PREFIX
 from rankdet.engine.train import dataset_names
+from rankdet.evaluation.detection_table import DetectionTable
 from rankdet.tools.visualize import find_config
 
 Curve = dict[int, float]
@@ -103,8 +103,8 @@ class Run:
         paths = (self.folder / "inference" / name for name in RESULT_FILES)
         return next((path for path in paths if path.is_file()), None)
 
-    def read_predictions(self) -> list[Record]:
-        """Detections as in COCO's result files.
+    def read_predictions(self) -> DetectionTable:
+        """All detections, in little memory where the file has one on each line.
 
         Raises:
             FileNotFoundError: the evaluation did not write them.
@@ -114,7 +114,7 @@ class Run:
                 f"{self.folder}/inference has none of {', '.join(RESULT_FILES)}; evaluate with "
                 "an evaluator whose output_dir is set."
             )
-        return list(json.loads(self.predictions.read_text()))
+        return _read_detections(self.predictions)
 
 
 def read_run(folder: Path) -> Run:
@@ -130,6 +130,21 @@ def read_run(folder: Path) -> Run:
     config = load_config(str(find_config(folder)))
     path = folder / "results.json"
     return Run(folder, config, json.loads(path.read_text()) if path.is_file() else {})
+
+
+def _read_detections(path: Path) -> DetectionTable:
+    """Read what :meth:`DetectionTable.write` has written, or any other COCO result file."""
+    table = DetectionTable()
+    with path.open(encoding="utf-8") as file:
+        is_by_line = file.read(3) == "[\n{"
+        file.seek(0)
+        if is_by_line:
+            for line in file:
+                if line.startswith("{"):
+                    table.add([json.loads(line.rstrip(",\n"))])
+        else:
+            table.add(json.load(file))
+    return table
 
 
 def _table_cell(log: str, name: str) -> str:

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from rankdet.tools.report.markup import Section, paragraph
 from rankdet.tools.report.method import Method
 from rankdet.tools.report.metrics import groups_section, metrics_section
 from rankdet.tools.report.reliability import reliability_section
+from rankdet.tools.report.run import Run
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +78,7 @@ def _detection_sections(methods: Sequence[Method]) -> list[Section]:
         ),
         errors_section(methods, *_by_task(files, "errors")),
         reliability_section(methods, *_by_task(files, "calibration")),
-        _gallery(methods, files, test_set),
+        *_attempt("Gallery", lambda: [_gallery(methods, files, test_set)]),
     ]
 
 
@@ -134,29 +136,44 @@ def _confusion(methods: Sequence[Method]) -> list[Section]:
 
 
 def _bounds(methods: Sequence[Method]) -> list[Section]:
-    """A section of the first run of each method, whose proposals are scored if need be.
+    """A section of the first run of each method; it says why some are left out.
 
-    Those without the file and without weights are left out.
+    A one-stage model has no proposals, and a run may have lost its weights.
     """
-    paths = {}
+    paths, reasons = {}, []
     for method in methods:
-        folder = method.runs[0].folder
-        path = folder / "analysis" / "ranking_errors.json"
-        weights = Path(last_checkpoint(str(folder)) or "")
-        if weights.is_file() and not _is_newer(path, weights):
-            logger.info("Scoring the proposals of %s", folder)
-            write_ranking_errors(folder)
-        if path.is_file():
-            paths[method.index] = path
+        try:
+            paths[method.index] = _ranking_errors(method.runs[0])
+        except (OSError, ValueError) as error:
+            reasons.append(f"{method.name}: {error}")
     if not paths:
-        raise ValueError("the first run of no method has weights, whose proposals to score.")
+        raise ValueError(" ".join(reasons))
     errors = {index: _read(path) for index, path in paths.items()}
     shown = [method for method in methods if method.index in errors]
-    return [bounds_section(shown, errors, list(paths.values()))]
+    section = bounds_section(shown, errors, list(paths.values()))
+    notes = "".join(paragraph(f"Left out: {reason}", "note") for reason in reasons)
+    return [replace(section, html=section.html + notes)]
 
 
-def _is_newer(path: Path, other: Path) -> bool:
-    return path.is_file() and path.stat().st_mtime >= other.stat().st_mtime
+def _ranking_errors(run: Run) -> Path:
+    """The file of a run, made anew if it is of other weights or of another data set."""
+    path = run.folder / "analysis" / "ranking_errors.json"
+    weights = last_checkpoint(str(run.folder))
+    if path.is_file():
+        known = _read(path)
+        # Names, for the folder may have been moved.
+        is_current = (
+            weights is None
+            or not Path(weights).is_file()
+            or (
+                Path(known["checkpoint"]).name == Path(weights).name
+                and path.stat().st_mtime >= Path(weights).stat().st_mtime
+            )
+        )
+        if is_current and known["dataset"] == run.dataset:
+            return path
+    logger.info("Scoring the proposals of %s", run.folder)
+    return write_ranking_errors(run.folder)
 
 
 def _read(path: Path) -> Any:
