@@ -15,6 +15,7 @@ from detectron2.utils.logger import create_small_table
 from rankdet.data.annotation_file import Record, read_annotations
 from rankdet.data.class_stats import annotation_path, class_ids, ensure_dataset
 from rankdet.evaluation.detection_table import DetectionTable, gather_detections
+from rankdet.evaluation.matching import GEOMETRY_FIELD
 
 logger = logging.getLogger(__name__)
 
@@ -60,9 +61,13 @@ class DetectionEvaluator(DatasetEvaluator, ABC, Generic[ScoresT]):
             max_dets_per_image: Only so many detections of an image count.
 
         Raises:
-            ValueError: The dataset is not registered, or its annotations are damaged or in no file.
+            ValueError: The dataset is not registered, its annotations are damaged or in no file, or
+                there is no such task.
             FileNotFoundError: The annotation file is missing.
         """
+        if not set(tasks or ()) <= GEOMETRY_FIELD.keys():
+            known = ", ".join(map(repr, GEOMETRY_FIELD))
+            raise ValueError(f"tasks is {tasks!r}; give a list of some of {known}.")
         self._metadata = ensure_dataset(dataset_name)
         path = annotation_path(self._metadata)
         if path is None:

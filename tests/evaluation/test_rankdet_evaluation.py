@@ -179,3 +179,8 @@ def test_no_images_give_no_results() -> None:
     )
     assert {metrics.get("AP", 0) for metrics in nothing.values()} == {0}
     assert math.isnan(nothing["bbox"]["APl"])
+
+
+def test_unknown_task():
+    with pytest.raises(ValueError, match="tasks is 'bbox'; give a list of some of 'bbox', 'segm'"):
+        RankdetEvaluator("glyphs_smoke_val", tasks="bbox")
