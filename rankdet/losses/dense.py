@@ -93,6 +93,10 @@ class DenseLoss(JointLoss):
         """
         return Surrogate(logits, logits)
 
+    def learned_logits(self, logits: Tensor) -> Tensor:
+        """Those of :meth:`surrogate`."""
+        return self.surrogate(logits, slice(None)).logits
+
     def forward(
         self, logits: Tensor, labels: Tensor, ious: Tensor, box_losses: Tensor
     ) -> dict[str, Tensor]:

@@ -53,6 +53,17 @@ class JointLoss(HeadLoss):
         """Sigmoids of logits of any shape, without the product over classes of the background."""
         return logits.sigmoid()
 
+    def learned_logits(self, logits: Tensor) -> Tensor:
+        """Logits whose sigmoid is what the loss brings to 0 or 1, for rules that judge anchors.
+
+        Args:
+            logits: ``(..., C)``.
+
+        Returns:
+            ``(..., C)``; the logits themselves but for losses of a surrogate.
+        """
+        return logits
+
 
 class JointInputs(NamedTuple):
     """What a joint loss works on.

@@ -33,7 +33,8 @@ class Assigner(Protocol):
         Args:
             anchors: those of one image, by level.
             gt_instances: ``gt_boxes`` and ``gt_classes`` of I images; an image may have none.
-            logits: ``(I, A, C)`` predicted, without gradient; most rules ignore them.
+            logits: ``(I, A, C)`` predicted, without gradient, whose sigmoid the loss brings to 0
+                or 1; most rules ignore them.
             deltas: ``(I, A, 4)`` likewise.
 
         Returns:

@@ -118,7 +118,8 @@ class OneStageDetector(DenseDetector):
         """
         anchors = self.anchor_generator(features)
         logits, deltas, *others = [torch.cat(x, dim=1) for x in self._by_anchor(predictions)]
-        targets = self.assigner(anchors, gt_instances, logits.detach(), deltas.detach())
+        learned = self.loss.learned_logits(logits.detach())
+        targets = self.assigner(anchors, gt_instances, learned, deltas.detach())
         positives = foreground(targets, anchors, self.num_classes)
         losses = self.losses(targets.labels, positives, logits, deltas, *others)
         num_per_image = len(positives.images) / len(gt_instances)

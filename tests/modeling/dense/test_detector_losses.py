@@ -36,6 +36,19 @@ def gradients(model, total):
     return torch.autograd.grad(total, list(model.parameters()))
 
 
+@pytest.mark.parametrize("name", ["focal", "focal ECM"])
+def test_assigners_see_the_logits_that_the_loss_teaches(name):
+    model, seen = make_fcos(LOSSES[name](3)), []
+    predicted, assigner = [], model.assigner
+    model.assigner = lambda *args: seen.append(args[2]) or assigner(*args)
+    model.head.register_forward_hook(lambda module, args, output: predicted.extend(output[0]))
+    run(model)
+    logits = torch.cat([level.flatten(2).transpose(1, 2) for level in predicted], dim=1)
+    expected = 2 * logits + model.loss.bias.to(logits.dtype) if name == "focal ECM" else logits
+    torch.testing.assert_close(seen[0], expected)
+    assert not seen[0].requires_grad
+
+
 @detectors
 @losses
 def test_trains_every_layer(make, make_detector):
