@@ -1,7 +1,7 @@
 """Draw what a model finds in pictures, videos or a camera: ``python -m rankdet.tools.predict``.
 
-The flags are those of Detectron2's demo.py. Without --output, results are shown in a window, which
-needs an OpenCV that is not the headless one.
+The flags are those of Detectron2's demo.py; --opts before key=value may be left out. Without
+--output, results are shown in a window, which needs an OpenCV that is not the headless one.
 """
 
 import argparse
@@ -37,7 +37,7 @@ examples:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Predict; what a user can do wrong ends it with one sentence."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    arguments, overrides = split_overrides(arguments)
+    arguments, overrides = split_overrides([one for one in arguments if one != "--opts"])
     options = _parser().parse_args(arguments)
     silence_known_warnings()
     setup_logger(name="rankdet")

@@ -83,7 +83,8 @@ def test_confidence_threshold_leaves_unsure_detections_out(run):
 
 def test_pictures_go_into_a_folder_enlarged_and_drawn_on(predict, pictures, tmp_path, capsys):
     predict("--input", *pictures, "--output", tmp_path / "drawn", "--confidence-threshold", 0)
-    predict("--input", pictures[0], "--output", tmp_path / "none.png", "--confidence-threshold", 1)
+    none = ["--output", tmp_path / "none.png", "--confidence-threshold", 1]
+    predict("--input", pictures[0], *none, "--opts", "train.device=cpu")
     drawn = [pixels(tmp_path / "drawn" / file.name) for file in pictures]
     assert [one.shape for one in drawn] == [(480, 480, 3)] * 2
     assert abs(drawn[0] - pixels(tmp_path / "none.png")).mean() > 1
