@@ -28,7 +28,8 @@ def find_bins(breakpoints: Tensor, values: Tensor) -> Tensor:
     """
     if values.device.type == "cpu" and len(values) >= _FEWEST_VALUES and len(breakpoints):
         num_cells = _CELLS_PER_BREAKPOINT * len(breakpoints)
-        scale = num_cells / (breakpoints[-1] - breakpoints[0])
+        width = (breakpoints[-1] - breakpoints[0]).abs()  # -0 - 0 is -0, and would turn the grid
+        scale = num_cells / width
         own_cells = _cells(breakpoints, breakpoints[0], scale, num_cells)
         sizes = torch.bincount(own_cells, minlength=num_cells)
         most = int(sizes.max())

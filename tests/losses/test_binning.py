@@ -54,6 +54,10 @@ def test_values_far_beyond_the_breakpoints(dtype):
     assert_as_searched(torch.linspace(0, 1, 2000, dtype=dtype), torch.cat([far, -far]))
 
 
+def test_zeros_of_both_signs_are_equal_breakpoints():
+    assert_as_searched(torch.tensor([0.0, -0.0]), torch.tensor([-1.0, -0.0, 0.0, 1.0]))
+
+
 @pytest.mark.parametrize("value", [0.0, 7.5])
 def test_equal_breakpoints(value):
     assert_as_searched(torch.full((50,), value), torch.tensor([value - 1, value, value + 1]))
