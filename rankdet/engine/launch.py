@@ -1,5 +1,6 @@
 """Starting one or many processes, by Detectron2's launcher or under torchrun."""
 
+import gc
 import os
 import sys
 import traceback
@@ -57,9 +58,21 @@ def run_explained(function: Callable[..., None], *args: object) -> None:
 
 
 def _leave_gloo() -> None:
-    """End gloo's threads: one that lives on at the end of the process aborts it now and then."""
-    if torch.distributed.is_initialized() and torch.distributed.get_backend() == "gloo":
+    """End gloo's threads: one that outlives Python aborts the process now and then.
+
+    A group ends its threads when nobody holds it any more, and Detectron2 holds two: the one that
+    ``comm.gather`` uses, which under NCCL is a gloo group of its own, and that of the machine.
+    """
+    if not torch.distributed.is_initialized():
+        return
+    gathering = comm._get_global_gloo_group
+    if torch.distributed.get_backend() == "gloo":
         torch.distributed.destroy_process_group()
+        comm._LOCAL_PROCESS_GROUP = None
+    elif gathering.cache_info().currsize:
+        torch.distributed.destroy_process_group(gathering())
+    gathering.cache_clear()
+    gc.collect()
 
 
 def _start(main: Main, args: Namespace) -> None:

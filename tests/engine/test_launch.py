@@ -1,7 +1,9 @@
 from argparse import Namespace
+from pathlib import Path
 
 import pytest
 import torch
+from launch_ranks import threads_after_two_ranks
 from torch.multiprocessing import ProcessExitedException
 from two_stage_toy import miss_checkpoint
 
@@ -38,6 +40,11 @@ def test_error_of_rankdet_in_other_processes_ends_with_its_sentence(capfd):
     printed = capfd.readouterr().err
     assert "error: there are no weights to load" in printed
     assert "Traceback" not in printed
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted in /proc")
+def test_no_thread_of_gloo_outlives_the_work_of_a_rank(tmp_path):
+    assert threads_after_two_ranks(tmp_path) == [0, 0]
 
 
 def test_error_of_other_code_keeps_its_traceback():
