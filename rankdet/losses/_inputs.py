@@ -1,5 +1,6 @@
-"""Checks of (logits, labels) that all classification losses share."""
+"""Checks of inputs and settings that all losses share."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -76,6 +77,13 @@ def check_counts(name: str, counts: object) -> Tensor:
             "instances and must be >= 0 and finite: recount the training set."
         )
     return vector
+
+
+def check_range(name: str, value: float, low: float, high: float = math.inf) -> None:
+    """Raise ValueError unless a setting is finite and in [low, high]."""
+    if not (low <= value <= high and math.isfinite(value)):
+        limits = f"<= {high}" if math.isfinite(high) else "finite"
+        raise ValueError(f"{name} is {value}; give a number >= {low} and {limits}.")
 
 
 def check_epoch_length(iterations_per_epoch: int | None) -> None:

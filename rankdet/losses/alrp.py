@@ -7,7 +7,7 @@ from torch import Tensor
 
 from rankdet.losses._algorithms import ALGORITHMS
 from rankdet.losses._distributed import sum_over_ranks_
-from rankdet.losses._inputs import check_epoch_length
+from rankdet.losses._inputs import check_epoch_length, check_range
 from rankdet.losses._ranking import Ranking, rank, safe_divide, step_at_zero
 from rankdet.losses.ap import positive_ranks
 from rankdet.losses.ranking import RankingLoss, ranking_inputs
@@ -117,13 +117,12 @@ class ALRPLoss(RankingLoss):
         delta: see :func:`alrp_loss`.
         algorithm: likewise.
         iou_threshold: tau, from which IoU on a row is foreground; 0.7 in an RPN.
-        initial_box_weight: weight in the first period.
+        initial_box_weight: weight in the first period, >= 0.
         iterations_per_epoch: after which the weight is renewed. None: ``EpochLengthHook`` fills it
             in; without it the first period never ends.
 
     Raises:
-        ValueError: ``iou_threshold`` is not in [0, 1) or ``iterations_per_epoch`` not positive; see
-            also :class:`RankingLoss`.
+        ValueError: a setting is out of its range; see also :class:`RankingLoss`.
     """
 
     algorithms = ALGORITHMS
@@ -143,7 +142,9 @@ class ALRPLoss(RankingLoss):
         iterations_per_epoch: int | None = None,
     ) -> None:
         super().__init__(num_classes, delta=delta, algorithm=algorithm)
-        _check_balance(iou_threshold, iterations_per_epoch)
+        _check_iou_threshold(iou_threshold)
+        check_range("initial_box_weight", initial_box_weight, 0)
+        check_epoch_length(iterations_per_epoch)
         self.iou_threshold = iou_threshold
         self.iterations_per_epoch = iterations_per_epoch
         weight = torch.tensor(initial_box_weight, dtype=torch.float64, device="cpu")
@@ -190,10 +191,9 @@ class ALRPLoss(RankingLoss):
         self.num_iterations = self.num_iterations.masked_fill(is_over, 0)
 
 
-def _check_balance(iou_threshold: float, iterations_per_epoch: int | None) -> None:
+def _check_iou_threshold(iou_threshold: float) -> None:
     if not 0 <= iou_threshold < 1:
         raise ValueError(
             f"iou_threshold is {iou_threshold}; give the IoU in [0, 1) from which the matcher "
             "labels foreground."
         )
-    check_epoch_length(iterations_per_epoch)

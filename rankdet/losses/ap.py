@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from rankdet.losses._algorithms import ALL_ALGORITHMS
+from rankdet.losses._inputs import check_range
 from rankdet.losses._ranking import Ranking, rank, safe_divide, step_at_zero
 from rankdet.losses.ranking import RankingLoss, ranking_inputs, weighted_mean
 
@@ -83,7 +84,10 @@ class APLoss(RankingLoss):
         delta: see :func:`ap_loss`.
         interpolate: likewise.
         algorithm: likewise; "bucketed" is BAP.
-        box_weight: weight of the box loss.
+        box_weight: weight of the box loss, >= 0.
+
+    Raises:
+        ValueError: a setting is out of its range; see also :func:`ap_loss`.
     """
 
     def __init__(
@@ -98,6 +102,7 @@ class APLoss(RankingLoss):
         super().__init__(num_classes, delta=delta, algorithm=algorithm)
         _check_interpolation(interpolate, algorithm)
         self.interpolate = interpolate
+        check_range("box_weight", box_weight, 0)
         self.box_weight = box_weight
 
     def forward(

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from rankdet.losses._distributed import sum_over_ranks_
+from rankdet.losses._inputs import check_range
 from rankdet.losses.joint import JointInputs, JointLoss, joint_inputs
 
 _CACHE_BLOCK = 2**16  # Logits per thread; fastest of 2**13 to 2**20 at 1 M logits on a CPU.
@@ -163,13 +164,6 @@ def negative_losses(x: Surrogate, gamma: float, weight: float) -> tuple[Tensor, 
 def softplus(logits: Tensor) -> Tensor:
     """log(1 + e^x) = -log(1 - sigmoid(x)) to the last digit; torch's default stops at 1e-10."""
     return F.softplus(logits, threshold=40)
-
-
-def check_range(name: str, value: float, low: float, high: float = math.inf) -> None:
-    """Raise ValueError unless a setting is finite and in [low, high]."""
-    if not (low <= value <= high and math.isfinite(value)):
-        limits = f"<= {high}" if math.isfinite(high) else "finite"
-        raise ValueError(f"{name} is {value}; give a number >= {low} and {limits}.")
 
 
 class _Split(torch.autograd.Function):

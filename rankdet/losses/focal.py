@@ -4,7 +4,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from rankdet.losses.dense import DenseLoss, Surrogate, check_range, softplus
+from rankdet.losses._inputs import check_range
+from rankdet.losses.dense import DenseLoss, Surrogate, softplus
 
 
 class FocalLoss(DenseLoss):

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from rankdet.losses._algorithms import ALGORITHMS
+from rankdet.losses._inputs import check_range
 from rankdet.losses._ranking import rank, safe_divide
 from rankdet.losses.ap import positive_ranks
 from rankdet.losses.ranking import RankingLoss, ranking_inputs, weighted_mean
@@ -58,7 +59,10 @@ class NDCGLoss(RankingLoss):
         num_classes: C, number of foreground classes.
         delta: see :func:`ndcg_loss`.
         algorithm: likewise.
-        box_weight: weight of the box loss.
+        box_weight: weight of the box loss, >= 0.
+
+    Raises:
+        ValueError: a setting is out of its range.
     """
 
     algorithms = ALGORITHMS
@@ -72,6 +76,7 @@ class NDCGLoss(RankingLoss):
         box_weight: float = 2.0,
     ) -> None:
         super().__init__(num_classes, delta=delta, algorithm=algorithm)
+        check_range("box_weight", box_weight, 0)
         self.box_weight = box_weight
 
     def forward(

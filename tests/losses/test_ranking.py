@@ -188,6 +188,16 @@ def test_settings_that_a_loss_does_not_have_fail_at_construction(module):
         module(NUM_CLASSES, delta=-1)
 
 
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [(APLoss, "box_weight"), (NDCGLoss, "box_weight"), (ALRPLoss, "initial_box_weight")],
+)
+@pytest.mark.parametrize("weight", [-1.0, float("inf"), float("nan")])
+def test_box_weights_out_of_range_are_named(module, name, weight):
+    with pytest.raises(ValueError, match=f"^{name} is {weight}; give a number >= 0 and finite"):
+        module(NUM_CLASSES, **{name: weight})
+
+
 def test_bucketing_only_where_it_is_defined():
     for module in (NDCGLoss, ALRPLoss):
         with pytest.raises(ValueError, match="algorithm is 'bucketed'; this loss has"):

@@ -8,6 +8,7 @@ from detectron2.structures import Boxes, Instances
 from detectron2.structures.boxes import matched_pairwise_iou
 from torch import Tensor
 
+from rankdet.losses._inputs import check_range
 from rankdet.modeling.dense.assignment import Targets, targets_of_matches
 
 _SMALLEST_DISTANCE = 0.01  # As released; pixels.
@@ -35,8 +36,7 @@ class ATSSAssigner:
     """
 
     def __init__(self, num_classes: int, num_candidates: int = 9) -> None:
-        if num_candidates < 1:
-            raise ValueError(f"num_candidates={num_candidates}, but ATSS needs at least 1.")
+        check_range("num_candidates", num_candidates, 1)
         self.num_classes = num_classes
         self.num_candidates = num_candidates
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
 
-from rankdet.losses.dense import check_range
+from rankdet.losses._inputs import check_range
 from rankdet.modeling.dense.assignment import Foreground, Targets, foreground, targets_of_matches
 from rankdet.modeling.dense.mixture import fit_mixture
 
@@ -51,8 +51,7 @@ class PAAAssigner:
         num_candidates: int = 9,
         iou_threshold: float = 0.1,
     ) -> None:
-        if num_candidates < 1:
-            raise ValueError(f"num_candidates={num_candidates}, but PAA needs at least 1.")
+        check_range("num_candidates", num_candidates, 1)
         check_range("iou_threshold", iou_threshold, 0, 1)
         self.num_classes = num_classes
         self.box2box_transform = box2box_transform

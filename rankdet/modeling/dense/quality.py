@@ -7,7 +7,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from rankdet.losses._distributed import sum_over_ranks_
-from rankdet.losses.dense import check_range
+from rankdet.losses._inputs import check_range
 
 
 class Quality(ABC):

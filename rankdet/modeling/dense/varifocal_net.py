@@ -5,7 +5,7 @@ from detectron2.modeling.anchor_generator import DefaultAnchorGenerator
 from detectron2.modeling.box_regression import Box2BoxTransformLinear
 from torch import Tensor
 
-from rankdet.losses.dense import check_range
+from rankdet.losses._inputs import check_range
 from rankdet.losses.joint import JointLoss
 from rankdet.modeling.dense.assignment import Assigner, Foreground
 from rankdet.modeling.dense.box_losses import GIoUBoxLoss

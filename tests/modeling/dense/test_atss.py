@@ -185,5 +185,5 @@ def test_a_thousand_objects_in_an_image():
 
 
 def test_a_number_of_candidates_that_makes_no_sense_is_named():
-    with pytest.raises(ValueError, match="num_candidates=0, but ATSS needs at least 1"):
+    with pytest.raises(ValueError, match="num_candidates is 0; give a number >= 1"):
         ATSSAssigner(NUM_CLASSES, num_candidates=0)

@@ -231,7 +231,7 @@ def test_a_thousand_objects_in_an_image():
 
 
 def test_settings_that_make_no_sense_are_named():
-    with pytest.raises(ValueError, match="num_candidates=0, but PAA needs at least 1"):
+    with pytest.raises(ValueError, match="num_candidates is 0; give a number >= 1"):
         PAAAssigner(NUM_CLASSES, TRANSFORM, num_candidates=0)
     with pytest.raises(ValueError, match="iou_threshold is 10; give a number >= 0 and <= 1"):
         PAAAssigner(NUM_CLASSES, TRANSFORM, iou_threshold=10)
