@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,20 +10,20 @@ import numpy.typing as npt
 from faster_coco_eval import COCO
 from faster_coco_eval.core import mask as rle
 
+from rankdet.data.annotation_file import Record
 from rankdet.evaluation.matching import (
     GEOMETRY_FIELD,
-    Record,
+    FloatArray,
+    IntArray,
     check_images,
     check_lvis_fields,
     is_federated,
 )
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
 TP_IOU = 0.5
-"""A detection with this IoU or more can be a true positive."""
+"""A detection with this IoU or more can be a true positive; tau in the papers on LRP."""
 
 
 class ImageMatches(NamedTuple):
@@ -53,8 +54,8 @@ def match_images(
 
     By descending score, each detection takes the free object of its class with the highest IoU.
     With federated annotations, a detection counts only where its category is known to be present
-    or absent, and what has no area never does, as in
-    :func:`rankdet.evaluation.lvis_scoring.score_lvis`.
+    or absent, and what has no area never does. What is of none of the categories is left out.
+    All this is as in :func:`rankdet.evaluation.lvis_scoring.score_lvis`.
 
     Args:
         content: A parsed annotation file in the format of COCO or LVIS. It is not changed.
@@ -69,12 +70,14 @@ def match_images(
         The matches of each image, in the order of the image ids.
 
     Raises:
-        ValueError: The task is another, the annotations lack a field (see
+        ValueError: The task is another, there are no images, the annotations lack a field (see
             :func:`rankdet.evaluation.matching.check_lvis_fields`), or they do not list a
             predicted image.
     """
     if task not in ("bbox", "segm"):
         raise ValueError(f"Detections can't be matched by task {task!r}; give 'bbox' or 'segm'.")
+    if not content["images"]:
+        raise ValueError("The annotation file lists no images; give the one of the dataset.")
     check_lvis_fields(content)
     federated = is_federated(content)
     coco = COCO()  # Holds the sizes of the images, for masks.
@@ -82,28 +85,20 @@ def match_images(
     detections_by_image = _by_image(results)
     check_images(detections_by_image, coco.imgs)
     objects_by_image = _by_image(content["annotations"])
-    judged = {category["id"] for category in content["categories"]}
-    not_exhaustive = []
+    categories = {category["id"] for category in content["categories"]}
+    regions = partial(_regions, coco, task, categories)
+    not_exhaustive: list[int] = []
     for image_id, image in sorted(coco.imgs.items()):
-        objects = _regions(coco, content["annotations"], objects_by_image[image_id], task)
+        objects = regions(content["annotations"], objects_by_image[image_id])
         ranked = sorted(detections_by_image[image_id], key=lambda i: -results[i]["score"])
-        detections = _regions(coco, results, ranked[:max_dets_per_image], task)
+        detections = regions(results, ranked[:max_dets_per_image])
         if federated:
             objects = [region for region in objects if region.record["area"] > 0]
-            detections = [region for region in detections if _area(region.geometry) > 0]
             judged = {*image["neg_category_ids"], *_classes(objects).tolist()}
+            detections = [d for d in detections if d.record["category_id"] in judged]
+            detections = [d for d in detections if _area(d.geometry) > 0]
             not_exhaustive = image["not_exhaustive_category_ids"]
-        detections = [region for region in detections if region.record["category_id"] in judged]
         yield _match(detections, objects, not_exhaustive)
-
-
-def class_groups(categories: list[Record]) -> dict[str, list[int]]:
-    """Group the category ids: "all", and "r", "c", "f" where every category has a frequency."""
-    groups = {"all": sorted(category["id"] for category in categories)}
-    if all("frequency" in category for category in categories):
-        for group in "rcf":
-            groups[group] = sorted(c["id"] for c in categories if c["frequency"] == group)
-    return groups
 
 
 def _by_image(records: Sequence[Record]) -> dict[int | str, list[int]]:
@@ -120,12 +115,15 @@ class _Region(NamedTuple):
     """A box (x, y, width, height) or an RLE."""
 
 
-def _regions(coco: COCO, records: Sequence[Record], numbers: list[int], task: str) -> list[_Region]:
+def _regions(
+    coco: COCO, task: str, categories: set[int], records: Sequence[Record], numbers: list[int]
+) -> list[_Region]:
+    """Those records that are of a category and have what the task needs."""
     return [
         _Region(number, record, coco.annToRLE(record) if task == "segm" else record["bbox"])
         for number in numbers
         for record in [records[number]]
-        if GEOMETRY_FIELD[task] in record
+        if record["category_id"] in categories and GEOMETRY_FIELD[task] in record
     ]
 
 

@@ -7,13 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rankdet.evaluation.detection_matches import (
-    IntArray,
-    class_groups,
-    match_images,
-)
+from rankdet.data.annotation_file import Record
+from rankdet.evaluation.class_groups import class_groups
+from rankdet.evaluation.detection_matches import match_images
 from rankdet.evaluation.error_kinds import ERRORS, Kind, kinds_of_image
-from rankdet.evaluation.matching import Record
+from rankdet.evaluation.matching import IntArray
 from rankdet.evaluation.what_if import JudgedDetections, WhatIf
 
 
@@ -112,19 +110,17 @@ def analyse_errors(
     lower score goes. There, regions to ignore stand for the rules of LVIS.
 
     Args:
-        content: A parsed annotation file in the format of COCO or LVIS. It is not changed.
-        results: Detections with `image_id`, `category_id`, `score` and `bbox` (x, y, width,
-            height) or `segmentation` (RLE). They are not changed. Those that lack what the
-            task needs are left out.
+        content: A parsed annotation file in the format of COCO or LVIS.
+        results: Detections, as in
+            :func:`rankdet.evaluation.detection_matches.match_images`.
         task: "bbox" or "segm".
-        max_dets_per_image: Only so many detections of an image count, the highest-scoring ones
-            of all categories together; None: all.
+        max_dets_per_image: Only so many detections of an image count; None: all.
 
     Returns:
         The analysis. Its AP50 is that of :func:`rankdet.evaluation.lvis_scoring.score_lvis`.
 
     Raises:
-        ValueError: As :func:`rankdet.evaluation.detection_matches.match_images`.
+        ValueError: `match_images` refuses them.
     """
     detections, objects = _judged(content, results, task, max_dets_per_image)
     kinds, targets = np.full(len(results), int(Kind.NOT_JUDGED)), np.full(len(results), -1)

@@ -8,17 +8,15 @@ import numpy as np
 import numpy.typing as npt
 from faster_coco_eval import COCOeval_faster
 
+from rankdet.data.annotation_file import Record
+from rankdet.evaluation.class_groups import class_groups
+from rankdet.evaluation.detection_matches import TP_IOU
 from rankdet.evaluation.matching import (
-    Record,
+    FloatArray,
     category_evaluations,
     check_lvis_fields,
     is_federated,
 )
-
-FloatArray = npt.NDArray[np.float64]
-
-TP_IOU = 0.5
-"""tau of the papers: a detection with this IoU or more can be a true positive."""
 
 
 class OptimalLRP(NamedTuple):
@@ -56,7 +54,7 @@ class _ClassMatches(NamedTuple):
 
 
 def score_lrp(
-    content: Record, results: Sequence[Record], task: str, *, max_dets_per_image: int = 300
+    content: Record, results: Sequence[Record], task: str, *, max_dets_per_image: int | None = 300
 ) -> LRPScores:
     """Score detections by optimal LRP and by the correlation of score and IoU.
 
@@ -71,13 +69,11 @@ def score_lrp(
     scores and IoUs are correlated here, not their ranks.
 
     Args:
-        content: A parsed annotation file in the format of COCO or LVIS. It is not changed.
-        results: Detections with `image_id`, `category_id`, `score` and `bbox` (x, y, width,
-            height) or `segmentation` (RLE). They are not changed. Those that lack what the
-            task needs are left out.
+        content: A parsed annotation file in the format of COCO or LVIS.
+        results: Detections, as in
+            :func:`rankdet.evaluation.detection_matches.match_images`.
         task: "bbox" or "segm".
-        max_dets_per_image: Only so many detections of an image count, the highest-scoring ones
-            of all categories together.
+        max_dets_per_image: Only so many detections of an image count; None: all.
 
     Returns:
         Values per class and their means. A class without objects is nan and in no mean. A class
@@ -201,11 +197,10 @@ def _class_values(matches: _ClassMatches) -> dict[str, float]:
 
 def _metrics(per_class: dict[str, FloatArray], categories: list[Record]) -> dict[str, float]:
     metrics = {name: _mean(values) for name, values in per_class.items() if name != "threshold"}
-    if all("frequency" in category for category in categories):
-        ordered = sorted(categories, key=lambda category: category["id"])
-        frequencies = np.array([category["frequency"] for category in ordered])
-        for group in "rcf":
-            metrics[f"oLRP{group}"] = _mean(per_class["oLRP"][frequencies == group])
+    groups = class_groups(categories)
+    ids = groups.pop("all")
+    for name, members in groups.items():
+        metrics[f"oLRP{name}"] = _mean(per_class["oLRP"][np.isin(ids, members)])
     return metrics
 
 

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rankdet.evaluation.matching import Record, is_federated
+from rankdet.data.annotation_file import Record
+from rankdet.evaluation.matching import is_federated
 from rankdet.losses.bounds import (
     classification_error,
     detection_error_bounds,

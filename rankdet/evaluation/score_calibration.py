@@ -5,14 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from rankdet.evaluation.detection_matches import (
-    BoolArray,
-    FloatArray,
-    IntArray,
-    class_groups,
-    match_images,
-)
-from rankdet.evaluation.matching import Record
+from rankdet.data.annotation_file import Record
+from rankdet.evaluation.class_groups import class_groups
+from rankdet.evaluation.detection_matches import BoolArray, match_images
+from rankdet.evaluation.matching import FloatArray, IntArray
 
 
 def score_calibration(
@@ -36,13 +32,12 @@ def score_calibration(
     class.
 
     Args:
-        content: A parsed annotation file in the format of COCO or LVIS. It is not changed.
-        results: Detections as in :func:`rankdet.evaluation.detection_matches.match_images`, with
-            scores in [0, 1].
+        content: A parsed annotation file in the format of COCO or LVIS.
+        results: Detections, as in
+            :func:`rankdet.evaluation.detection_matches.match_images`, with scores in [0, 1].
         task: "bbox" or "segm".
         num_bins: Number of bins of [0, 1], at least 1.
-        max_dets_per_image: Only so many detections of an image count, the highest-scoring ones
-            of all categories together; None: all.
+        max_dets_per_image: Only so many detections of an image count; None: all.
 
     Returns:
         `bin_edges` (num_bins + 1,) and `groups`: for "all" and, where the categories have a

@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rankdet.evaluation.detection_matches import BoolArray, IntArray
+from rankdet.data.annotation_file import Record
+from rankdet.evaluation.detection_matches import BoolArray
 from rankdet.evaluation.error_kinds import Kind
-from rankdet.evaluation.matching import Record
+from rankdet.evaluation.matching import IntArray
 
 MOVED = (Kind.CLASSIFICATION, Kind.LOCALIZATION)
 """Errors that fixing makes true positives; it removes the others."""

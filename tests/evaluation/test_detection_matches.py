@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from overlap_fixture import random_content, random_results
+from overlap_fixture import SIZE, random_content, random_results
 
 from rankdet.evaluation.detection_matches import match_images
 
@@ -39,6 +39,28 @@ def test_best_detections_of_all_classes_count_and_then_those_that_are_judged() -
     best = max(range(40, 80), key=lambda i: (results[i]["score"], -i))
     of_all = [i for m in match_images(content, results, "bbox") for i in m.detections.tolist()]
     assert (best in counted) == (best in of_all)
+
+
+def test_masks_decide_of_masks() -> None:
+    """Boxes and rectangular masks match alike, and neither task looks at the other's geometry."""
+    rng = np.random.default_rng(4)
+    content = random_content(rng, federated=False)
+    results = random_results(content, rng)
+    for result in results:  # Masks end where the image does.
+        x, y, w, h = result["bbox"]
+        result["bbox"] = [x, y, min(w, SIZE - x), min(h, SIZE - y)]
+    boxes = list(match_images(content, results, "bbox"))
+    for record in (*content["annotations"], *results):
+        record["bbox"] = [0, 0, 1, 1]
+    for of_boxes, of_masks in zip(boxes, match_images(content, results, "segm"), strict=True):
+        for expected, found in zip(of_boxes, of_masks, strict=True):
+            np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+
+
+def test_annotations_without_images_are_named() -> None:
+    content = {"images": [], "annotations": [], "categories": [{"id": 3}]}
+    with pytest.raises(ValueError, match="lists no images"):
+        list(match_images(content, [], "bbox"))
 
 
 @pytest.mark.parametrize(

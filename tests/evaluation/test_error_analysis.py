@@ -149,6 +149,23 @@ def test_without_detections_everything_is_missed() -> None:
     assert analysis.confusions == []
 
 
+@pytest.mark.parametrize("federated", [True, False])
+def test_classes_that_are_not_listed_are_left_out(federated: bool) -> None:
+    content, results = make(0, federated)
+    content["categories"] = content["categories"][1:4]
+    known = {category["id"] for category in content["categories"]}
+    analysis = analyse_errors(content, results, "bbox", max_dets_per_image=LIMIT)
+    metrics = score_lvis(content, results, "bbox", max_dets_per_image=LIMIT).metrics
+    assert analysis.groups["all"].ap50 == pytest.approx(metrics["AP50"], abs=1e-9)
+    annotations = {
+        **content,
+        "annotations": [a for a in content["annotations"] if a["category_id"] in known],
+    }
+    alone = analyse_errors(annotations, results, "bbox", max_dets_per_image=LIMIT)
+    assert analysis.to_json() == alone.to_json()
+    assert {*known} >= {c for pair in analysis.confusions for c in pair[:2]} > set()
+
+
 def test_json_names_classes_and_has_no_nan() -> None:
     content, results = make(0, federated=True)
     for category in content["categories"]:

@@ -13,7 +13,6 @@ from detectron2.config import LazyCall as L
 from detectron2.config import instantiate
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import register_coco_instances
-from detectron2.data.detection_utils import annotations_to_instances
 from detectron2.evaluation import (
     COCOEvaluator,
     DatasetEvaluator,
@@ -21,6 +20,7 @@ from detectron2.evaluation import (
     print_csv_format,
 )
 from detectron2.structures import Instances
+from evaluation_ranks import perfect_predictions
 from omegaconf import OmegaConf
 
 from rankdet.evaluation import LRPEvaluator, LVISEvaluator
@@ -34,14 +34,9 @@ OF_GROUPS = ["oLRPr", "oLRPc", "oLRPf"]
 
 def predict(record: Record, size: float = 1.0) -> Instances:
     """The objects of an image, their boxes cut to a part of their width."""
-    shape = (record["height"], record["width"])
-    annotations = [dict(annotation) for annotation in record["annotations"]]
-    truth = annotations_to_instances(annotations, shape, mask_format="bitmask")
-    boxes = truth.gt_boxes.clone()
-    boxes.tensor[:, 2] = boxes.tensor[:, 0] + size * (boxes.tensor[:, 2] - boxes.tensor[:, 0])
-    predictions = Instances(shape, pred_boxes=boxes, pred_classes=truth.gt_classes)
-    predictions.scores = torch.linspace(0.9, 0.5, len(truth))
-    predictions.pred_masks = truth.gt_masks.tensor
+    predictions = perfect_predictions(record)
+    boxes = predictions.pred_boxes.tensor
+    boxes[:, 2] = boxes[:, 0] + size * (boxes[:, 2] - boxes[:, 0])
     return predictions
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from detectron2.data.detection_utils import annotations_to_instances
 from detectron2.evaluation import print_csv_format
 from detectron2.structures import Boxes, Instances
+from evaluation_ranks import perfect_predictions
 
 from rankdet.evaluation import LVISEvaluator
 
@@ -19,17 +19,6 @@ pytestmark = pytest.mark.usefixtures("lvis_datasets")
 METRICS = ["AP", "AP50", "AP75", "APs", "APm", "APl", "APr", "APc", "APf"]
 METRICS += ["AR", "ARs", "ARm", "ARl", "ARr", "ARc", "ARf"]
 Record = dict[str, Any]
-
-
-def perfect_predictions(record: Record, masks: bool = True) -> Instances:
-    size = (record["height"], record["width"])
-    annotations = [dict(annotation) for annotation in record["annotations"]]
-    truth = annotations_to_instances(annotations, size, mask_format="bitmask")
-    predictions = Instances(size, pred_boxes=truth.gt_boxes, pred_classes=truth.gt_classes)
-    predictions.scores = torch.linspace(0.9, 0.5, len(truth))
-    if masks:
-        predictions.pred_masks = truth.gt_masks.tensor
-    return predictions
 
 
 def no_predictions(record: Record, masks: bool = True) -> Instances:

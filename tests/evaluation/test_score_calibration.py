@@ -21,11 +21,11 @@ def make(federated: bool = True) -> tuple[Record, list[Record]]:
 
 
 def slow_bins(
-    content: Record, results: list[Record], group: str, num_bins: int
+    content: Record, results: list[Record], task: str, group: str, num_bins: int
 ) -> list[list[tuple[float, bool]]]:
     frequency = {category["id"]: category["frequency"] for category in content["categories"]}
     bins: list[list[tuple[float, bool]]] = [[] for _ in range(num_bins)]
-    kinds = analyse_errors(content, results, "bbox").detection_kinds
+    kinds = analyse_errors(content, results, task).detection_kinds
     for kind, result in zip(kinds, results, strict=True):
         in_group = group in ("all", frequency[result["category_id"]])
         if in_group and kind not in (Kind.IGNORED, Kind.NOT_JUDGED):
@@ -36,15 +36,18 @@ def slow_bins(
 
 @pytest.mark.parametrize("federated", [True, False])
 @pytest.mark.parametrize("group", ["all", "r", "c", "f"])
-def test_equals_a_slow_loop(federated: bool, group: str) -> None:
+@pytest.mark.parametrize("task", ["bbox", "segm"])
+def test_equals_a_slow_loop(federated: bool, group: str, task: str) -> None:
     content, results = make(federated)
-    # Scores off the edges, where rounding decides.
     for result in results:
+        # Scores off the edges, where rounding decides.
         result["score"] = 0.93 * result["score"] + 0.003
-    found = score_calibration(content, results, "bbox", num_bins=8)
+        if task == "segm":
+            result["bbox"] = [0, 0, 1, 1]
+    found = score_calibration(content, results, task, num_bins=8)
     assert found["bin_edges"] == [i / 8 for i in range(9)]
     error = 0.0
-    bins = slow_bins(content, results, group, 8)
+    bins = slow_bins(content, results, task, group, 8)
     for i, members in enumerate(bins):
         of_group = found["groups"][group]
         assert of_group["count"][i] == len(members)
