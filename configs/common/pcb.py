@@ -40,7 +40,7 @@ def use_pcb(model, method, start_epoch=16, iterations_per_epoch=None):
     """
     model.roi_heads.update(
         _target_=IterativeROIHeads,
-        num_channels="${.box_head.input_shape.channels}",
+        pooled_shape="${.box_head.input_shape}",
         step_weights=_STEP_WEIGHTS,
         refinement=method.refinement,
     )

@@ -128,11 +128,11 @@ class IterativeROIHeads(StandardROIHeads):
 
     Args:
         box_in_features: as in Detectron2.
-        box_pooler: likewise; its size is H x W.
+        box_pooler: likewise.
         box_head: likewise.
         box_predictor: of any classification loss. A :class:`PCBLoss` or
             :class:`OnlineLabelSmoothingLoss` has R ``num_steps``.
-        num_channels: D, as in the input shape of ``box_head``.
+        pooled_shape: D, H and W, the input shape of ``box_head``.
         step_weights: R weights of the classification losses; the loss weight of the predictor comes
             on top.
         inference_step: the step in [0, R) that scores detections (the paper's table 7); boxes are
@@ -144,7 +144,6 @@ class IterativeROIHeads(StandardROIHeads):
         batch_size_per_image: likewise.
         positive_fraction: likewise.
         proposal_matcher: likewise.
-        proposal_append_gt: likewise.
         mask_in_features: likewise; there is one mask loss, whatever R.
         mask_pooler: likewise.
         mask_head: likewise.
@@ -165,7 +164,7 @@ class IterativeROIHeads(StandardROIHeads):
         box_pooler: ROIPooler,
         box_head: nn.Module,
         box_predictor: BoxPredictor,
-        num_channels: int,
+        pooled_shape: ShapeSpec,
         step_weights: Sequence[float] = (0.2, 0.2, 0.6),
         inference_step: int | None = None,
         refinement: Refinement = PredictionAttention,
@@ -173,7 +172,6 @@ class IterativeROIHeads(StandardROIHeads):
         batch_size_per_image: int,
         positive_fraction: float,
         proposal_matcher: Matcher,
-        proposal_append_gt: bool = True,
         mask_in_features: list[str] | None = None,
         mask_pooler: ROIPooler | None = None,
         mask_head: nn.Module | None = None,
@@ -189,7 +187,6 @@ class IterativeROIHeads(StandardROIHeads):
             batch_size_per_image=batch_size_per_image,
             positive_fraction=positive_fraction,
             proposal_matcher=proposal_matcher,
-            proposal_append_gt=proposal_append_gt,
             mask_in_features=mask_in_features,
             mask_pooler=mask_pooler,
             mask_head=mask_head,
@@ -197,13 +194,9 @@ class IterativeROIHeads(StandardROIHeads):
         self.step_weights = tuple(step_weights)
         self.inference_step = inference_step
         if len(step_weights) > 1:  # Else it would have no gradient, which DDP refuses.
-            height, width = box_pooler.output_size
             # Checkpoints know it by this name, whatever it is.
-            self.attention = refinement(
-                ShapeSpec(channels=num_channels, height=height, width=width),
-                box_predictor.loss.num_logits,
-                box_predictor.bbox_pred.out_features,
-            )
+            num_deltas = box_predictor.bbox_pred.out_features
+            self.attention = refinement(pooled_shape, box_predictor.loss.num_logits, num_deltas)
 
     def _forward_box(
         self, features: dict[str, Tensor], proposals: list[Instances]

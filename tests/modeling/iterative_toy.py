@@ -26,11 +26,13 @@ def make_pcb(base=SoftTargetSoftmaxLoss, num_steps=3):
     return PCBLoss(base(NUM_CLASSES), num_steps=num_steps, start_epoch=0)
 
 
+def pooled_shape(size=(3, 3)):
+    return ShapeSpec(channels=CHANNELS, height=size[0], width=size[1])
+
+
 def standard_parts(loss, *, size=(3, 3), agnostic=False, loss_weight=1.0):
     """What Detectron2's heads take, too."""
-    box_head = FastRCNNConvFCHead(
-        ShapeSpec(channels=CHANNELS, height=size[0], width=size[1]), conv_dims=[], fc_dims=[16]
-    )
+    box_head = FastRCNNConvFCHead(pooled_shape(size), conv_dims=[], fc_dims=[16])
     predictor = BoxPredictor(
         ShapeSpec(channels=16),
         loss=loss,
@@ -59,11 +61,13 @@ def attention_with(**options):
     return PredictionAttention.with_options(hidden_features=HIDDEN, **options)
 
 
-def make_heads(loss, *, options=None, **parts):
+def make_heads(loss, *, size=(3, 3), options=None, **parts):
     """Iterative heads; ``options`` are their own, ``parts`` those of :func:`standard_parts`."""
     torch.manual_seed(0)
-    options = {"num_channels": CHANNELS, "refinement": attention_with(), **(options or {})}
-    return IterativeROIHeads(**standard_parts(loss, **parts), **options)
+    options = {"refinement": attention_with(), **(options or {})}
+    return IterativeROIHeads(
+        **standard_parts(loss, size=size, **parts), pooled_shape=pooled_shape(size), **options
+    )
 
 
 def make_batch(classes=((0, 2, 1), (1,))):

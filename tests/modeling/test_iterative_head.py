@@ -12,6 +12,7 @@ from modeling.iterative_toy import (
     make_batch,
     make_heads,
     make_pcb,
+    pooled_shape,
     run,
     standard_parts,
 )
@@ -271,7 +272,7 @@ def test_a_ranking_loss_is_named():
     parts = standard_parts(make_pcb())
     parts["box_predictor"].loss = RankSortLoss(NUM_CLASSES)
     with pytest.raises(TypeError, match=r"loss is a RankSortLoss, but IterativeROIHeads takes a"):
-        IterativeROIHeads(**parts, num_channels=CHANNELS)
+        IterativeROIHeads(**parts, pooled_shape=pooled_shape())
 
 
 @pytest.mark.gpu
