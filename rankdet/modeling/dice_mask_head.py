@@ -26,7 +26,6 @@ class DiceMaskHead(MaskHead):
         num_classes: C; one mask per class, or 1 for class-agnostic masks.
         conv_dims: channels of the convolutions; the last is the up-sampling one.
         predictor: (in_channels, num_classes) -> last layer.
-        conv_norm: normalisation of the convolutions, as in Detectron2.
         loss_weight: weight of the mask loss; RS Loss balances it away.
         max_positives: largest number of RoIs of all images of a process that are trained, a random
             subset; without sampling of proposals there can be many.
@@ -42,7 +41,6 @@ class DiceMaskHead(MaskHead):
         num_classes: int,
         conv_dims: list[int],
         predictor: Callable[[int, int], nn.Module] = conv_predictor,
-        conv_norm: str = "",
         loss_weight: float = 1.0,
         max_positives: int = 200,
     ) -> None:
@@ -53,7 +51,6 @@ class DiceMaskHead(MaskHead):
             num_classes=num_classes,
             conv_dims=conv_dims,
             predictor=predictor,
-            conv_norm=conv_norm,
             loss_weight=loss_weight,
         )
         self.max_positives = max_positives

@@ -24,7 +24,6 @@ class MaskHead(MaskRCNNConvUpsampleHead):
         conv_dims: channels of the convolutions; the last is the up-sampling one.
         predictor: (in_channels, num_classes) -> 1 x 1 layer, e.g.
             ``NormedConv2d.with_temperature(20)``.
-        conv_norm: normalisation of the convolutions, as in Detectron2.
         loss_weight: weight of the mask loss.
     """
 
@@ -35,14 +34,12 @@ class MaskHead(MaskRCNNConvUpsampleHead):
         num_classes: int,
         conv_dims: list[int],
         predictor: Callable[[int, int], nn.Module],
-        conv_norm: str = "",
         loss_weight: float = 1.0,
     ) -> None:
         super().__init__(
             input_shape,
             num_classes=num_classes,
             conv_dims=list(conv_dims),
-            conv_norm=conv_norm,
             loss_weight=loss_weight,
         )
         last: Conv2d = self.predictor

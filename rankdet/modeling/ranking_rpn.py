@@ -41,7 +41,6 @@ class RankingRPN(RPN):
         loss: ranking loss of one class.
         loss_weight: weight of all parts of the loss.
         nms_thresh: IoU of non-maximum suppression.
-        min_box_size: smallest side of a proposal, pixels.
         anchor_boundary_thresh: anchors further outside the image are ignored; -1: none are.
 
     Raises:
@@ -64,7 +63,6 @@ class RankingRPN(RPN):
         loss: RankingLoss,
         loss_weight: float = 0.2,
         nms_thresh: float = 0.7,
-        min_box_size: float = 0.0,
         anchor_boundary_thresh: float = -1.0,
     ) -> None:
         check_loss_type(loss, self)
@@ -84,7 +82,6 @@ class RankingRPN(RPN):
             pre_nms_topk=pre_nms_topk,
             post_nms_topk=post_nms_topk,
             nms_thresh=nms_thresh,
-            min_box_size=min_box_size,
             anchor_boundary_thresh=anchor_boundary_thresh,
         )
         self.loss = loss
