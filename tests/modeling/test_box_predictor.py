@@ -59,15 +59,19 @@ def run_losses(predictor, labels, features=None):
 LABELS = [[0, 4, 4], [4, 4], [2, 3, 1, 4]]
 
 
-def test_softmax_equals_detectron2():
+@pytest.mark.parametrize(
+    "box_options", [{}, {"smooth_l1_beta": 1.0}, {"box_reg_loss_type": "giou"}]
+)
+def test_softmax_equals_detectron2(box_options):
     torch.manual_seed(0)
-    ours = make_predictor(SoftmaxCrossEntropyLoss(NUM_CLASSES))
+    ours = make_predictor(SoftmaxCrossEntropyLoss(NUM_CLASSES), **box_options)
     theirs = FastRCNNOutputLayers(
         ShapeSpec(channels=NUM_FEATURES),
         num_classes=NUM_CLASSES,
         box2box_transform=Box2BoxTransform(weights=(10, 10, 5, 5)),
         test_score_thresh=1e-4,
         test_topk_per_image=300,
+        **box_options,
     )
     theirs.load_state_dict(ours.state_dict())
     features = torch.randn(9, NUM_FEATURES)
