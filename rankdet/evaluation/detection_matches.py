@@ -79,19 +79,21 @@ def match_images(
     if not content["images"]:
         raise ValueError("The annotation file lists no images; give the one of the dataset.")
     check_lvis_fields(content)
-    federated = is_federated(content)
+    federated, annotations = is_federated(content), content["annotations"]
     coco = COCO()  # Holds the sizes of the images, for masks.
     coco.imgs = {image["id"]: image for image in content["images"]}
     detections_by_image = _by_image(results)
     check_images(detections_by_image, coco.imgs)
-    objects_by_image = _by_image(content["annotations"])
+    objects_by_image = _by_image(annotations)
     categories = {category["id"] for category in content["categories"]}
     regions = partial(_regions, coco, task, categories)
     not_exhaustive: list[int] = []
     for image_id, image in sorted(coco.imgs.items()):
-        objects = regions(content["annotations"], objects_by_image[image_id])
-        ranked = sorted(detections_by_image[image_id], key=lambda i: -results[i]["score"])
-        detections = regions(results, ranked[:max_dets_per_image])
+        objects = regions([(i, annotations[i]) for i in objects_by_image[image_id]])
+        # A table makes a dict each time that one is asked for.
+        found = [(i, results[i]) for i in detections_by_image[image_id]]
+        found.sort(key=lambda numbered: -numbered[1]["score"])
+        detections = regions(found[:max_dets_per_image])
         if federated:
             objects = [region for region in objects if region.record["area"] > 0]
             judged = {*image["neg_category_ids"], *_classes(objects).tolist()}
@@ -116,13 +118,12 @@ class _Region(NamedTuple):
 
 
 def _regions(
-    coco: COCO, task: str, categories: set[int], records: Sequence[Record], numbers: list[int]
+    coco: COCO, task: str, categories: set[int], records: list[tuple[int, Record]]
 ) -> list[_Region]:
     """Those records that are of a category and have what the task needs."""
     return [
         _Region(number, record, coco.annToRLE(record) if task == "segm" else record["bbox"])
-        for number in numbers
-        for record in [records[number]]
+        for number, record in records
         if record["category_id"] in categories and GEOMETRY_FIELD[task] in record
     ]
 

@@ -1,10 +1,14 @@
 """Which detections count and which object each finds; the rest shows in the tests of AP."""
 
+from typing import Any
+
 import numpy as np
 import pytest
-from overlap_fixture import SIZE, random_content, random_results
+from overlap_fixture import SIZE, random_content, random_results, region
 
 from rankdet.evaluation.detection_matches import match_images
+
+Record = dict[str, Any]
 
 
 @pytest.mark.parametrize("federated", [True, False])
@@ -75,3 +79,40 @@ def test_what_cannot_be_matched_is_named(task: str, image_id: int, message: str)
     result = {"image_id": image_id, "category_id": 3, "score": 0.5, "bbox": [0, 0, 9, 9]}
     with pytest.raises(ValueError, match=message):
         list(match_images(content, [result], task))
+
+
+def content_of(*objects: Record, **fields: Any) -> Record:
+    annotations = [{"id": i, "image_id": 0, "category_id": 3, **o} for i, o in enumerate(objects)]
+    images = [{"id": 0, "height": SIZE, "width": SIZE, **fields}]
+    return {"images": images, "annotations": annotations, "categories": [{"id": 3}]}
+
+
+def detection(x: int, y: int, w: int, h: int) -> Record:
+    shape = region(np.array([x, y, w, h]))
+    return {"image_id": 0, "category_id": 3, "score": 0.5, **shape}
+
+
+@pytest.mark.parametrize("task", ["bbox", "segm"])
+def test_what_has_no_area_counts_only_where_annotations_are_not_federated(task: str) -> None:
+    square = region(np.array([0, 0, 40, 40]))
+    results = [detection(0, 0, 40, 40), detection(60, 0, 0, 40)]
+    content = content_of(square, {**square, "area": 0})
+    (matches,) = match_images(content, results, task)
+    assert (matches.objects.tolist(), matches.detections.tolist()) == ([0, 1], [0, 1])
+    content["images"][0].update(neg_category_ids=[], not_exhaustive_category_ids=[])
+    (matches,) = match_images(content, results, task)
+    assert (matches.objects.tolist(), matches.detections.tolist()) == ([0], [0])
+
+
+def test_of_objects_that_overlap_equally_the_last_is_taken() -> None:
+    square = region(np.array([0, 0, 40, 40]))
+    (matches,) = match_images(content_of(square, square), [detection(0, 0, 40, 40)], "bbox")
+    assert matches.matched.tolist() == [1]
+
+
+@pytest.mark.parametrize(("height", "is_ignored"), [(80, True), (81, False)])
+def test_half_a_detection_in_a_crowd_is_ignored(height: int, is_ignored: bool) -> None:
+    """The crowd is larger, so that the IoU would be under 1/2."""
+    content = content_of({**region(np.array([0, 0, 90, 40])), "iscrowd": 1})
+    (matches,) = match_images(content, [detection(0, 0, 40, height)], "bbox")
+    assert (matches.is_ignored.tolist(), matches.objects.size) == ([is_ignored], 0)
