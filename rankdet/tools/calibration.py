@@ -13,13 +13,10 @@ from typing import Any
 import torch
 from detectron2.modeling import GeneralizedRCNN
 from detectron2.utils.logger import setup_logger
-from omegaconf import DictConfig
 from torch import Tensor
 
-from rankdet.engine.checkpoint import Checkpointer
-from rankdet.engine.config import load_config
 from rankdet.engine.known_warnings import silence_known_warnings
-from rankdet.engine.train import build_model, dataset_names
+from rankdet.engine.train import dataset_names
 from rankdet.losses.calibration import (
     ConfusionStatistics,
     foreground_probs,
@@ -32,7 +29,7 @@ from rankdet.tools.proposal_scores import (
     box_predictors,
     score_proposals,
 )
-from rankdet.tools.visualize import find_checkpoint, load_run_config
+from rankdet.tools.run_folder import find_checkpoint, find_config, load_model, load_run_config
 
 _EXAMPLE = """
 example, with all of it on one line:
@@ -74,13 +71,13 @@ def write_statistics(
         ValueError: the model has no :class:`BoxPredictor`, the weights or the data set do not fit
             it, or no proposal finds an object.
     """
-    cfg, weights = _load(run_or_config, checkpoint)
+    is_file = run_or_config.is_file()
+    cfg = load_run_config(run_or_config if is_file else find_config(run_or_config))
+    weights = find_checkpoint(Path(cfg.train.output_dir), checkpoint)
     if dataset is not None:
         cfg.dataloader.test.dataset.names = dataset
     name = "_".join(dataset_names(cfg, "test"))
-    model = build_model(cfg, splits=["test"])
-    Checkpointer(model).load_strictly(weights)
-    statistics = collect_statistics(model, annotated_loader(cfg))
+    statistics = collect_statistics(load_model(cfg, weights), annotated_loader(cfg))
     path = Path(weights).with_name(f"calibration_{name}.pth")
     save_statistics(path, statistics)
     print(_summary(name, statistics))
@@ -127,16 +124,6 @@ def _means(sums: Tensor, num_samples: Tensor) -> ConfusionStatistics:
         )
     matrix = sums / num_samples.clamp(min=1).unsqueeze(1)
     return ConfusionStatistics(matrix.float(), num_samples)
-
-
-def _load(run_or_config: Path, checkpoint: Path | None) -> tuple[DictConfig, str]:
-    """The config, for the device that there is, and the path of the weights."""
-    if not run_or_config.is_file():
-        return load_run_config(run_or_config), find_checkpoint(run_or_config, checkpoint)
-    cfg = load_config(str(run_or_config))
-    if not torch.cuda.is_available():
-        cfg.train.device = "cpu"
-    return cfg, find_checkpoint(Path(cfg.train.output_dir), checkpoint)
 
 
 def _summary(name: str, statistics: ConfusionStatistics) -> str:

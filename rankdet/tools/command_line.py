@@ -22,3 +22,8 @@ def split_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """
     overrides = [one for one in arguments if _OVERRIDE.match(one) and not Path(one).exists()]
     return [one for one in arguments if one not in overrides], overrides
+
+
+def is_set(key: str, overrides: Sequence[str]) -> bool:
+    """Whether one of the overrides is of this dotted key."""
+    return any(override.lstrip("+").startswith(f"{key}=") for override in overrides)

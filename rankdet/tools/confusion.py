@@ -5,7 +5,6 @@ and the pairwise bias (PwB) in training. Collect first: ``python -m rankdet.tool
 """
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from rankdet.engine.train import dataset_names
 from rankdet.losses.calibration import ConfusionStatistics, load_statistics
 from rankdet.tools.confusion_plot import ConfusionRun, plot_confusion
 from rankdet.tools.frequency_groups import read_classes
-from rankdet.tools.visualize import load_run_config
+from rankdet.tools.run_folder import find_config, load_run_config, read_metrics
 
 _PWB = "roi_head/pairwise_bias"  # A cascade's: of its last stage, "stage2/" before it.
 
@@ -47,7 +46,7 @@ def draw(run_folders: Sequence[Path], output: Path, dataset: str | None = None) 
         FileNotFoundError: there is no such run, or it has no statistics of the data set.
         ValueError: the data set is not registered, or the runs have other classes.
     """
-    configs = [load_run_config(run) for run in run_folders]
+    configs = [load_run_config(find_config(run)) for run in run_folders]
     train_names = dataset_names(configs[0], "train")
     name = dataset or dataset_names(configs[0], "test")[0]
     classes = read_classes(name, train_names)
@@ -87,10 +86,8 @@ def _statistics(run: Path, dataset: str, num_classes: int) -> ConfusionStatistic
 
 def _curve(run: Path) -> dict[int, float]:
     """Iteration to PwB, of the last stage of a cascade; empty without a PCBLoss."""
-    path = run / "metrics.json"
-    lines = path.read_text().splitlines() if path.is_file() else []
     curve = {}
-    for record in map(json.loads, lines):
+    for record in read_metrics(run):
         values = [record[key] for key in sorted(record) if key.endswith(_PWB)]
         if values:
             curve[record["iteration"]] = values[-1]

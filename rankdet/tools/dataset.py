@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from detectron2.data import DatasetCatalog, Metadata
+from detectron2.data import Metadata
 from detectron2.data.detection_utils import read_image, transform_instance_annotations
 from detectron2.data.transforms import ResizeTransform
 from detectron2.utils.logger import setup_logger
@@ -21,7 +21,8 @@ from detectron2.utils.visualizer import Visualizer
 from fvcore.transforms.transform import TransformList
 from matplotlib.figure import Figure
 
-from rankdet.data.class_stats import ensure_dataset
+from rankdet.data.annotation_file import Record
+from rankdet.data.class_stats import ensure_dataset, load_dicts
 from rankdet.data.glyphs import ensure_glyphs
 from rankdet.tools.dataset_summary import as_text, plot, summarize
 
@@ -58,9 +59,7 @@ def draw(options: argparse.Namespace) -> None:
     annotated = [record for record in records if record.get("annotations")]
     if not annotated:
         raise ValueError(f"{options.name!r} has no annotations to draw.")
-    number = min(options.num, len(annotated))
-    chosen = [annotated[index * len(annotated) // number] for index in range(number)]
-    _save(draw_grid(chosen, metadata), options.output)
+    _save(draw_grid(evenly_spaced(annotated, options.num), metadata), options.output)
 
 
 def draw_grid(records: Sequence[dict[str, Any]], metadata: Metadata) -> Figure:
@@ -77,7 +76,13 @@ def draw_grid(records: Sequence[dict[str, Any]], metadata: Metadata) -> Figure:
     return figure
 
 
-def load(name: str) -> tuple[list[dict[str, Any]], Metadata]:
+def evenly_spaced(records: Sequence[Record], number: int) -> list[Record]:
+    """So many of the records, from the first on, or all if they are fewer."""
+    number = min(number, len(records))
+    return [records[index * len(records) // number] for index in range(number)]
+
+
+def load(name: str) -> tuple[list[Record], Metadata]:
     """The records and the metadata of a registered dataset.
 
     Raises:
@@ -85,13 +90,7 @@ def load(name: str) -> tuple[list[dict[str, Any]], Metadata]:
         FileNotFoundError: its files are missing.
     """
     metadata = ensure_dataset(name)
-    try:
-        return DatasetCatalog.get(name), metadata
-    except FileNotFoundError as error:
-        raise FileNotFoundError(
-            f"{name!r} needs {error.filename}, which is missing; set DETECTRON2_DATASETS to the "
-            "folder that holds the datasets."
-        ) from error
+    return load_dicts(name), metadata
 
 
 def _draw_record(record: dict[str, Any], metadata: Metadata) -> npt.NDArray[np.uint8]:

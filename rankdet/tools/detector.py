@@ -16,9 +16,10 @@ from omegaconf import DictConfig
 from PIL import Image
 from torch import nn
 
-from rankdet.engine.checkpoint import Checkpointer, ensure_checkpoint, last_checkpoint
-from rankdet.engine.config import load_config
-from rankdet.engine.train import build_model, dataset_names
+from rankdet.engine.checkpoint import ensure_checkpoint
+from rankdet.engine.train import dataset_names
+from rankdet.tools.command_line import is_set
+from rankdet.tools.run_folder import find_checkpoint, load_model, load_run_config
 
 ByteArray = npt.NDArray[np.uint8]
 
@@ -81,27 +82,12 @@ def load_detector(
     """
     if not 0 <= score_threshold <= 1:
         raise ValueError(f"--confidence-threshold is {score_threshold}; scores are from 0 to 1.")
-    cfg = load_config(config_file, overrides)
-    if not torch.cuda.is_available() and not _is_set("train.device", overrides):
-        cfg.train.device = "cpu"
-    weights = _find_weights(Path(config_file), cfg, overrides)
-    model = build_model(cfg, splits=[])
-    Checkpointer(model).load_strictly(weights)
+    cfg = load_run_config(Path(config_file), overrides)
+    weights = (
+        ensure_checkpoint(cfg.train.init_checkpoint)
+        if is_set("train.init_checkpoint", overrides)
+        else find_checkpoint(Path(cfg.train.output_dir), option="train.init_checkpoint=FILE")
+    )
+    model = load_model(cfg, weights, splits=[])
     metadata = MetadataCatalog.get(dataset_names(cfg, "test")[0])
     return Detector(model, cfg.dataloader.test.mapper, score_threshold, metadata)
-
-
-def _find_weights(config_file: Path, cfg: DictConfig, overrides: Sequence[str]) -> str:
-    if _is_set("train.init_checkpoint", overrides):
-        return ensure_checkpoint(cfg.train.init_checkpoint)
-    folder = config_file.parent if config_file.suffix == ".yaml" else cfg.train.output_dir
-    path = last_checkpoint(str(folder))
-    if path is None or not Path(path).is_file():
-        raise FileNotFoundError(
-            f"{folder} has no checkpoint; train first, or add train.init_checkpoint=FILE."
-        )
-    return path
-
-
-def _is_set(key: str, overrides: Sequence[str]) -> bool:
-    return any(override.lstrip("+").startswith(f"{key}=") for override in overrides)

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 import torch
+from detectron2.config import LazyCall as L
 from detectron2.config import instantiate
 from detectron2.modeling import GeneralizedRCNN
 from detectron2.structures import Boxes, Instances, pairwise_iou
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from rankdet.modeling.box_predictor import BoxPredictor
+from rankdet.tools.dataset import evenly_spaced
 
 MIN_IOU = 0.5  # of a foreground proposal, as in the training of Fast R-CNN
 
@@ -36,9 +38,18 @@ class ScoredProposals(NamedTuple):
     labels: Tensor
 
 
-def annotated_loader(cfg: DictConfig) -> Iterable[list[dict[str, Any]]]:
-    """The test loader, images resized as for the test, whose batches hold the objects, too."""
+def annotated_loader(
+    cfg: DictConfig, num_images: int | None = None
+) -> Iterable[list[dict[str, Any]]]:
+    """The test loader, images resized as for the test, whose batches hold the objects, too.
+
+    Args:
+        cfg: experiment.
+        num_images: at most so many, spread evenly over the data set; None: all.
+    """
     loader = cfg.dataloader.test.copy()
+    if num_images is not None:
+        loader.dataset = L(evenly_spaced)(records=loader.dataset, number=num_images)
     loader.mapper.is_train = True  # What makes Detectron2's mapper keep the annotations.
     return instantiate(loader)
 

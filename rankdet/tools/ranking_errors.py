@@ -18,15 +18,16 @@ from detectron2.utils.logger import setup_logger
 from tabulate import tabulate
 
 from rankdet.data.annotation_file import read_annotations
-from rankdet.data.class_stats import annotation_path, class_ids, ensure_dataset
-from rankdet.engine.checkpoint import Checkpointer
+from rankdet.data.class_stats import annotation_path, class_ids, ensure_dataset, load_dicts
+from rankdet.engine.checkpoint import last_checkpoint
 from rankdet.engine.known_warnings import silence_known_warnings
-from rankdet.engine.train import build_model, dataset_names
+from rankdet.engine.train import dataset_names
 from rankdet.evaluation.ranking_errors import ClassScores, RankingErrors, judged_classes
+from rankdet.tools.analysis_file import read_kept, write_analysis
 from rankdet.tools.frequency_groups import LABELS, Classes, read_classes
 from rankdet.tools.proposal_scores import annotated_loader, box_predictors, score_proposals
 from rankdet.tools.ranking_error_plot import plot_ranking_errors
-from rankdet.tools.visualize import find_checkpoint, load_run_config
+from rankdet.tools.run_folder import find_checkpoint, find_config, load_model, load_run_config
 
 _MEANS = (
     "ranking_error",
@@ -55,11 +56,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def write_ranking_errors(
-    run_folder: Path, dataset: str | None = None, checkpoint: Path | None = None
+    run_folder: Path,
+    dataset: str | None = None,
+    checkpoint: Path | None = None,
+    num_images: int | None = None,
 ) -> Path:
     """Compute the errors of the classes of a run on a data set, and write them.
 
-    The file has "dataset", "checkpoint", "num_images" and "num_proposals"; "classes": "class_id",
+    The file has "dataset", "num_dataset_images", "checkpoint", "num_images" (that were scored) and
+    "num_proposals"; "classes": "class_id",
     "name", "frequency" and the fields of :class:`RankingErrors` (null for a class without a
     positive or a negative); and "groups": by letter, "num_classes", the median of alpha, the means
     of the errors and bounds, and the least "offset" o with 1 - AP <= m R + o for all classes.
@@ -69,27 +74,67 @@ def write_ranking_errors(
         dataset: a registered data set; None: the one that the run tests on. The paper has the
             training set.
         checkpoint: weights; None: the last of the run.
+        num_images: at most so many, spread evenly over the data set; None: all.
 
     Returns:
-        The file, RUN_FOLDER/analysis/ranking_errors.json.
+        The file, :func:`ranking_errors_path`.
 
     Raises:
         FileNotFoundError: there is no such run, checkpoint or data set.
         ValueError: the model has no :class:`BoxPredictor`, the weights or the data set do not fit
-            it, or no proposal finds an object.
+            it, no proposal finds an object, or ``num_images`` is not positive.
     """
-    cfg = load_run_config(run_folder)
+    if num_images is not None and num_images < 1:
+        raise ValueError(f"--num-images is {num_images}; score at least one.")
+    cfg = load_run_config(find_config(run_folder))
     weights = find_checkpoint(run_folder, checkpoint)
     name = dataset or dataset_names(cfg, "test")[0]
     cfg.dataloader.test.dataset.names = name
-    classes = read_classes(name, dataset_names(cfg, "train"))
-    model = build_model(cfg, splits=["test"])
-    Checkpointer(model).load_strictly(weights)
-    analysis = analyse_ranking_errors(model, annotated_loader(cfg), name, classes)
-    path = run_folder / "analysis" / "ranking_errors.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps({"checkpoint": weights, **analysis}, indent=1))
+    train_names = dataset_names(cfg, "train")
+    classes = read_classes(name, train_names)
+    model = load_model(cfg, weights)
+    box_predictors(model)  # A model of one stage ends here, before anything is promised.
+    total = len(load_dicts(name))
+    number = total if num_images is None else min(num_images, total)
+    print(
+        f"Ranking errors: scoring the proposals of {run_folder} on {number:,} of the {total:,} "
+        f"images of {name}.",
+        flush=True,
+    )
+    analysis = analyse_ranking_errors(model, annotated_loader(cfg, num_images), name, classes)
+    made_from = {"checkpoint": weights, "num_dataset_images": total}
+    path = ranking_errors_path(run_folder)
+    write_analysis(path, {**made_from, **analysis}, [name, *train_names])
     return path
+
+
+def ranking_errors_path(run: Path) -> Path:
+    """Where :func:`write_ranking_errors` writes, in the folder of a run."""
+    return run / "analysis" / "ranking_errors.json"
+
+
+def read_kept_errors(run: Path, datasets: Sequence[str], num_images: int) -> dict[str, Any] | None:
+    """What :func:`write_ranking_errors` has written of the run's last weights.
+
+    Args:
+        run: its folder. If it has lost its weights, those of the file count as the last.
+        datasets: the one to score, and the training sets.
+        num_images: least number that the file must rest on, unless these were all that there are.
+
+    Returns:
+        The file's content; None: there is none, or it is of other weights, annotations or an older
+        rankdet, or of fewer images.
+    """
+    path = ranking_errors_path(run)
+    kept = read_kept(path, datasets)
+    if kept is None or kept["num_images"] < min(num_images, kept["num_dataset_images"]):
+        return None
+    weights = last_checkpoint(str(run))
+    if weights is None or not Path(weights).is_file():
+        return kept
+    # Names, for the folder may have been moved.
+    is_same = Path(kept["checkpoint"]).name == Path(weights).name
+    return kept if is_same and path.stat().st_mtime >= Path(weights).stat().st_mtime else None
 
 
 def analyse_ranking_errors(
@@ -211,6 +256,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--checkpoint", metavar="FILE", type=Path, help="weights; default: the last of the run"
+    )
+    parser.add_argument(
+        "--num-images", metavar="N", type=int, help="spread over the data set; default: all"
     )
     return parser
 

@@ -5,12 +5,10 @@ and predictions, and for a model with Effective Class-Margin loss the margins an
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from detectron2.config import instantiate
 from detectron2.utils.logger import setup_logger
 from matplotlib.figure import Figure
@@ -18,15 +16,20 @@ from omegaconf import DictConfig
 from tabulate import tabulate
 from torch import nn
 
-from rankdet.engine.checkpoint import Checkpointer, last_checkpoint
-from rankdet.engine.config import load_config
 from rankdet.engine.known_warnings import silence_known_warnings
-from rankdet.engine.train import build_model, dataset_names
+from rankdet.engine.train import dataset_names
 from rankdet.losses.ecm import ECMLoss
 from rankdet.tools.dataset import load
 from rankdet.tools.frequency_groups import Classes, read_classes
 from rankdet.tools.margin_plot import plot_margins
 from rankdet.tools.prediction_grid import choose_records, draw_grid, matching_threshold, predict
+from rankdet.tools.run_folder import (
+    find_checkpoint,
+    find_config,
+    load_model,
+    load_run_config,
+    read_json,
+)
 
 _TASKS = {"bbox": "boxes", "segm": "masks"}
 _METRICS = ("AP", "AP50", "AP75", "APr", "APc", "APf")
@@ -63,10 +66,8 @@ def visualize(
         ValueError: an argument is out of range, or the checkpoint is of another model.
     """
     _check_range(num_images, score_threshold)
-    cfg = load_run_config(run_folder)
-    weights = find_checkpoint(run_folder, checkpoint)
-    model = build_model(cfg, splits=["test"])
-    Checkpointer(model).load_strictly(weights)
+    cfg = load_run_config(find_config(run_folder))
+    model = load_model(cfg, find_checkpoint(run_folder, checkpoint))
     classes = read_classes(dataset_names(cfg, "test")[0], dataset_names(cfg, "train"))
     figures = {"predictions": _draw_predictions(cfg, model, classes, num_images, score_threshold)}
     print(metrics_table(run_folder))
@@ -80,51 +81,6 @@ def visualize(
         print(f"  {_save(figure, run_folder / 'pictures' / f'{name}.png')}")
 
 
-def load_run_config(run: Path) -> DictConfig:
-    """Load the config of a finished run, for the device that there is.
-
-    Raises:
-        FileNotFoundError: ``run`` is not the folder of a run.
-    """
-    cfg = load_config(str(find_config(run)))
-    if not torch.cuda.is_available():
-        cfg.train.device = "cpu"
-    return cfg
-
-
-def find_config(run: Path) -> Path:
-    """Path of the config that a run has saved.
-
-    Raises:
-        FileNotFoundError: ``run`` is not the folder of a run.
-    """
-    if not run.is_dir():
-        raise FileNotFoundError(f"{run} does not exist; give the train.output_dir of a run.")
-    path = run / "config.yaml"
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{run} has no config.yaml, so it is not the folder of a run; give a run's "
-            "train.output_dir."
-        )
-    return path
-
-
-def find_checkpoint(run: Path, chosen: Path | None = None) -> str:
-    """Path of the chosen weights, or of those that the run wrote last.
-
-    Raises:
-        FileNotFoundError: there are none.
-    """
-    if chosen is not None and not chosen.is_file():
-        raise FileNotFoundError(f"--checkpoint {chosen} does not exist; give a .pth file.")
-    path = chosen or last_checkpoint(str(run))
-    if path is None or not Path(path).is_file():
-        raise FileNotFoundError(
-            f"{run} has no checkpoint; finish the training, or pass --checkpoint FILE."
-        )
-    return str(path)
-
-
 def metrics_table(run: Path) -> str:
     """Format the metrics that the evaluation left, or say that there are none."""
     path = run / "results.json"
@@ -133,7 +89,7 @@ def metrics_table(run: Path) -> str:
             f"No metrics: {path} does not exist; it is written by the evaluation at the end of the "
             "training, or by train_net.py --eval-only."
         )
-    results = json.loads(path.read_text())
+    results = read_json(path)
     rows = [
         [label, *(results[task].get(metric) for metric in _METRICS)]
         for task, label in _TASKS.items()

@@ -166,5 +166,5 @@ def test_run_without_checkpoint_ends_with_a_sentence(run, tmp_path):
     config.write_text((run / "config.yaml").read_text())
     (tmp_path / "a.jpg").touch()
     arguments = ["--config-file", str(config), "--input", str(tmp_path / "a.jpg"), "--output", "x"]
-    with pytest.raises(SystemExit, match=r"has no checkpoint; train first, or add train\.init"):
+    with pytest.raises(SystemExit, match=r"has no checkpoint; .* pass train\.init_checkpoint=FILE"):
         main(arguments)

@@ -1,18 +1,23 @@
 import io
 import json
 import math
+import os
+import shutil
 from contextlib import redirect_stdout
+from pathlib import Path
 
 import pytest
 from detectron2.config import LazyConfig
 from detectron2.data import MetadataCatalog
 from smoke_run import ONE_STAGE_OVERRIDES, ROOT, save_untrained_run
 
+from rankdet.data.class_stats import load_dicts
 from rankdet.engine.checkpoint import Checkpointer
 from rankdet.engine.config import load_config
 from rankdet.engine.train import build_model
+from rankdet.tools import ranking_errors
 from rankdet.tools.proposal_scores import annotated_loader, score_proposals
-from rankdet.tools.ranking_errors import main
+from rankdet.tools.ranking_errors import main, read_kept_errors, write_ranking_errors
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +99,50 @@ def test_prints_the_groups_and_draws(written, output):
     assert written.with_suffix(".png").stat().st_size > 10_000
 
 
+def test_some_images_are_spread_over_the_data_set(tmp_path, run, monkeypatch, capsys):
+    seen = []
+    scored = ranking_errors.score_proposals
+
+    def score(*arguments):
+        for image in scored(*arguments):
+            seen.append(image.image["image_id"])
+            yield image
+
+    monkeypatch.setattr(ranking_errors, "score_proposals", score)
+    run = Path(shutil.copytree(run, tmp_path / "run"))
+    path = write_ranking_errors(run, num_images=4)
+    ids = [record["image_id"] for record in load_dicts("glyphs_smoke_val")]
+    assert seen == [ids[i * len(ids) // 4] for i in range(4)]
+    analysis = json.loads(path.read_text())
+    assert (analysis["num_images"], analysis["num_dataset_images"]) == (4, len(ids))
+    assert f"of {run} on 4 of the {len(ids)} images of glyphs_smoke_val" in capsys.readouterr().out
+
+
+def test_kept_errors_are_of_the_same_weights_and_of_enough_images(tmp_path, run):
+    run = Path(shutil.copytree(run, tmp_path / "run", ignore=lambda *_: ["analysis"]))
+    names = ["glyphs_smoke_val", "glyphs_smoke_train"]
+    assert read_kept_errors(run, names, 3) is None
+    path = write_ranking_errors(run, num_images=3)
+    assert read_kept_errors(run, names, 3) == json.loads(path.read_text())
+    assert read_kept_errors(run, names, 2) and not read_kept_errors(run, names, 4)
+    assert read_kept_errors(run, names[1:], 3) is None
+    weights = run / "model_final.pth"
+    later = path.stat().st_mtime + 1
+    os.utime(weights, (later, later))
+    assert read_kept_errors(run, names, 3) is None
+    os.utime(weights, (later - 9, later - 9))
+    (run / "last_checkpoint").write_text(weights.rename(run / "model_0000009.pth").name)
+    assert read_kept_errors(run, names, 3) is None
+    (run / "model_0000009.pth").unlink()
+    assert read_kept_errors(run, names, 3), "no weights, no newer ones"
+
+
+def test_all_images_are_enough_for_any_number(written, run):
+    analysis = json.loads(written.read_text())
+    assert analysis["num_images"] == analysis["num_dataset_images"]
+    assert read_kept_errors(run, ["glyphs_smoke_val", "glyphs_smoke_train"], 10**9) == analysis
+
+
 def test_one_stage_model_is_named(tmp_path):
     config = str(ROOT / "configs/glyphs/retinanet_r18_fpn.py")
     cfg = load_config(config, [*ONE_STAGE_OVERRIDES, f"train.output_dir={tmp_path}"])
@@ -109,6 +158,7 @@ def test_one_stage_model_is_named(tmp_path):
         (["no/run"], r"no/run does not exist; give the train\.output_dir of a run"),
         (["RUN", "--checkpoint", "no.pth"], r"--checkpoint no\.pth does not exist"),
         (["RUN", "--dataset", "glyphs_smoke_vall"], "'glyphs_smoke_vall' is not registered"),
+        (["RUN", "--num-images", "0"], "--num-images is 0; score at least one"),
     ],
 )
 def test_bad_argument_ends_with_a_sentence(run, arguments, message):

@@ -1,6 +1,5 @@
 """The Markdown table of a comparison."""
 
-import json
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from rankdet.tools.compare.runs import Run
+from rankdet.tools.run_folder import read_json
 
 Metrics = dict[str, dict[str, float | None]]
 
@@ -37,7 +37,7 @@ def write_comparison(runs: Sequence[Run], path: Path) -> str:
         Its text.
     """
     results = {
-        method: [json.loads(run.results_file.read_text()) for run in runs if run.method == method]
+        method: [read_json(run.results_file) for run in runs if run.method == method]
         for method in _in_order(run.method for run in runs)
     }
     files = "\n".join(f"- {run.name}: {run.results_file}" for run in runs)

@@ -13,7 +13,7 @@ from rankdet.engine.config import load_config
 from rankdet.engine.provenance import LOG_PREFIX
 from rankdet.engine.train import dataset_names
 from rankdet.evaluation.detection_table import DetectionTable
-from rankdet.tools.visualize import find_config
+from rankdet.tools.run_folder import find_config, read_json, read_metrics
 
 Curve = dict[int, float]
 """Iteration to value."""
@@ -47,6 +47,11 @@ class Run:
         """The data set that it was tested on, the first of several."""
         return dataset_names(self.config, "test")[0]
 
+    @property
+    def datasets(self) -> list[str]:
+        """The data set that it was tested on, and those that it was trained on."""
+        return [self.dataset, *dataset_names(self.config, "train")]
+
     @cached_property
     def options(self) -> dict[str, Any]:
         """Dotted key of the config to value, without what tells runs of one method apart."""
@@ -59,10 +64,8 @@ class Run:
     @cached_property
     def curves(self) -> dict[str, Curve]:
         """What metrics.json holds by name; after a resume, what was repeated replaces the first."""
-        path = self.folder / "metrics.json"
         curves: dict[str, Curve] = {}
-        for line in path.read_text().splitlines() if path.is_file() else []:
-            record = json.loads(line)
+        for record in read_metrics(self.folder):
             iteration = record.pop("iteration", None)
             if iteration is not None:
                 for name, value in record.items():
@@ -125,11 +128,11 @@ def read_run(folder: Path) -> Run:
 
     Raises:
         FileNotFoundError: it is not the folder of a run.
-        ValueError: its config is damaged.
+        ValueError: its config or its results are damaged.
     """
     config = load_config(str(find_config(folder)))
     path = folder / "results.json"
-    return Run(folder, config, json.loads(path.read_text()) if path.is_file() else {})
+    return Run(folder, config, read_json(path) if path.is_file() else {})
 
 
 def _read_detections(path: Path) -> DetectionTable:

@@ -1,0 +1,56 @@
+"""Files of RUN/analysis: JSON that says which annotations and which code it was made with."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rankdet.data.class_stats import annotation_path, ensure_dataset
+from rankdet.tools.run_folder import read_json
+
+Json = dict[str, Any]
+
+ANALYSIS_VERSION = 1
+"""Counts up with every change of what these files hold or of how it is computed."""
+
+
+def read_kept(path: Path, datasets: Sequence[str]) -> Json | None:
+    """Read a file that is still true; None: it has to be made, or made anew.
+
+    Args:
+        path: from :func:`write_analysis`.
+        datasets: names of all data sets that it was made from, in the same order.
+    """
+    if not path.is_file():
+        return None
+    try:
+        content: Json = read_json(path)
+    except ValueError:
+        return None
+    return content if content.get("made_of") == _made_of(datasets) else None
+
+
+def write_analysis(path: Path, content: Mapping[str, Any], datasets: Sequence[str]) -> None:
+    """Write a file, at once or not at all.
+
+    Args:
+        path: in a folder that is made if it is missing.
+        content: ready for JSON.
+        datasets: as for :func:`read_kept`.
+    """
+    path.parent.mkdir(exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps({"made_of": _made_of(datasets), **content}, indent=1) + "\n")
+    os.replace(temporary, path)
+
+
+def _made_of(datasets: Sequence[str]) -> Json:
+    files = {name: annotation_path(ensure_dataset(name)) for name in datasets}
+    return {
+        "version": ANALYSIS_VERSION,
+        "annotations": {
+            name: [file.stat().st_size, file.stat().st_mtime_ns] if file else None
+            for name, file in files.items()
+        },
+    }

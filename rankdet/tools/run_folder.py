@@ -1,0 +1,123 @@
+"""The folder of a run, wherever it lies now: config, metrics, weights and model."""
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from torch import nn
+
+from rankdet.engine.checkpoint import Checkpointer, last_checkpoint
+from rankdet.engine.config import load_config
+from rankdet.engine.train import build_model
+from rankdet.tools.command_line import is_set
+
+logger = logging.getLogger(__name__)
+
+
+def find_config(run: Path) -> Path:
+    """Path of the config that a run has saved.
+
+    Raises:
+        FileNotFoundError: ``run`` is not the folder of a run.
+    """
+    if not run.is_dir():
+        raise FileNotFoundError(f"{run} does not exist; give the train.output_dir of a run.")
+    path = run / "config.yaml"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{run} has no config.yaml, so it is not the folder of a run; give a run's "
+            "train.output_dir."
+        )
+    return path
+
+
+def load_run_config(file: Path, overrides: Sequence[str] = ()) -> DictConfig:
+    """Load a config for the device that there is and for the place where the run lies now.
+
+    Args:
+        file: ``config.yaml`` of a run, whose folder becomes ``train.output_dir``, or an experiment.
+        overrides: ``key=value``; a device or a folder among them stays.
+
+    Raises:
+        FileNotFoundError: the file does not exist.
+        ValueError: it is no config, or an override is wrong.
+    """
+    cfg = load_config(str(file), overrides)
+    if not torch.cuda.is_available() and not is_set("train.device", overrides):
+        cfg.train.device = "cpu"
+    if file.suffix == ".yaml" and not is_set("train.output_dir", overrides):
+        cfg.train.output_dir = str(file.parent)
+    return cfg
+
+
+def find_checkpoint(
+    run: Path, chosen: Path | None = None, *, option: str = "--checkpoint FILE"
+) -> str:
+    """Path of the chosen weights, or of those that the run wrote last.
+
+    Args:
+        run: folder of the run.
+        chosen: a file; None: the last.
+        option: how the caller's user can choose, for the message.
+
+    Raises:
+        FileNotFoundError: there are none.
+    """
+    if chosen is not None and not chosen.is_file():
+        raise FileNotFoundError(f"--checkpoint {chosen} does not exist; give a .pth file.")
+    path = chosen or last_checkpoint(str(run))
+    if path is None or not Path(path).is_file():
+        raise FileNotFoundError(f"{run} has no checkpoint; finish the training, or pass {option}.")
+    return str(path)
+
+
+def load_model(cfg: DictConfig, weights: str, splits: Sequence[str] = ("test",)) -> nn.Module:
+    """Build the model of a run with its weights.
+
+    Args:
+        cfg: from :func:`load_run_config`.
+        weights: from :func:`find_checkpoint`.
+        splits: see :func:`rankdet.engine.train.build_model`, whose errors this raises, too.
+
+    Raises:
+        ValueError: the weights are of another model.
+    """
+    model = build_model(cfg, splits)
+    Checkpointer(model).load_strictly(weights)
+    return model
+
+
+def read_metrics(run: Path) -> list[dict[str, Any]]:
+    """The lines of ``metrics.json``, none without it; what a killed run left half-written is not.
+
+    Args:
+        run: folder of the run.
+    """
+    path = run / "metrics.json"
+    lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
+    records = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            records.append(json.loads(line))
+        except ValueError:
+            logger.warning("Line %d of %s is damaged, and left out.", number, path)
+    return records
+
+
+def read_json(path: Path) -> Any:
+    """Parse a file that a run or a tool has written.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is no JSON ({error}), perhaps because its writer was killed; delete it, and "
+            "let it be written again."
+        ) from error
