@@ -1,15 +1,21 @@
 import json
 import re
+import shutil
 from html import unescape
 from html.parser import HTMLParser
 
 import pytest
 import torch
-from report_run import write_run
+from report_run import DATASET, write_run
 
 from rankdet.losses.calibration import ConfusionStatistics, save_statistics
+from rankdet.tools.analysis_file import write_analysis
+from rankdet.tools.ranking_errors import ranking_errors_path
 from rankdet.tools.report import sections, write_report
 from rankdet.tools.report.__main__ import main
+from rankdet.tools.report.analysis import Analysis
+from rankdet.tools.report.dataset import read_test_set
+from rankdet.tools.report.options import THEORY_IMAGES
 from rankdet.tools.report.run import read_run
 
 CALIBRATION = "calibration_glyphs_smoke_val.pth"
@@ -50,13 +56,15 @@ class Page(HTMLParser):
         self.data.append(data)
 
 
-def write_ranking_errors(run):
+def write_ranking_errors(run, num_images):
     """As the tool does, without a model."""
-    path = run / "analysis" / "ranking_errors.json"
+    path = ranking_errors_path(run)
     classes = [{"frequency": letter, **RANKING} for letter in "rcf"]
     groups = {letter: {"num_classes": 1, **RANKING} for letter in "rcf"}
-    made_of = {"dataset": "glyphs_smoke_val", "checkpoint": str(run / "model_final.pth")}
-    path.write_text(json.dumps({**made_of, "classes": classes, "groups": groups}))
+    made_from = {"dataset": DATASET, "checkpoint": str(run / "model_final.pth")}
+    made_from |= {"num_images": min(num_images, 40), "num_dataset_images": 40}
+    content = {**made_from, "classes": classes, "groups": groups}
+    write_analysis(path, content, [DATASET, "glyphs_smoke_train"])
     return path
 
 
@@ -88,8 +96,8 @@ def page_text(root):
     return (root / "pages" / "report.html").read_text()
 
 
-def report(runs, output):
-    main([*map(str, runs), "--output", str(output)])
+def report(runs, output, *options):
+    main([*map(str, runs), "--output", str(output), *options])
     return output.read_text()
 
 
@@ -125,6 +133,7 @@ def test_shows_the_numbers_of_the_files(root):
     text = page_text(root)
     page = Page(text)
     folder = root / "runs" / "base" / "seed0" / "analysis"
+    assert page.text.count("Counts the 300 best detections of an image, all classes together.") == 3
     assert "30.5 ± 0.7" in page.text and "49.5 ± 0.7" in page.text
     pair = json.loads((folder / "errors_bbox.json").read_text())["confusions"][0]
     cells = pair["true_name"], pair["predicted_name"], pair["num_detections"], pair["cost"]
@@ -147,10 +156,10 @@ def test_what_is_missing_is_said(tmp_path):
 
 
 def test_one_stage_runs_stand_beside_two_stage_ones(tmp_path, monkeypatch):
-    def write(folder):
+    def write(folder, num_images):
         if folder == one_stage:
             raise ValueError("FCOS has no BoxPredictor")
-        return write_ranking_errors(folder)
+        return write_ranking_errors(folder, num_images)
 
     monkeypatch.setattr(sections, "write_ranking_errors", write)
     metrics = {"AP": 20.0}
@@ -160,8 +169,11 @@ def test_one_stage_runs_stand_beside_two_stage_ones(tmp_path, monkeypatch):
     for folder, scores in ((two_stage, {"bbox": row, "segm": row}), (one_stage, {"bbox": row})):
         (folder / "analysis").mkdir()
         (folder / "inference" / "class_scores.json").write_text(json.dumps(scores))
-    for name in ("errors_segm", "score_calibration_segm"):  # The made-up detections have no masks.
-        (two_stage / "analysis" / f"{name}.json").write_text("{}")
+    # The made-up detections have no masks; so those of boxes stand for them.
+    of_boxes = Analysis(read_run(two_stage), read_test_set(DATASET, ["glyphs_smoke_train"]))
+    shutil.copy(of_boxes.errors_path("bbox"), two_stage / "analysis" / "errors_segm.json")
+    calibration = two_stage / "analysis" / "score_calibration_segm.json"
+    shutil.copy(of_boxes.calibration_path("bbox"), calibration)
     text = report([two_stage, one_stage], tmp_path / "report.html")
     page = Page(text)
     assert "Not available" not in page.text
@@ -169,20 +181,47 @@ def test_one_stage_runs_stand_beside_two_stage_ones(tmp_path, monkeypatch):
     assert "Detection error against ranking error" in text
     assert "AP by class, Boxes, one-stage" in text and "AP by class, Masks, two-stage" in text
     assert "AP by class, Masks, one-stage" not in text
+    assert "AP lost, rare, Masks" in text and "Precision by score, rare, Masks" in text
+    note = "Masks are missing of one-stage, seed 0: results.json has no 'segm'"
+    assert page.text.count(note) == 3, "in the sections of classes, errors and score calibration"
+    assert "Boxes are missing" not in page.text
 
 
-@pytest.mark.parametrize(
-    "change", [{"dataset": "glyphs_smoke_train"}, {"checkpoint": "elsewhere/model_0000001.pth"}]
-)
-def test_theory_of_other_data_or_weights_is_computed_anew(run, monkeypatch, change):
-    monkeypatch.setattr(sections, "write_ranking_errors", write_ranking_errors)
-    (run / "last_checkpoint").write_text("model_final.pth")
-    (run / "model_final.pth").touch()
-    (run / "analysis").mkdir()
-    path = write_ranking_errors(run)
-    fresh = json.loads(path.read_text())
-    path.write_text(json.dumps(fresh | change))
-    assert json.loads(sections._ranking_errors(read_run(run)).read_text()) == fresh
+def test_theory_says_on_how_many_images_it_rests_and_is_kept(run, tmp_path, monkeypatch):
+    calls = []
+
+    def write(folder, num_images):
+        calls.append(num_images)
+        return write_ranking_errors(folder, num_images)
+
+    monkeypatch.setattr(sections, "write_ranking_errors", write)
+    monkeypatch.setattr(sections, "_detection_sections", lambda _: [])  # They take their time.
+    output = tmp_path / "report.html"
+    for _ in range(2):
+        text = report([run], output, "--theory-images", "30")
+        assert "Rests on 30 of the 40 images of glyphs_smoke_val, spread evenly." in text
+    assert "Rests on 40 of the 40 images" in report([run], output)
+    assert calls == [30, THEORY_IMAGES]
+    assert "Ranking theory" not in report([run], output, "--theory-images", "0")
+
+
+def test_theory_on_different_numbers_of_images_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(sections, "_detection_sections", lambda _: [])
+    one = write_run(tmp_path / "one")
+    other = write_run(tmp_path / "two", 0, ["optimizer.lr=0.01"])
+    for folder, num_images in ((one, 30), (other, 40)):
+        write_ranking_errors(folder, num_images)
+    text = Page(report([one, other], tmp_path / "report.html", "--theory-images", "30")).text
+    assert "one rests on 30 of the 40 images" in text and "two rests on 40 of the 40" in text
+
+
+def test_half_a_line_of_metrics_and_damaged_results(run, tmp_path):
+    with (run / "metrics.json").open("a") as file:
+        file.write('{"iteration": 5, "total_l')
+    assert "<h2>Training curves</h2>" in report([run], tmp_path / "report.html")
+    (run / "results.json").write_text('{"bbox": ')
+    with pytest.raises(SystemExit, match=r"results\.json is no JSON"):
+        report([run], tmp_path / "report.html")
 
 
 def test_images_that_are_elsewhere_cost_the_gallery_only(run, tmp_path, monkeypatch):

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from detectron2.config import LazyCall as L
+from detectron2.evaluation import COCOEvaluator
 from report_run import DATASET, make_predictions, write_run
 
 from rankdet.tools.report import analysis
@@ -81,6 +83,7 @@ def test_files_of_rankdet_and_of_detectron2_are_read(folder):
 def test_examples_are_of_their_kind_and_varied(folder, test_set):
     path = Analysis(read_run(folder), test_set).examples_path()
     examples = json.loads(path.read_text())
+    del examples["made_of"]
     assert examples.keys() == {"found", "confused", "missed"}
     assert all(one["object_name"] == one["detection_name"] for one in examples["found"])
     assert all(one["object_name"] != one["detection_name"] for one in examples["confused"])
@@ -94,6 +97,18 @@ def test_examples_are_of_their_kind_and_varied(folder, test_set):
     assert len(set(frequent)) == min(len(frequent), num_frequent)
     scores = [one["score"] for one in examples["confused"] if one["group"] == "f"]
     assert scores[0] == max(scores)
+
+
+def test_what_counts_is_said_where_the_evaluator_counts_something_else(folder, test_set):
+    run = read_run(folder)
+    common = "detections of an image, all classes together"
+    assert Analysis(run, test_set).note == f"Counts the 300 best {common}."
+    run.config.dataloader.evaluator = L(COCOEvaluator)(dataset_name=DATASET)
+    note = Analysis(run, test_set).note
+    assert note.startswith(f"Counts the 300 best {common}; ") and "which counts 100 of each" in note
+    run.config.dataloader.evaluator.max_dets_per_image = 50
+    note = Analysis(run, test_set).note
+    assert note.startswith(f"Counts the 50 best {common}; ") and "which counts 50 of each" in note
 
 
 def test_every_image_has_a_file(test_set):

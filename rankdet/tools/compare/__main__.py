@@ -16,6 +16,7 @@ from rankdet.tools.compare.jobs import job_environments, train_all
 from rankdet.tools.compare.runs import plan_runs
 from rankdet.tools.compare.table import write_comparison
 from rankdet.tools.report import write_report
+from rankdet.tools.report.options import THEORY_IMAGES, add_theory_images
 
 _EXAMPLE = """
 example, with all of it on one line:
@@ -45,6 +46,7 @@ def compare(
     seeds: Sequence[int],
     output: Path,
     jobs: int | None = None,
+    theory_images: int = THEORY_IMAGES,
     overrides: Sequence[str] = (),
 ) -> None:
     """Train what is not done, and write table and report into ``output``.
@@ -54,6 +56,7 @@ def compare(
         seeds: of each.
         output: folder, made if it is missing.
         jobs: trainings at a time; None: one for each GPU, or one.
+        theory_images: see :func:`rankdet.tools.report.write_report`.
         overrides: ``key=value`` for all of them.
 
     Raises:
@@ -69,7 +72,7 @@ def compare(
     done = [run for run in runs if run not in failed]
     if done:
         print(write_comparison(done, output / "comparison.md"))
-        write_report([run.folder for run in done], output / "report.html")
+        write_report([run.folder for run in done], output / "report.html", theory_images)
         print(f"Table: {output / 'comparison.md'}\nReport: {output / 'report.html'}")
     if failed:
         names = ", ".join(run.name for run in failed)
@@ -85,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__,
         epilog=_EXAMPLE,
         usage="%(prog)s --configs A [B ...] [--seeds S [S ...]] [--output DIR] [--jobs N] "
-        "[key=value ...]",
+        "[--theory-images N] [key=value ...]",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
@@ -104,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--jobs", metavar="N", type=int, help="runs at a time; default: one for each GPU, or one"
     )
+    add_theory_images(parser)
     return parser
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from detectron2.utils.logger import setup_logger
 
 from rankdet.engine.known_warnings import silence_known_warnings
+from rankdet.tools.report.options import add_theory_images
 from rankdet.tools.report.writer import write_report
 
 
@@ -21,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     silence_known_warnings()
     setup_logger(name="rankdet")
     try:
-        write_report(options.runs, options.output)
+        write_report(options.runs, options.output, options.theory_images)
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
     print(f"Wrote {options.output}.")
@@ -37,6 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--output", type=Path, default=Path("report.html"), help="default: %(default)s"
     )
+    add_theory_images(parser)
     return parser
 
 

@@ -1,9 +1,7 @@
 """What has to be computed from the detections of a run, kept in files of its folder."""
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig, ListConfig
 
@@ -13,21 +11,21 @@ from rankdet.evaluation.error_analysis import ErrorAnalysis, analyse_errors
 from rankdet.evaluation.lvis_scoring import score_lvis
 from rankdet.evaluation.rankdet_evaluation import class_scores
 from rankdet.evaluation.score_calibration import score_calibration
+from rankdet.tools.analysis_file import Json, read_kept, write_analysis
 from rankdet.tools.report.dataset import TestSet
 from rankdet.tools.report.examples import choose_examples
 from rankdet.tools.report.run import Run
+from rankdet.tools.report.tasks import ANALYSED
 
-Json = dict[str, Any]
-
-TASKS = ("bbox", "segm")
 _DEFAULT_LIMIT = 300
+_COCO_LIMIT = 100
 
 
 class Analysis:
     """Files about the detections of a run, made when they are first asked for.
 
-    They are made anew if they are older than the detections. The detections are read once, and
-    only if a file has to be made.
+    They are made anew if they are older than the detections, or of other annotations or another
+    rankdet. The detections are read once, and only if a file has to be made.
 
     Args:
         run: with a file of detections.
@@ -43,7 +41,7 @@ class Analysis:
     @property
     def tasks(self) -> list[str]:
         """Those of boxes and masks that the run was evaluated for."""
-        return [task for task in TASKS if task in self.run.results]
+        return [task for task in ANALYSED if task in self.run.results]
 
     def class_scores_path(self) -> Path:
         """Task to category id to name, frequency, AP and AR; the evaluation's, if it left them."""
@@ -62,6 +60,19 @@ class Analysis:
         """See :func:`rankdet.tools.report.examples.choose_examples`; of boxes."""
         return self._ensure("examples_bbox.json", self._examples)
 
+    @property
+    def note(self) -> str:
+        """Which detections count here, and whether they are others than in the metrics."""
+        text = f"Counts the {self._limit} best detections of an image, all classes together"
+        coco = [one for one in self._evaluators if "COCOEvaluator" in str(one.get("_target_"))]
+        if not coco:
+            return f"{text}."
+        limit = coco[0].get("max_dets_per_image") or _COCO_LIMIT
+        return (
+            f"{text}; the section Metrics is by Detectron2's COCOEvaluator, which counts {limit} "
+            "of each class in an image, so AP may differ."
+        )
+
     def close(self) -> None:
         """Free the memory of the detections."""
         self._results = None
@@ -70,13 +81,11 @@ class Analysis:
     def _ensure(self, name: str, compute: Callable[[], Json]) -> Path:
         path = self.run.folder / "analysis" / name
         detections = self.run.predictions
-        is_new = path.is_file() and (
+        is_new = read_kept(path, self.run.datasets) is not None and (
             detections is None or path.stat().st_mtime >= detections.stat().st_mtime
         )
         if not is_new:
-            content = json.dumps(compute(), indent=1)
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(content + "\n")
+            write_analysis(path, compute(), self.run.datasets)
         return path
 
     def _read_results(self) -> DetectionTable:
@@ -111,11 +120,11 @@ class Analysis:
 
     @property
     def _limit(self) -> int:
-        """Detections of an image that the evaluation counted."""
+        """Detections of an image that count, of all classes together."""
+        limits = [one.get("max_dets_per_image") for one in self._evaluators]
+        return next((limit for limit in limits if limit is not None), _DEFAULT_LIMIT)
+
+    @property
+    def _evaluators(self) -> Sequence[DictConfig]:
         evaluators = self.run.config.dataloader.evaluator
-        listed: Sequence[DictConfig] = (
-            evaluators if isinstance(evaluators, ListConfig) else [evaluators]
-        )
-        limits = [one.get("max_dets_per_image") for one in listed]
-        # Detectron2's COCO evaluator has a list, of limits per image and class.
-        return next((limit for limit in limits if isinstance(limit, int)), _DEFAULT_LIMIT)
+        return evaluators if isinstance(evaluators, ListConfig) else [evaluators]

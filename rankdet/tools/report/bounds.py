@@ -75,7 +75,20 @@ def bounds_section(
         + grid(figures)
         + table(header, rows, "second")
     )
-    return Section("Ranking theory", html, list(sources))
+    return Section("Ranking theory", html, list(sources), _num_images(methods, errors))
+
+
+def _num_images(methods: Sequence[Method], errors: Mapping[int, RankingErrors]) -> list[str]:
+    """A sentence of how many images were scored, or one for each method where they differ."""
+    of_methods = {}
+    for method in methods:
+        one = errors[method.index]
+        of_methods[method.name] = (
+            f"{one['num_images']:,} of the {one['num_dataset_images']:,} images of {one['dataset']}"
+        )
+    if len(set(of_methods.values())) == 1:
+        return [f"Rests on {next(iter(of_methods.values()))}, spread evenly."]
+    return [f"{name} rests on {images}, spread evenly." for name, images in of_methods.items()]
 
 
 def _points(classes: Sequence[Mapping[str, Any]], letter: str) -> list[Mapping[str, Any]]:

@@ -22,7 +22,7 @@ from rankdet.tools.report.markup import (
     with_spread,
 )
 from rankdet.tools.report.method import Method, Spread, spread
-from rankdet.tools.report.metrics import TASKS
+from rankdet.tools.report.tasks import ANALYSED, TASKS
 from rankdet.tools.report.theme import method_colour
 
 ClassScores = Mapping[str, Mapping[str, Mapping[str, Any]]]
@@ -62,9 +62,7 @@ def classes_section(
     """
     parts = [paragraph(_EXPLANATION, "lede")]
     tasks = dict.fromkeys(task for of_run in scores.values() for task in of_run)
-    for task in ("bbox", "segm"):
-        if task not in tasks:
-            continue
+    for task in filter(tasks.__contains__, ANALYSED):
         rows = class_rows(methods, scores, image_counts, task)
         # A method of boxes has no AP of masks.
         shown = [method for method in methods if any(row.aps[method.index] for row in rows)]

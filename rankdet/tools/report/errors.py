@@ -5,11 +5,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from rankdet.tools.frequency_groups import LABELS
 from rankdet.tools.report import plots
 from rankdet.tools.report.markup import (
     Section,
-    details,
     figure,
     grid,
     key,
@@ -19,13 +17,12 @@ from rankdet.tools.report.markup import (
     table,
 )
 from rankdet.tools.report.method import Method, Spread, spread
-from rankdet.tools.report.metrics import TASKS
+from rankdet.tools.report.tasks import GROUPS, TASKS, task_parts
 from rankdet.tools.report.theme import method_colour
 
 Errors = Mapping[str, Any]
 """JSON of :class:`rankdet.evaluation.error_analysis.ErrorAnalysis`."""
 
-_GROUPS = {"all": "all classes", **LABELS}
 _NUM_CONFUSIONS = 12
 _EXPLANATION = (
     "Points of AP50 that fixing one kind of error alone would bring; they don't add up to what is "
@@ -45,17 +42,16 @@ def errors_section(
         errors: task to the folder of the run to its errors.
         sources: files of the errors.
     """
-    parts = [paragraph(_EXPLANATION, "lede"), key(methods)]
-    for task, by_run in errors.items():
-        html = _bars(methods, by_run, task) + _confusions(methods, by_run)
-        parts.append(f"<h3>{escape(TASKS[task])}</h3>{html}" if task == "bbox" else "")
-        if task != "bbox":
-            parts.append(details(escape(TASKS[task]), html))
-    return Section("Errors", "".join(parts), list(sources))
+    html = paragraph(_EXPLANATION, "lede") + key(methods) + task_parts(methods, errors, _task)
+    return Section("Errors", html, list(sources))
+
+
+def _task(methods: Sequence[Method], by_run: Mapping[Path, Errors], task: str) -> str:
+    return _bars(methods, by_run, task) + _confusions(methods, by_run)
 
 
 def _bars(methods: Sequence[Method], by_run: Mapping[Path, Errors], task: str) -> str:
-    groups = [g for g in _GROUPS if any(g in errors["groups"] for errors in by_run.values())]
+    groups = [g for g in GROUPS if any(g in errors["groups"] for errors in by_run.values())]
     lost = {
         group: {
             method.index: _lost([by_run[run.folder]["groups"][group] for run in method.runs])
@@ -70,8 +66,8 @@ def _bars(methods: Sequence[Method], by_run: Mapping[Path, Errors], task: str) -
     limit = max((value.mean for value in spreads), default=1.0)
     figures = [
         figure(
-            _panel(methods, lost[group], limit, f"AP lost, {_GROUPS[group]}, {TASKS[task]}"),
-            f"{_GROUPS[group].capitalize()}",
+            _panel(methods, lost[group], limit, f"AP lost, {GROUPS[group]}, {TASKS[task]}"),
+            f"{GROUPS[group].capitalize()}",
         )
         for group in groups
     ]
@@ -93,8 +89,8 @@ def _panel(
     height = 0.75 + 0.17 * len(kinds) * (len(methods) + 0.8)
     axes = plots.panel(size=(plots.NARROW[0], height))
     width = 0.82 / len(methods)
-    for method in methods:
-        offset = (method.index - (len(methods) - 1) / 2) * width
+    for place, method in enumerate(methods):  # Others may lack the task.
+        offset = (place - (len(methods) - 1) / 2) * width
         for kind, value in lost[method.index].items():
             _bar(axes, kinds.index(kind) + offset, value, method, width)
     axes.set_yticks(range(len(kinds)), kinds)

@@ -21,11 +21,13 @@ class Section:
         title: its heading.
         html: its content.
         sources: the files that hold its numbers.
+        notes: sentences at its foot: what its numbers rest on, and what is left out.
     """
 
     title: str
     html: str
     sources: list[Path] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def anchor(self) -> str:

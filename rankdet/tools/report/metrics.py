@@ -16,18 +16,9 @@ from rankdet.tools.report.markup import (
     with_spread,
 )
 from rankdet.tools.report.method import Method, Spread, is_significant
+from rankdet.tools.report.tasks import TASKS
 from rankdet.tools.report.theme import method_colour
 
-TASKS = {
-    "bbox": "Boxes",
-    "segm": "Masks",
-    "boundary": "Boundaries",
-    "bbox_fixed": "Boxes, Fixed AP",
-    "segm_fixed": "Masks, Fixed AP",
-    "boundary_fixed": "Boundaries, Fixed AP",
-    "bbox_lrp": "Boxes, Localization Recall Precision error",
-    "segm_lrp": "Masks, Localization Recall Precision error",
-}
 _GROUPS = {"": "all", **LABELS}  # letter behind AP
 _LEAST_WIDTH_OF_VALUES = 0.25  # of a bar: of three methods
 _IS_ERROR = "oLRP"  # how the names of metrics start that are better the lower they are

@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-from rankdet.tools.report.markup import Section
+from rankdet.tools.report.markup import Section, paragraph
 from rankdet.tools.report.theme import stylesheet
 
 _PAGE = Template("""<!DOCTYPE html>
@@ -50,9 +50,10 @@ def build_page(title: str, subtitle: str, sections: Sequence[Section], root: Pat
 
 
 def _section(section: Section, root: Path) -> str:
+    notes = "".join(paragraph(note, "note") for note in section.notes)
     return (
         f'<section id="{section.anchor}"><h2>{escape(section.title)}</h2>{section.html}'
-        f"{_sources(section.sources, root)}</section>"
+        f"{notes}{_sources(section.sources, root)}</section>"
     )
 
 

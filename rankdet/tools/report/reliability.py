@@ -1,15 +1,12 @@
 """Section of the calibration of scores: precision against score, by group of classes."""
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
-from rankdet.tools.frequency_groups import LABELS
 from rankdet.tools.report import plots
 from rankdet.tools.report.markup import (
     Section,
-    details,
     figure,
     grid,
     key,
@@ -19,13 +16,12 @@ from rankdet.tools.report.markup import (
     with_spread,
 )
 from rankdet.tools.report.method import Method, spread
-from rankdet.tools.report.metrics import TASKS
+from rankdet.tools.report.tasks import GROUPS, TASKS, task_parts
 from rankdet.tools.report.theme import method_colour
 
 Calibration = Mapping[str, Any]
 """What :func:`rankdet.evaluation.score_calibration.score_calibration` returns."""
 
-_GROUPS = {"all": "all classes", **LABELS}
 _MIN_COUNT = 20  # detections of a bin that is drawn filled
 _EXPLANATION = (
     "Detections by score: the share that finds an object at IoU 0.5. On the diagonal a score is "
@@ -47,17 +43,16 @@ def reliability_section(
         calibrations: task to the folder of the run to its calibration.
         sources: files of the calibrations.
     """
-    parts = [paragraph(_EXPLANATION, "lede"), key(methods)]
-    for task, by_run in calibrations.items():
-        groups = [g for g in _GROUPS if any(g in one["groups"] for one in by_run.values())]
-        figures = [
-            figure(_panel(methods, by_run, group, task), _GROUPS[group].capitalize())
-            for group in groups
-        ]
-        html = grid(figures, narrow=True) + _errors(methods, by_run, groups)
-        heading = f"<h3>{escape(TASKS[task])}</h3>{html}"
-        parts.append(heading if task == "bbox" else details(escape(TASKS[task]), html))
-    return Section("Score calibration", "".join(parts), list(sources))
+    html = paragraph(_EXPLANATION, "lede") + key(methods) + task_parts(methods, calibrations, _task)
+    return Section("Score calibration", html, list(sources))
+
+
+def _task(methods: Sequence[Method], by_run: Mapping[Path, Calibration], task: str) -> str:
+    groups = [g for g in GROUPS if any(g in one["groups"] for one in by_run.values())]
+    figures = [
+        figure(_panel(methods, by_run, group, task), GROUPS[group].capitalize()) for group in groups
+    ]
+    return grid(figures, narrow=True) + _errors(methods, by_run, groups)
 
 
 def _panel(
@@ -83,7 +78,7 @@ def _panel(
             filled = [colour if num >= _MIN_COUNT else plots.colour("card") for num in counts]
             axes.scatter(scores, precisions, 16, filled, edgecolors=colour, zorder=3)
     axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
-    return plots.svg(axes, f"Precision by score, {_GROUPS[group]}, {TASKS[task]}")
+    return plots.svg(axes, f"Precision by score, {GROUPS[group]}, {TASKS[task]}")
 
 
 def _errors(
@@ -94,4 +89,4 @@ def _errors(
         of_runs = [by_run[run.folder]["groups"] for run in method.runs]
         errors = [spread(one[group]["ece"] for one in of_runs) for group in groups]
         rows.append([name(method), *(with_spread(error, 3) for error in errors)])
-    return table(["ECE", *(_GROUPS[group] for group in groups)], rows)
+    return table(["ECE", *(GROUPS[group] for group in groups)], rows)

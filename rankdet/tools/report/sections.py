@@ -1,6 +1,5 @@
 """Collects what the runs have left, computes what is missing, and makes the sections."""
 
-import json
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -8,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from rankdet.data.class_stats import image_counts
-from rankdet.engine.checkpoint import last_checkpoint
 from rankdet.engine.train import dataset_names
 from rankdet.losses.calibration import load_statistics
 from rankdet.tools.frequency_groups import read_classes
-from rankdet.tools.ranking_errors import write_ranking_errors
+from rankdet.tools.ranking_errors import (
+    ranking_errors_path,
+    read_kept_errors,
+    write_ranking_errors,
+)
 from rankdet.tools.report.analysis import Analysis
 from rankdet.tools.report.bounds import bounds_section
 from rankdet.tools.report.classes import classes_section
@@ -27,23 +29,26 @@ from rankdet.tools.report.method import Method
 from rankdet.tools.report.metrics import groups_section, metrics_section
 from rankdet.tools.report.reliability import reliability_section
 from rankdet.tools.report.run import Run
+from rankdet.tools.report.tasks import ANALYSED, missing_tasks
+from rankdet.tools.run_folder import read_json
 
 logger = logging.getLogger(__name__)
 
 
-def build_sections(methods: Sequence[Method], root: Path) -> list[Section]:
+def build_sections(methods: Sequence[Method], root: Path, theory_images: int) -> list[Section]:
     """All sections of the page; what can't be made says why.
 
     Args:
         methods: of the report, tested on one data set.
         root: folder that those of the runs are relative to.
+        theory_images: see :func:`rankdet.tools.report.write_report`.
     """
     sections = [
         metrics_section(methods),
         groups_section(methods),
         *_attempt("Detections", lambda: _detection_sections(methods)),
         *_attempt("Confusion", lambda: _confusion(methods)),
-        *_attempt("Ranking theory", lambda: _bounds(methods)),
+        *_attempt("Ranking theory", lambda: _bounds(methods, theory_images)),
         curves_section(methods),
         facts_section(methods, root),
     ]
@@ -62,22 +67,27 @@ def _detection_sections(methods: Sequence[Method]) -> list[Section]:
     """What is computed from the detections: classes, errors, score calibration, gallery."""
     first = methods[0].runs[0]
     test_set = read_test_set(first.dataset, dataset_names(first.config, "train"))
-    files = {}
+    files, notes = {}, []
     for method in methods:
         for run in method.runs:
             logger.info("Reading the analysis of %s", run.folder)
             analysis = Analysis(run, test_set)
             files[run.folder] = _files(analysis, with_examples=run is method.runs[0])
+            notes.append(analysis.note)
             analysis.close()
-    return [
+    notes = [*dict.fromkeys(notes), *missing_tasks(methods)]
+    sections = [
         classes_section(
             methods,
-            {folder: _read(paths["classes"]) for folder, paths in files.items()},
+            {folder: read_json(paths["classes"]) for folder, paths in files.items()},
             test_set.image_counts,
             [paths["classes"] for paths in files.values()],
         ),
         errors_section(methods, *_by_task(files, "errors")),
         reliability_section(methods, *_by_task(files, "calibration")),
+    ]
+    return [
+        *(replace(section, notes=notes) for section in sections),
         *_attempt("Gallery", lambda: [_gallery(methods, files, test_set)]),
     ]
 
@@ -96,24 +106,24 @@ def _files(analysis: Analysis, with_examples: bool) -> dict[str, Path]:
 def _by_task(
     files: dict[Path, dict[str, Path]], what: str
 ) -> tuple[dict[str, dict[Path, Any]], list[Path]]:
-    """Contents by task and folder, for the tasks of all runs, and the files."""
-    tasks = [
-        task
-        for task in ("bbox", "segm")
-        if all(f"{what} {task}" in paths for paths in files.values())
-    ]
-    contents = {
-        task: {folder: _read(paths[f"{what} {task}"]) for folder, paths in files.items()}
-        for task in tasks
+    """Contents by task and folder, where there are any, and the files."""
+    found = {
+        task: {folder: p[f"{what} {task}"] for folder, p in files.items() if f"{what} {task}" in p}
+        for task in ANALYSED
     }
-    return contents, [paths[f"{what} {task}"] for task in tasks for paths in files.values()]
+    contents = {
+        task: {folder: read_json(path) for folder, path in by_run.items()}
+        for task, by_run in found.items()
+        if by_run
+    }
+    return contents, [path for by_run in found.values() for path in by_run.values()]
 
 
 def _gallery(
     methods: Sequence[Method], files: dict[Path, dict[str, Path]], test_set: TestSet
 ) -> Section:
     paths = {folder: of_run["examples"] for folder, of_run in files.items() if "examples" in of_run}
-    examples = {folder: _read(path) for folder, path in paths.items()}
+    examples = {folder: read_json(path) for folder, path in paths.items()}
     return gallery_section(methods, examples, test_set.image_files, list(paths.values()))
 
 
@@ -135,46 +145,29 @@ def _confusion(methods: Sequence[Method]) -> list[Section]:
     ]
 
 
-def _bounds(methods: Sequence[Method]) -> list[Section]:
-    """A section of the first run of each method; it says why some are left out.
+def _bounds(methods: Sequence[Method], num_images: int) -> list[Section]:
+    """A section of the first run of each method, unless it rests on no images.
 
-    A one-stage model has no proposals, and a run may have lost its weights.
+    It says why some are left out: a one-stage model has no proposals, and a run may have lost its
+    weights.
     """
-    paths, reasons = {}, []
+    if not num_images:
+        return []
+    errors, notes = {}, []
     for method in methods:
         try:
-            paths[method.index] = _ranking_errors(method.runs[0])
+            errors[method.index] = _ranking_errors(method.runs[0], num_images)
         except (OSError, ValueError) as error:
-            reasons.append(f"{method.name}: {error}")
-    if not paths:
-        raise ValueError(" ".join(reasons))
-    errors = {index: _read(path) for index, path in paths.items()}
+            notes.append(f"Left out: {method.name}: {error}")
+    if not errors:
+        raise ValueError(" ".join(notes))
     shown = [method for method in methods if method.index in errors]
-    section = bounds_section(shown, errors, list(paths.values()))
-    notes = "".join(paragraph(f"Left out: {reason}", "note") for reason in reasons)
-    return [replace(section, html=section.html + notes)]
+    paths = [ranking_errors_path(method.runs[0].folder) for method in shown]
+    section = bounds_section(shown, errors, paths)
+    return [replace(section, notes=[*section.notes, *notes])]
 
 
-def _ranking_errors(run: Run) -> Path:
-    """The file of a run, made anew if it is of other weights or of another data set."""
-    path = run.folder / "analysis" / "ranking_errors.json"
-    weights = last_checkpoint(str(run.folder))
-    if path.is_file():
-        known = _read(path)
-        # Names, for the folder may have been moved.
-        is_current = (
-            weights is None
-            or not Path(weights).is_file()
-            or (
-                Path(known["checkpoint"]).name == Path(weights).name
-                and path.stat().st_mtime >= Path(weights).stat().st_mtime
-            )
-        )
-        if is_current and known["dataset"] == run.dataset:
-            return path
-    logger.info("Scoring the proposals of %s", run.folder)
-    return write_ranking_errors(run.folder)
-
-
-def _read(path: Path) -> Any:
-    return json.loads(path.read_text())
+def _ranking_errors(run: Run, num_images: int) -> Any:
+    """The errors of a run, computed if they were not kept."""
+    kept = read_kept_errors(run.folder, run.datasets, num_images)
+    return kept or read_json(write_ranking_errors(run.folder, num_images=num_images))

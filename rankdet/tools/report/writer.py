@@ -6,12 +6,13 @@ from pathlib import Path
 
 from rankdet.tools.report import plots
 from rankdet.tools.report.method import Method, group_methods
+from rankdet.tools.report.options import THEORY_IMAGES
 from rankdet.tools.report.page import build_page
 from rankdet.tools.report.run import read_run
 from rankdet.tools.report.sections import build_sections
 
 
-def write_report(runs: Sequence[Path], output: Path) -> None:
+def write_report(runs: Sequence[Path], output: Path, theory_images: int = THEORY_IMAGES) -> None:
     """Write one self-contained HTML page about runs, and what it has to compute into their folders.
 
     Runs of equal config but for the seed are one method; the first is what the others are compared
@@ -20,6 +21,8 @@ def write_report(runs: Sequence[Path], output: Path) -> None:
     Args:
         runs: the ``train.output_dir`` of each, tested on one data set.
         output: file of the page.
+        theory_images: to score for the section on ranking theory, unless at least as many are kept,
+            spread evenly over the data set; all if it has fewer; 0 leaves the section out.
 
     Raises:
         FileNotFoundError: a folder is not that of a run.
@@ -33,7 +36,7 @@ def write_report(runs: Sequence[Path], output: Path) -> None:
         )
     root = Path(os.path.commonpath([folder.resolve().parent for folder in runs]))
     with plots.style():
-        sections = build_sections(methods, root)
+        sections = build_sections(methods, root, theory_images)
     page = build_page(_title(methods), _subtitle(methods, datasets[0]), sections, root)
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(page, encoding="utf-8")

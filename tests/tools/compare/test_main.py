@@ -4,6 +4,7 @@ import pytest
 from smoke_run import CONFIG, OVERRIDES
 
 from rankdet.tools.compare import __main__ as tool
+from rankdet.tools.report.options import THEORY_IMAGES
 
 OTHER = str(Path(CONFIG).with_name("mask_rcnn_r18_fpn.py"))
 
@@ -12,21 +13,21 @@ OTHER = str(Path(CONFIG).with_name("mask_rcnn_r18_fpn.py"))
 def compare(plan, tmp_path, monkeypatch):
     """Call the tool with trainings that take no time; gives the folders that are reported on."""
     reported = []
-    monkeypatch.setattr(tool, "write_report", lambda runs, path: reported.append((runs, path)))
+    monkeypatch.setattr(tool, "write_report", lambda *call: reported.append(call))
 
-    def call(*seeds, configs=(CONFIG, OTHER)):
+    def call(*seeds, configs=(CONFIG, OTHER), options=()):
         own = ("--configs", *configs, "--output", str(tmp_path), "--seeds", *map(str, seeds))
-        tool.main([*own, *OVERRIDES])
+        tool.main([*own, *options, *OVERRIDES])
         return reported
 
     return call
 
 
 def test_ends_in_table_and_report(compare, tmp_path, capsys):
-    ((folders, path),) = compare(0, 1)
+    ((folders, path, theory_images),) = compare(0, 1)
     methods = [Path(CONFIG).stem, Path(OTHER).stem]
     assert folders == [tmp_path / method / f"seed{seed}" for method in methods for seed in (0, 1)]
-    assert path == tmp_path / "report.html"
+    assert (path, theory_images) == (tmp_path / "report.html", THEORY_IMAGES)
     text = (tmp_path / "comparison.md").read_text()
     assert text.count("30.5 ± 0.7") == 2  # The fake training gives 30 and 31.
     assert text in capsys.readouterr().out
@@ -55,9 +56,18 @@ def test_where_everything_failed_there_is_no_table(compare, tmp_path):
     assert not (tmp_path / "comparison.md").exists()
 
 
-def test_bad_argument_ends_with_a_sentence(compare):
+def test_report_gets_the_number_of_images(compare):
+    ((*_, theory_images),) = compare(0, configs=[CONFIG], options=["--theory-images", "7"])
+    assert theory_images == 7
+
+
+def test_bad_argument_ends_with_a_sentence(compare, tmp_path, capsys):
     with pytest.raises(SystemExit, match=r"error: --seeds is \[0, 0\]"):
         compare(0, 0)
+    with pytest.raises(SystemExit, match="2"):
+        compare(0, options=["--theory-images", "-1"])
+    assert "'-1' is no number of images; give 0 or more" in capsys.readouterr().err
+    assert not any(tmp_path.iterdir()), "before anything is trained"
 
 
 def test_interruption_ends_with_a_sentence(compare, monkeypatch):
