@@ -1,10 +1,6 @@
 """Training with the statistics of long-tail losses, in one process or on two ranks."""
 
-from datetime import timedelta
-
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from loss_tester import NUM_CLASSES, random_batch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -58,20 +54,6 @@ def train(name, ranks, is_parallel=False):
     return record
 
 
-def _train_rank(rank, folder):
-    dist.init_process_group(
-        "gloo",
-        init_method=f"file://{folder}/rendezvous",
-        rank=rank,
-        world_size=2,
-        timeout=timedelta(seconds=60),
-    )
-    records = {name: train(name, [rank], is_parallel=True) for name in LOSSES}
-    torch.save(records, folder / f"rank{rank}.pt")
-    dist.destroy_process_group()
-
-
-def train_on_two_ranks(folder):
-    """Train each loss in two processes that talk by gloo; gives what each recorded."""
-    mp.spawn(_train_rank, args=(folder,), nprocs=2)
-    return [torch.load(folder / f"rank{rank}.pt") for rank in range(2)]
+def train_rank(rank):
+    """What each loss recorded on the batches of this one of several ranks."""
+    return {name: train(name, [rank], is_parallel=True) for name in LOSSES}

@@ -1,10 +1,6 @@
 """Dense losses on the batches of two ranks, each in a process of its own, or together in one."""
 
-from datetime import timedelta
-
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from losses.dense_reference import DENSE_LOSSES, NUM_CLASSES
 
 from rankdet.losses.joint import IGNORED
@@ -42,25 +38,6 @@ def _union(batches, bias):
     return logits + bias, *others
 
 
-def run_one_process():
-    """What each loss makes of the batches of both ranks together."""
-    return {name: _evaluate(make(), [0, 1]) for name, make in DENSE_LOSSES.items()}
-
-
-def _run_rank(rank, folder):
-    dist.init_process_group(
-        "gloo",
-        init_method=f"file://{folder}/rendezvous",
-        rank=rank,
-        world_size=2,
-        timeout=timedelta(seconds=60),
-    )
-    results = {name: _evaluate(make(), [rank]) for name, make in DENSE_LOSSES.items()}
-    torch.save(results, folder / f"rank{rank}.pt")
-    dist.destroy_process_group()
-
-
-def run_two_ranks(folder):
-    """What each loss makes of each rank's batches in two processes that talk by gloo."""
-    mp.spawn(_run_rank, args=(folder,), nprocs=2)
-    return [torch.load(folder / f"rank{rank}.pt") for rank in range(2)]
+def evaluate(*ranks):
+    """What each loss makes of the batches of these ranks together."""
+    return {name: _evaluate(make(), ranks) for name, make in DENSE_LOSSES.items()}

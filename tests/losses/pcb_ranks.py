@@ -1,10 +1,7 @@
 """PCB losses on the batches of two ranks, each in a process of its own, or together in one."""
 
-from datetime import timedelta
-
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from losses.pcb_reference import random_batches
 
 from rankdet.losses.confusion import PairwiseConfusion
@@ -66,25 +63,11 @@ def bytes_of_updates(rank):
     return {"bytes": sizes, "known": confusion.is_known.nonzero().squeeze(1).tolist()}
 
 
-def run_rank(rank, folder):
-    """Train each loss on this rank's batches; save what became of them."""
-    store = f"file://{folder}/store"
-    limit = timedelta(seconds=60)  # so that ranks that wait for each other fail
-    dist.init_process_group("gloo", store, timeout=limit, rank=rank, world_size=2)
+def train_rank(rank):
+    """Train each loss on this rank's batches; gives what became of them."""
     results = {}
     for base in BASES:
         loss = make_loss(base)
         values = train(loss, batches_of_rank(loss.num_logits, rank))
         results[base.__name__] = {"state": loss.state_dict(), "values": values}
-    results["lvis"] = bytes_of_updates(rank)
-    torch.save(results, folder / f"rank{rank}.pt")
-    dist.destroy_process_group()
-
-
-def run_two_ranks(folder):
-    """Run :func:`run_rank` in two processes that talk by gloo; gives what each saved.
-
-    Not by Detectron2's launch: the losses need torch alone, which is imported much sooner.
-    """
-    mp.spawn(run_rank, (folder,), nprocs=2)
-    return [torch.load(folder / f"rank{rank}.pt") for rank in range(2)]
+    return {**results, "lvis": bytes_of_updates(rank)}

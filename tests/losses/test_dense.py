@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from losses.dense_ranks import run_one_process, run_two_ranks
+from gloo_ranks import run_two_ranks
+from losses.dense_ranks import evaluate
 from losses.dense_reference import DENSE_LOSSES, NUM_CLASSES, expected_losses
 from losses.ranking_modules import random_batch
 
@@ -173,8 +174,8 @@ def test_bad_input_is_named(name, field, message):
 @pytest.mark.slow
 def test_two_ranks_are_one_process_on_the_images_of_both(tmp_path):
     """Means over ranks, as of gradients in training; a rank without foreground or rows, too."""
-    ranks = run_two_ranks(tmp_path)
-    for name, expected in run_one_process().items():
+    ranks = run_two_ranks(evaluate, tmp_path)
+    for name, expected in evaluate(0, 1).items():
         means = [
             [torch.stack(pair).mean(dim=0) for pair in zip(*iterations, strict=True)]
             for iterations in zip(ranks[0][name], ranks[1][name], strict=True)

@@ -1,9 +1,11 @@
 import pytest
 import torch
+from gloo_ranks import run_two_ranks
 from loss_tester import NUM_CLASSES, LossTester, random_batch
-from losses.label_smoothing_ranks import C, batches_of_rank, make_loss, run_two_ranks, train
+from losses.label_smoothing_ranks import C, batches_of_rank, make_loss, train, train_rank
 from losses.label_smoothing_reference import next_soft_labels, smoothed_loss
 from losses.pcb_reference import random_batches
+from losses.training_state import check_evaluation, check_ranks, check_resume
 
 from rankdet.losses.label_smoothing import LabelSmoothingLoss, OnlineLabelSmoothingLoss
 from rankdet.losses.softmax import SoftmaxCrossEntropyLoss
@@ -106,39 +108,20 @@ def test_no_samples_still_count_as_an_iteration():
 
 
 def test_two_ranks_are_one_process_on_the_union(tmp_path):
-    loss, ranks = make_loss(), run_two_ranks(tmp_path)
-    pairs = zip(batches_of_rank(0), batches_of_rank(1), strict=True)
-    union = [[torch.cat(x) for x in zip(*pair, strict=True)] for pair in pairs]
-    expected = train(loss, union)
+    loss, ranks = make_loss(), run_two_ranks(train_rank, tmp_path)
+    check_ranks(ranks, loss, train, [batches_of_rank(rank) for rank in range(2)])
     assert (loss.soft_labels != 1 / C).any()
-    for rank in ranks:
-        for key, buffer in loss.state_dict().items():
-            torch.testing.assert_close(rank["state"][key], buffer, rtol=1e-10, atol=1e-10)
-    for i, (total, gradient) in enumerate(expected):
-        values, gradients = zip(*(rank["values"][i] for rank in ranks), strict=True)
-        torch.testing.assert_close(sum(values), total, rtol=1e-10, atol=1e-10)
-        torch.testing.assert_close(torch.cat(gradients), gradient, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("num_before", [2, 3])
 def test_a_resumed_training_goes_on_as_it_was(num_before):
-    whole, before, after = (make_loss() for _ in range(3))
-    batches = batches_of_rank(0)
-    expected = train(whole, batches)
-    train(before, batches[:num_before])
-    after.load_state_dict(before.state_dict())
-    results = train(after, batches[num_before:])
-    for (total, gradient), (value, slope) in zip(expected[num_before:], results, strict=True):
-        assert torch.equal(value, total) and torch.equal(slope, gradient)
-    assert all(torch.equal(x, whole.state_dict()[key]) for key, x in after.state_dict().items())
+    check_resume(make_loss, train, batches_of_rank(0), num_before)
 
 
 def test_evaluation_moves_nothing():
     loss = make_loss()
     train(loss, batches_of_rank(0)[:3])
-    before = {key: x.clone() for key, x in loss.state_dict().items()}
-    train(loss.eval(), batches_of_rank(1))
-    assert all(torch.equal(x, before[key]) for key, x in loss.state_dict().items())
+    check_evaluation(loss, train, batches_of_rank(1))
 
 
 @pytest.mark.parametrize(

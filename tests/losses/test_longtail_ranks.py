@@ -2,14 +2,15 @@
 
 import pytest
 import torch
-from longtail_ranks import BATCHES, train, train_on_two_ranks
+from gloo_ranks import run_two_ranks
+from longtail_ranks import BATCHES, train, train_rank
 
 synchronised = pytest.mark.parametrize("name", ["seesaw", "eqlv2"])
 
 
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory):
-    return train_on_two_ranks(tmp_path_factory.mktemp("ranks"))
+    return run_two_ranks(train_rank, tmp_path_factory.mktemp("ranks"))
 
 
 @pytest.mark.slow

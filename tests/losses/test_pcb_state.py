@@ -2,46 +2,32 @@
 
 import pytest
 import torch
+from gloo_ranks import run_two_ranks
 from losses.pcb_ranks import (
     BASES,
     NUM_CLASSES_LVIS,
     C,
     batches_of_rank,
     make_loss,
-    run_two_ranks,
     train,
+    train_rank,
 )
+from losses.training_state import check_evaluation, check_ranks, check_resume
 
 all_bases = pytest.mark.parametrize("base", BASES)
 
 
-def same_state(state, expected):
-    assert state.keys() == expected.keys()
-    for key, buffer in expected.items():
-        torch.testing.assert_close(state[key], buffer, rtol=1e-10, atol=1e-10)
-
-
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory):
-    return run_two_ranks(tmp_path_factory.mktemp("pcb"))
+    return run_two_ranks(train_rank, tmp_path_factory.mktemp("pcb"))
 
 
 @all_bases
 def test_two_ranks_are_one_process_on_the_union(base, ranks):
     loss = make_loss(base)
     of_ranks = [batches_of_rank(loss.num_logits, rank) for rank in range(2)]
-    union = [
-        [torch.cat(x) for x in zip(*pair, strict=True)] for pair in zip(*of_ranks, strict=True)
-    ]
-    expected = train(loss, union)
+    check_ranks([rank[base.__name__] for rank in ranks], loss, train, of_ranks)
     assert loss.confusion.num_updates.sum() > C  # the batches did move the state
-    results = [rank[base.__name__] for rank in ranks]
-    for result in results:
-        same_state(result["state"], loss.state_dict())
-    for i, (total, gradient) in enumerate(expected):
-        values, gradients = zip(*(result["values"][i] for result in results), strict=True)
-        torch.testing.assert_close(sum(values), total, rtol=1e-10, atol=1e-10)
-        torch.testing.assert_close(torch.cat(gradients), gradient, rtol=1e-10, atol=1e-10)
 
 
 def test_ranks_send_the_rows_that_changed_and_one_of_counts(ranks):
@@ -54,15 +40,8 @@ def test_ranks_send_the_rows_that_changed_and_one_of_counts(ranks):
 @all_bases
 @pytest.mark.parametrize("num_before", [1, 3])
 def test_a_resumed_training_goes_on_as_it_was(base, num_before):
-    whole, before, after = (make_loss(base) for _ in range(3))
-    batches = batches_of_rank(whole.num_logits, 0)
-    expected = train(whole, batches)
-    train(before, batches[:num_before])
-    after.load_state_dict(before.state_dict())
-    results = train(after, batches[num_before:])
-    for (total, gradient), (value, slope) in zip(expected[num_before:], results, strict=True):
-        assert torch.equal(value, total) and torch.equal(slope, gradient)
-    assert all(torch.equal(x, whole.state_dict()[key]) for key, x in after.state_dict().items())
+    batches = batches_of_rank(make_loss(base).num_logits, 0)
+    check_resume(lambda: make_loss(base), train, batches, num_before)
 
 
 def test_other_classes_in_the_checkpoint_start_the_epochs_anew():
@@ -81,6 +60,4 @@ def test_other_classes_in_the_checkpoint_start_the_epochs_anew():
 def test_evaluation_moves_nothing(base):
     loss = make_loss(base)
     train(loss, batches_of_rank(loss.num_logits, 0))
-    before = {key: x.clone() for key, x in loss.state_dict().items()}
-    train(loss.eval(), batches_of_rank(loss.num_logits, 1))
-    same_state(loss.state_dict(), before)
+    check_evaluation(loss, train, batches_of_rank(loss.num_logits, 1))
