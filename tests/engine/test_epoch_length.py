@@ -179,28 +179,23 @@ def test_a_missing_hook_is_reported(tmp_path, caplog):
         assert "EpochLengthHook" not in caplog.text
 
 
-def test_a_missing_hook_is_reported_for_online_label_smoothing(tmp_path, caplog):
+@pytest.mark.parametrize(
+    ("loss", "remedy"),
+    [
+        (L(OnlineLabelSmoothingLoss)(num_classes=10), {"iterations_per_epoch": 7}),
+        (L(PCBLoss)(base=L(SoftTargetSoftmaxLoss)(num_classes=10)), {"start_epoch": 0}),
+    ],
+    ids=["online label smoothing", "PCB"],
+)
+def test_a_missing_hook_is_reported_unless_the_loss_can_do_without(tmp_path, caplog, loss, remedy):
     cfg = smoke_config(tmp_path)
     cfg.hooks.pop("epoch_length", None)
-    cfg.model.roi_heads.box_predictor.loss = L(OnlineLabelSmoothingLoss)(num_classes=10)
+    cfg.model.roi_heads.box_predictor.loss = loss
     with caplog.at_level(logging.WARNING, logger="rankdet"):
         build_trainer(cfg)
-        assert "OnlineLabelSmoothingLoss does not know the length of an epoch" in caplog.text
-        caplog.clear()
-        cfg.model.roi_heads.box_predictor.loss.iterations_per_epoch = 7
-        build_trainer(cfg)
-        assert "EpochLengthHook" not in caplog.text
-
-
-def test_a_missing_hook_is_reported_for_pcb(tmp_path, caplog):
-    cfg = smoke_config(tmp_path)
-    cfg.hooks.pop("epoch_length", None)
-    base = L(SoftTargetSoftmaxLoss)(num_classes=10)
-    cfg.model.roi_heads.box_predictor.loss = L(PCBLoss)(base=base)
-    with caplog.at_level(logging.WARNING, logger="rankdet"):
-        build_trainer(cfg)
+        assert f"{loss._target_.__name__} does not know the length of an epoch" in caplog.text
         assert "Add the EpochLengthHook, or set iterations_per_epoch" in caplog.text
         caplog.clear()
-        cfg.model.roi_heads.box_predictor.loss.start_epoch = 0
+        cfg.model.roi_heads.box_predictor.loss.update(remedy)
         build_trainer(cfg)
         assert "EpochLengthHook" not in caplog.text
