@@ -132,7 +132,7 @@ def analyse_errors(
     ]
     return ErrorAnalysis(
         groups=_groups(what_if, content["categories"]),
-        confusions=sorted(confusions, key=lambda pair: (-pair.cost, pair[:2])),
+        confusions=sorted(confusions, key=lambda pair: -pair.cost),
         detection_kinds=kinds,
         detection_objects=targets,
         missed_objects=what_if.missed,

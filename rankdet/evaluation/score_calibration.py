@@ -36,7 +36,8 @@ def score_calibration(
         results: Detections, as in
             :func:`rankdet.evaluation.detection_matches.match_images`, with scores in [0, 1].
         task: "bbox" or "segm".
-        num_bins: Number of bins of [0, 1], at least 1.
+        num_bins: Number of bins of [0, 1], at least 1; a bin holds its lower edge, the last one
+            its upper edge, too.
         max_dets_per_image: Only so many detections of an image count; None: all.
 
     Returns:

@@ -139,6 +139,16 @@ def test_cost_of_confusions_is_what_editing_brings(task: str, federated: bool, s
     assert costs[0] > 0
 
 
+def test_only_detections_that_are_about_an_object_name_one() -> None:
+    content, results = make(0, federated=True)
+    analysis = analyse_errors(content, results, "bbox", max_dets_per_image=LIMIT)
+    without_object = (Kind.BACKGROUND, Kind.IGNORED, Kind.NOT_JUDGED)
+    assert {*without_object} <= {*analysis.detection_kinds.tolist()}
+    np.testing.assert_array_equal(
+        analysis.detection_objects == -1, np.isin(analysis.detection_kinds, without_object)
+    )
+
+
 def test_without_detections_everything_is_missed() -> None:
     content, _ = make(0, federated=True)
     analysis = analyse_errors(content, [], "bbox")

@@ -48,6 +48,7 @@ def kind_of(content: Record, *detections: tuple[int, list[int]]) -> tuple[Kind, 
         (BIRD, NEAR_CAT, Kind.CLASSIFICATION, 0),
         (BIRD, [0, 0, 100, 50], Kind.CLASSIFICATION, 0),
         (BIRD, [0, 0, 100, 49], Kind.BOTH, 0),
+        (BIRD, [0, 0, 100, 10], Kind.BOTH, 0),
         (BIRD, [0, 0, 100, 9], Kind.BACKGROUND, -1),
         (CAT, DOG_BOX, Kind.CLASSIFICATION, 1),
         # IoU 0.53 with the dog and 0.37 with the second cat: the own class comes first.
@@ -60,8 +61,10 @@ def test_kind_of_one_detection(category_id: int, box: list[int], kind: Kind, tar
     assert kind_of(make_content(), (category_id, box)) == (kind, target)
 
 
-def test_second_detection_of_an_object_is_a_duplicate() -> None:
-    assert kind_of(make_content(), (CAT, CAT_BOX), (CAT, NEAR_CAT)) == (Kind.DUPLICATE, 0)
+@pytest.mark.parametrize("height", [90, 50])
+def test_second_detection_of_an_object_is_a_duplicate(height: int) -> None:
+    second = (CAT, [0, 0, 100, height])
+    assert kind_of(make_content(), (CAT, CAT_BOX), second) == (Kind.DUPLICATE, 0)
 
 
 def test_class_that_was_not_looked_for_is_not_judged() -> None:

@@ -82,13 +82,15 @@ def test_scores_equal_to_precision_have_no_error() -> None:
     assert found["count"] == [0, 0, 4, 0, 0, 0, 0, 0, 0, 0]
 
 
-def test_score_of_one_is_in_the_last_bin() -> None:
+@pytest.mark.parametrize(("score", "number"), [(0.0, 0), (0.25, 1), (0.75, 3), (1.0, 3)])
+def test_bins_hold_their_lower_edge_and_the_last_one_its_upper_one(
+    score: float, number: int
+) -> None:
     content, results = make()
     for result in results:
-        result["score"] = 1.0
-    found = score_calibration(content, results, "bbox", 3)["groups"]["all"]
-    assert found["count"][:2] == [0, 0]
-    assert found["count"][2] > 0
+        result["score"] = score
+    found = score_calibration(content, results, "bbox", 4)["groups"]["all"]
+    assert [i for i, num in enumerate(found["count"]) if num] == [number]
 
 
 def test_without_detections_everything_is_undefined() -> None:
