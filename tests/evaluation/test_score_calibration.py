@@ -12,6 +12,8 @@ from rankdet.evaluation.error_kinds import Kind
 from rankdet.evaluation.score_calibration import score_calibration
 
 Record = dict[str, Any]
+LIMIT = 30
+"""Of the 40 detections of an image, so many count."""
 
 
 def make(federated: bool = True) -> tuple[Record, list[Record]]:
@@ -25,7 +27,7 @@ def slow_bins(
 ) -> list[list[tuple[float, bool]]]:
     frequency = {category["id"]: category["frequency"] for category in content["categories"]}
     bins: list[list[tuple[float, bool]]] = [[] for _ in range(num_bins)]
-    kinds = analyse_errors(content, results, task).detection_kinds
+    kinds = analyse_errors(content, results, task, max_dets_per_image=LIMIT).detection_kinds
     for kind, result in zip(kinds, results, strict=True):
         in_group = group in ("all", frequency[result["category_id"]])
         if in_group and kind not in (Kind.IGNORED, Kind.NOT_JUDGED):
@@ -44,7 +46,7 @@ def test_equals_a_slow_loop(federated: bool, group: str, task: str) -> None:
         result["score"] = 0.93 * result["score"] + 0.003
         if task == "segm":
             result["bbox"] = [0, 0, 1, 1]
-    found = score_calibration(content, results, task, num_bins=8)
+    found = score_calibration(content, results, task, num_bins=8, max_dets_per_image=LIMIT)
     assert found["bin_edges"] == [i / 8 for i in range(9)]
     error = 0.0
     bins = slow_bins(content, results, task, group, 8)
