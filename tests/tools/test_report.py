@@ -133,7 +133,10 @@ def test_shows_the_numbers_of_the_files(root):
     text = page_text(root)
     page = Page(text)
     folder = root / "runs" / "base" / "seed0" / "analysis"
-    assert page.text.count("Counts the 300 best detections of an image, all classes together.") == 3
+    assert (
+        page.text.count("Counted are the 300 best detections of an image, all classes together.")
+        == 3
+    )
     assert "30.5 ± 0.7" in page.text and "49.5 ± 0.7" in page.text
     pair = json.loads((folder / "errors_bbox.json").read_text())["confusions"][0]
     cells = pair["true_name"], pair["predicted_name"], pair["num_detections"], pair["cost"]
@@ -199,8 +202,8 @@ def test_theory_says_on_how_many_images_it_rests_and_is_kept(run, tmp_path, monk
     output = tmp_path / "report.html"
     for _ in range(2):
         text = report([run], output, "--theory-images", "30")
-        assert "Rests on 30 of the 40 images of glyphs_smoke_val, spread evenly." in text
-    assert "Rests on 40 of the 40 images" in report([run], output)
+        assert "rests on 30 of the 40 images, spread evenly over glyphs_smoke_val." in text
+    assert "This section rests on all 40 images of glyphs_smoke_val." in report([run], output)
     assert calls == [30, THEORY_IMAGES]
     assert "Ranking theory" not in report([run], output, "--theory-images", "0")
 
@@ -212,7 +215,7 @@ def test_theory_on_different_numbers_of_images_says_so(tmp_path, monkeypatch):
     for folder, num_images in ((one, 30), (other, 40)):
         write_ranking_errors(folder, num_images)
     text = Page(report([one, other], tmp_path / "report.html", "--theory-images", "30")).text
-    assert "one rests on 30 of the 40 images" in text and "two rests on 40 of the 40" in text
+    assert "one rests on 30 of the 40 images" in text and "two rests on all 40 images" in text
 
 
 def test_half_a_line_of_metrics_and_damaged_results(run, tmp_path):

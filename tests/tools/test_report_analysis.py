@@ -102,13 +102,18 @@ def test_examples_are_of_their_kind_and_varied(folder, test_set):
 def test_what_counts_is_said_where_the_evaluator_counts_something_else(folder, test_set):
     run = read_run(folder)
     common = "detections of an image, all classes together"
-    assert Analysis(run, test_set).note == f"Counts the 300 best {common}."
+    assert Analysis(run, test_set).note == f"Counted are the 300 best {common}."
     run.config.dataloader.evaluator = L(COCOEvaluator)(dataset_name=DATASET)
     note = Analysis(run, test_set).note
-    assert note.startswith(f"Counts the 300 best {common}; ") and "which counts 100 of each" in note
+    assert (
+        note.startswith(f"Counted are the 300 best {common}; ")
+        and "which counts 100 of each" in note
+    )
     run.config.dataloader.evaluator.max_dets_per_image = 50
     note = Analysis(run, test_set).note
-    assert note.startswith(f"Counts the 50 best {common}; ") and "which counts 50 of each" in note
+    assert (
+        note.startswith(f"Counted are the 50 best {common}; ") and "which counts 50 of each" in note
+    )
 
 
 def test_every_image_has_a_file(test_set):

@@ -69,6 +69,8 @@ def test_colour_of_a_difference_says_which_way_is_better():
     assert delta(low, high, "AP") == '<small class="bad">&minus;8.0</small>'
     assert 'class="good"' in delta(low, high, "oLRP_Loc")
     assert delta(spread([2.0]), spread([1.0]), "AP") == "<small>+1.0</small>"
+    for other in (1.04, 0.96):
+        assert delta(spread([1.0]), spread([other]), "AP") == "<small>0.0</small>"
 
 
 def test_curves_take_what_a_resumed_run_has_repeated(tmp_path):

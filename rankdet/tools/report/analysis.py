@@ -63,7 +63,7 @@ class Analysis:
     @property
     def note(self) -> str:
         """Which detections count here, and whether they are others than in the metrics."""
-        text = f"Counts the {self._limit} best detections of an image, all classes together"
+        text = f"Counted are the {self._limit} best detections of an image, all classes together"
         coco = [one for one in self._evaluators if "COCOEvaluator" in str(one.get("_target_"))]
         if not coco:
             return f"{text}."

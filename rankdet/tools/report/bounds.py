@@ -6,7 +6,7 @@ from statistics import median
 from typing import Any
 
 import torch
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from rankdet.losses.bounds import detection_error_bounds, linear_slope
 from rankdet.tools.frequency_groups import LABELS
@@ -36,6 +36,7 @@ _COLUMNS = {
     "linear_approximation": ("linear approximation", 3),
     "upper_bound": ("upper bound", 3),
 }
+_SHORT_AXIS = 50  # ratio of the ends of an axis under which powers of 10 are too few ticks
 _EXPLANATION = (
     "A point is a class: its detection error, 1 - AP of the scores of all proposals, against the "
     "share R of pairs of a positive and a negative proposal that are ranked wrongly. Solid: the "
@@ -83,12 +84,13 @@ def _num_images(methods: Sequence[Method], errors: Mapping[int, RankingErrors]) 
     of_methods = {}
     for method in methods:
         one = errors[method.index]
-        of_methods[method.name] = (
-            f"{one['num_images']:,} of the {one['num_dataset_images']:,} images of {one['dataset']}"
-        )
+        scored, total = one["num_images"], one["num_dataset_images"]
+        part = f"{scored:,} of the {total:,} images, spread evenly over"
+        images = f"all {total:,} images of" if scored == total else part
+        of_methods[method.name] = f"rests on {images} {one['dataset']}."
     if len(set(of_methods.values())) == 1:
-        return [f"Rests on {next(iter(of_methods.values()))}, spread evenly."]
-    return [f"{name} rests on {images}, spread evenly." for name, images in of_methods.items()]
+        return [f"This section {next(iter(of_methods.values()))}"]
+    return [f"{name} {images}" for name, images in of_methods.items()]
 
 
 def _points(classes: Sequence[Mapping[str, Any]], letter: str) -> list[Mapping[str, Any]]:
@@ -119,6 +121,8 @@ def _panel(
             colour = plots.colour(method_colour(method.index))
             axes.scatter(*zip(*errors, strict=True), 15, colour, alpha=0.75, linewidths=0, zorder=3)
     axes.set_xscale("log")
+    if curve[-1] < _SHORT_AXIS * least:
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set(xlim=(least / 1.1, curve[-1].item()), ylim=(-0.02, 1.02))

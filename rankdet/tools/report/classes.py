@@ -21,7 +21,7 @@ from rankdet.tools.report.markup import (
     table,
     with_spread,
 )
-from rankdet.tools.report.method import Method, Spread, spread
+from rankdet.tools.report.method import Method, Spread, have_seeds, spread
 from rankdet.tools.report.tasks import ANALYSED, TASKS
 from rankdet.tools.report.theme import method_colour
 
@@ -30,8 +30,8 @@ ClassScores = Mapping[str, Mapping[str, Mapping[str, Any]]]
 
 _WINDOW = 0.3  # decades of images: standard deviation of the weights of the trend
 _EXPLANATION = (
-    "A point is a class; its AP is the mean over seeds. The line is the mean of the classes with "
-    "about as many training images. Dashed lines part rare, common and frequent classes."
+    "A point is a class; the line is the mean of the classes with about as many training images. "
+    "Dashed lines part rare, common and frequent classes."
 )
 
 
@@ -60,7 +60,8 @@ def classes_section(
         image_counts: category id to the number of training images.
         sources: files of the scores.
     """
-    parts = [paragraph(_EXPLANATION, "lede")]
+    seeds = " AP is the mean over seeds." if have_seeds(methods) else ""
+    parts = [paragraph(_EXPLANATION + seeds, "lede")]
     tasks = dict.fromkeys(task for of_run in scores.values() for task in of_run)
     for task in filter(tasks.__contains__, ANALYSED):
         rows = class_rows(methods, scores, image_counts, task)
@@ -124,7 +125,8 @@ def _panel(methods: Sequence[Method], rows: list[ClassRow], label: str) -> str:
         colour = plots.colour(method_colour(method.index))
         aps = np.array([_mean(row.aps[method.index]) for row in rows])
         if len(methods) == 1:
-            axes.scatter(images, aps, s=16, color=colour, alpha=0.75, linewidths=0)
+            # Not clipped, for many have an AP of 0.
+            axes.scatter(images, aps, 16, colour, alpha=0.75, linewidths=0, clip_on=False)
         grid_images = np.geomspace(images.min(), images.max(), 60)
         axes.plot(grid_images, _trend(images, aps, grid_images), color=colour)
     _part_groups(axes, rows)

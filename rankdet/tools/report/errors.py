@@ -16,7 +16,7 @@ from rankdet.tools.report.markup import (
     paragraph,
     table,
 )
-from rankdet.tools.report.method import Method, Spread, spread
+from rankdet.tools.report.method import Method, Spread, have_seeds, spread
 from rankdet.tools.report.tasks import GROUPS, TASKS, task_parts
 from rankdet.tools.report.theme import method_colour
 
@@ -28,7 +28,7 @@ _EXPLANATION = (
     "Points of AP50 that fixing one kind of error alone would bring; they don't add up to what is "
     "missing. Classification: the right place, another class; localization: the right class, IoU "
     "under 0.5; both; duplicate: of an object found better; background: near no object; miss: an "
-    "object that nothing else is about. Mean over seeds, whiskers: standard deviation."
+    "object that nothing else is about."
 )
 
 
@@ -42,7 +42,10 @@ def errors_section(
         errors: task to the folder of the run to its errors.
         sources: files of the errors.
     """
-    html = paragraph(_EXPLANATION, "lede") + key(methods) + task_parts(methods, errors, _task)
+    seeds = " Mean over seeds, whiskers: standard deviation." if have_seeds(methods) else ""
+    html = (
+        paragraph(_EXPLANATION + seeds, "lede") + key(methods) + task_parts(methods, errors, _task)
+    )
     return Section("Errors", html, list(sources))
 
 

@@ -72,7 +72,8 @@ def _equipment_of(run: Run) -> dict[str, str]:
     """HTML of each fact."""
     facts = {"rankdet": _version(run), "machine": escape(run.device)}
     if run.provenance:
-        facts["processes"] = "{num_processes}, {num_threads} threads each".format(**run.provenance)
+        facts["processes"] = str(run.provenance["num_processes"])
+        facts["threads of each"] = str(run.provenance["num_threads"])
         facts["processor cores"] = str(run.provenance["num_cpus"])
     memory = _MEMORY.findall(run.log)
     if memory:
@@ -104,7 +105,9 @@ def _evaluation(log: str) -> str:
 def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
 
 def _started(run: Run) -> str:

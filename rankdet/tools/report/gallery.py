@@ -23,8 +23,9 @@ _MIN_SIDE = 40  # pixels of the image in a crop
 _NUM_OPEN = 2  # methods whose pictures are seen at first
 _OBJECT, _DETECTION = "#ffffff", "#ffb000"
 _EXPLANATION = (
-    "White: the object; amber: the detection, with its score. Found and missed objects are drawn "
-    "at random; confusions are those of the highest scores. First seed of each method."
+    "White: the object; amber: the detection, with its score. Found, at however low a score, and "
+    "missed objects are drawn at random; confusions are those of the highest scores. First seed of "
+    "each method."
 )
 
 

@@ -40,6 +40,11 @@ class Method:
         return spread(run.results.get(task, {}).get(metric) for run in self.runs)
 
 
+def have_seeds(methods: Iterable[Method]) -> bool:
+    """Whether a method has several runs, so that there are means and deviations."""
+    return any(len(method.runs) > 1 for method in methods)
+
+
 def spread(values: Iterable[float | None]) -> Spread | None:
     """Summarize what is defined among some values; None: nothing."""
     known = [value for value in values if value is not None and value == value]

@@ -15,7 +15,7 @@ from rankdet.tools.report.markup import (
     table,
     with_spread,
 )
-from rankdet.tools.report.method import Method, Spread, is_significant
+from rankdet.tools.report.method import Method, Spread, have_seeds, is_significant
 from rankdet.tools.report.tasks import TASKS
 from rankdet.tools.report.theme import method_colour
 
@@ -39,8 +39,9 @@ def metrics_section(methods: Sequence[Method]) -> Section:
 
 def groups_section(methods: Sequence[Method]) -> Section | None:
     """AP of rare, common and frequent classes as bars; None without such metrics."""
+    whiskers = "; whiskers: standard deviation" if have_seeds(methods) else ""
     figures = [
-        figure(_group_bars(methods, task), TASKS[task], "AP; whiskers: standard deviation")
+        figure(_group_bars(methods, task), TASKS[task], f"AP{whiskers}")
         for task in ("bbox", "segm", "boundary")
         if any(len(_group_spreads(method, task)) > 1 for method in methods)
     ]
@@ -52,7 +53,8 @@ def groups_section(methods: Sequence[Method]) -> Section | None:
 def delta(value: Spread, base: Spread, metric: str) -> str:
     """HTML of a difference, in colour if chance alone would rarely make it (Welch's t-test)."""
     difference = value.mean - base.mean
-    text = f"{difference:+.{_SCALE.get(metric, 1)}f}".replace("-", "&minus;")
+    text = f"{difference:+.{_SCALE.get(metric, 1)}f}"
+    text = text.replace("-", "&minus;") if float(text) else text[1:]
     if not is_significant(value, base):
         return f"<small>{text}</small>"
     is_better = (difference > 0) != metric.startswith(_IS_ERROR)
@@ -61,7 +63,7 @@ def delta(value: Spread, base: Spread, metric: str) -> str:
 
 def _explanation(methods: Sequence[Method]) -> str:
     text = "Per cent, but for correlations. oLRP and its parts are errors: lower is better. "
-    if any(len(method.runs) > 1 for method in methods):
+    if have_seeds(methods):
         text += "Mean ± standard deviation over seeds. "
     if len(methods) > 1:
         text += (
@@ -105,10 +107,11 @@ def _group_spreads(method: Method, task: str) -> dict[str, Spread]:
 
 def _group_bars(methods: Sequence[Method], task: str) -> str:
     axes = plots.panel()
+    methods = [method for method in methods if _group_spreads(method, task)]
     width = 0.8 / len(methods)
-    for method in methods:
+    for place, method in enumerate(methods):
         spreads = _group_spreads(method, task)
-        offset = (method.index - (len(methods) - 1) / 2) * width
+        offset = (place - (len(methods) - 1) / 2) * width
         places = [list(_GROUPS).index(letter) + offset for letter in spreads]
         bars(axes, places, list(spreads.values()), method, width)
     axes.set_xticks(range(len(_GROUPS)), list(_GROUPS.values()))
