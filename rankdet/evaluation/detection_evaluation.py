@@ -54,7 +54,8 @@ class DetectionEvaluator(DatasetEvaluator, ABC, Generic[ScoresT]):
 
         Args:
             dataset_name: A registered dataset with an annotation file.
-            tasks: "bbox", "segm" or both; None: those that the model predicts.
+            tasks: Some of "bbox", "segm" and "boundary"; None: boxes, and masks if the model
+                predicts them.
             distributed: Gather the predictions of all processes.
             output_dir: Where the predictions are written, as `lvis_instances_results.json`; None:
                 nowhere.
@@ -148,11 +149,7 @@ class DetectionEvaluator(DatasetEvaluator, ABC, Generic[ScoresT]):
             return {}
         if not self._results:
             logger.warning("The model predicted nothing on any image.")
-        return self._score(self._tasks or self.predicted_tasks(num_with_masks > 0))
-
-    def predicted_tasks(self, has_masks: bool) -> tuple[str, ...]:
-        """Tasks to score where none were named."""
-        return ("bbox", "segm") if has_masks else ("bbox",)
+        return self._score(self._tasks or (("bbox", "segm") if num_with_masks else ("bbox",)))
 
     def _score(self, tasks: tuple[str, ...]) -> dict[str, dict[str, float]]:
         self.scores = {}

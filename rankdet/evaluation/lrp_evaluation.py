@@ -13,9 +13,9 @@ class LRPEvaluator(DetectionEvaluator[LRPScores]):
     For every dataset with an annotation file in the format of COCO or LVIS, whose rules it heeds.
     The results are `bbox_lrp/oLRP`, `segm_lrp/oLRP_Loc`, ..., named in
     :class:`rankdet.evaluation.lrp_scoring.LRPScores`: Detectron2 combines evaluators only where
-    their keys differ. In a config, this evaluator goes beside the one of AP, as in
-    `configs/common/data/glyphs.py`; there dataset names must be given from the root of the config
-    (`"${dataloader.test.dataset.names}"`), as relative ones count the list as a level::
+    their keys differ. In a config, this evaluator goes beside another one of AP; there dataset
+    names must be given from the root of the config (`"${dataloader.test.dataset.names}"`), as
+    relative ones count the list as a level::
 
         dataloader.evaluator = [L(COCOEvaluator)(...), L(LRPEvaluator)(dataset_name=...)]
     """

@@ -14,6 +14,9 @@ from small_experiment import ROOT, SHORT_EDGE, small_experiment
 from rankdet.data.class_stats import class_counts
 from rankdet.engine.train import train
 
+SUFFIXES = ("", "_fixed", "_lrp")
+"""Of the keys of the results: AP, Fixed AP, optimal LRP."""
+
 LONG_TAIL = ("_random", "_eqlv2", "_seesaw", "_pcb")
 TWO_STAGE = sorted(
     path for path in (ROOT / "lvis_v1").glob("*rcnn*.py") if not path.stem.endswith(LONG_TAIL)
@@ -58,8 +61,9 @@ def test_one_step_of_training_and_evaluation(path, tmp_path):
         cfg.model.roi_heads.box_predictor.loss.start_epoch = 0  # so that its soft targets are used
     train(cfg)
     results = json.loads((tmp_path / "results.json").read_text())
-    assert set(results) == ({"bbox", "segm"} if "rcnn" in path.stem else {"bbox"})
-    for metrics in results.values():
+    tasks = ["bbox", "segm"] if "rcnn" in path.stem else ["bbox"]
+    assert list(results) == [f"{task}{suffix}" for task in tasks for suffix in SUFFIXES]
+    for metrics in (results[task] for task in tasks):
         assert {"AP", "AP50", "AP75", "APs", "APm", "APl", "APr", "APc", "APf"} <= set(metrics)
         assert 0 <= metrics["AP"] <= 100
     record = json.loads((tmp_path / "metrics.json").read_text().splitlines()[0])

@@ -17,7 +17,7 @@ NUM_ITERATIONS = 6
 CHECKPOINT_AFTER = 3
 KILLED_AT = 5
 RATIO_FROZEN_AFTER = 4
-TASKS = {"bbox", "segm", "bbox_lrp", "segm_lrp"}
+TASKS = {f"{task}{suffix}" for task in ("bbox", "segm") for suffix in ("", "_fixed", "_lrp")}
 
 
 class KilledError(Exception):

@@ -25,12 +25,13 @@ from rankdet.evaluation import LRPEvaluator, LVISEvaluator, RankdetEvaluator
 pytestmark = pytest.mark.usefixtures("lvis_datasets")
 
 Record = dict[str, Any]
+TASKS = ("bbox", "segm", "boundary")
 KEYS = ["bbox", "bbox_fixed", "bbox_lrp", "segm", "segm_fixed", "segm_lrp"]
 KEYS += ["boundary", "boundary_fixed"]
 
 
 def test_perfect_predictions_score_100_in_all_metrics(tmp_path: Path) -> None:
-    evaluator = RankdetEvaluator("lvis_v1_val", distributed=False, output_dir=str(tmp_path))
+    evaluator = RankdetEvaluator("lvis_v1_val", TASKS, distributed=False, output_dir=str(tmp_path))
     results = evaluate(evaluator, perfect_predictions, DatasetCatalog.get("lvis_v1_val"))
     assert list(results) == KEYS
     for key, metrics in results.items():
@@ -43,7 +44,7 @@ def test_perfect_predictions_score_100_in_all_metrics(tmp_path: Path) -> None:
 
 def test_gives_what_the_single_evaluators_give() -> None:
     records = DatasetCatalog.get("lvis_v1_val")
-    evaluator = RankdetEvaluator("lvis_v1_val", ("bbox", "segm"), distributed=False)
+    evaluator = RankdetEvaluator("lvis_v1_val", distributed=False)
     results = evaluate(evaluator, cut_predictions, records)
     for make in (LVISEvaluator, LRPEvaluator):
         single = evaluate(make("lvis_v1_val", distributed=False), cut_predictions, records)
@@ -71,24 +72,25 @@ def test_only_fixed_ap_ignores_how_many_there_are_in_an_image() -> None:
     assert 0 < evaluate(limited, predict, records)["bbox_fixed"]["AP"] < 100
 
 
-@pytest.mark.parametrize(("limit", "is_warned"), [(3, True), (2, False)])
-def test_warns_if_the_model_gave_no_more_than_ap_counts(
+@pytest.mark.parametrize(("limit", "is_said"), [(3, True), (2, False)])
+def test_says_if_the_model_gave_no_more_than_ap_counts(
     limit: int,
-    is_warned: bool,
+    is_said: bool,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     logger = logging.getLogger("rankdet")
     monkeypatch.setattr(logger, "propagate", True)  # other tests may have set Detectron2's up
+    caplog.set_level(logging.INFO, "rankdet")
     evaluator = RankdetEvaluator(
         "lvis_v1_val", ("bbox",), distributed=False, max_dets_per_image=limit
     )
     evaluate(evaluator, perfect_predictions, DatasetCatalog.get("lvis_v1_val"))
-    assert ("test_topk_per_image" in caplog.text) == is_warned
+    assert ("test_topk_per_image" in caplog.text) == is_said
 
 
 def test_scores_of_every_class_are_written(tmp_path: Path) -> None:
-    evaluator = RankdetEvaluator("lvis_v1_val", distributed=False, output_dir=str(tmp_path))
+    evaluator = RankdetEvaluator("lvis_v1_val", TASKS, distributed=False, output_dir=str(tmp_path))
     results = evaluate(evaluator, cut_predictions, DatasetCatalog.get("lvis_v1_val"))
     tables = json.loads((tmp_path / "class_scores.json").read_text())
     assert list(tables) == [key for key in KEYS if not key.endswith("lrp")]

@@ -9,8 +9,7 @@ from detectron2.data import (
 )
 
 import rankdet.data  # registers glyphs
-from rankdet.evaluation.lrp_evaluation import LRPEvaluator
-from rankdet.evaluation.lvis_evaluation import LVISEvaluator
+from rankdet.evaluation.rankdet_evaluation import RankdetEvaluator
 
 dataloader = dict(
     train=L(build_detection_train_loader)(
@@ -27,12 +26,9 @@ dataloader = dict(
         batch_size=16,
         num_workers=0,
     ),
-    evaluator=[
-        L(LVISEvaluator)(
-            dataset_name="${dataloader.test.dataset.names}",
-            output_dir="${train.output_dir}/inference",
-            max_dets_per_image=300,
-        ),
-        L(LRPEvaluator)(dataset_name="${dataloader.test.dataset.names}"),
-    ],
+    evaluator=L(RankdetEvaluator)(
+        dataset_name="${..test.dataset.names}",
+        output_dir="${train.output_dir}/inference",
+        max_dets_per_image=300,
+    ),
 )

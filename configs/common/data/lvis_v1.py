@@ -3,7 +3,7 @@
 from detectron2 import model_zoo
 from detectron2.config import LazyCall as L
 
-from rankdet.evaluation.lvis_evaluation import LVISEvaluator
+from rankdet.evaluation.rankdet_evaluation import RankdetEvaluator
 
 from .repeat_factors import sampler
 
@@ -11,7 +11,7 @@ dataloader = model_zoo.get_config("common/data/coco.py").dataloader
 dataloader.train.dataset.names = "lvis_v1_train"
 dataloader.train.sampler = sampler
 dataloader.test.dataset.names = "lvis_v1_val"
-dataloader.evaluator = L(LVISEvaluator)(
+dataloader.evaluator = L(RankdetEvaluator)(
     dataset_name="${..test.dataset.names}",
     output_dir="${train.output_dir}/inference",
     max_dets_per_image=300,
