@@ -1,8 +1,7 @@
 """ATSS with Effective Class-Margin loss and focal weights on glyphs."""
 
-from ..common.dense_losses import focal_ecm
+from ..common.dense_losses import ecm
 from .atss_r18_fpn import dataloader, hooks, lr_multiplier, model, optimizer, train
 
-focal_ecm.box_weight = model.loss.box_weight
-model.loss = focal_ecm
+model.loss.surrogate = ecm
 train.output_dir = "output/glyphs/atss_r18_fpn_ecm"

@@ -1,7 +1,7 @@
 """RetinaNet with Effective Class-Margin loss and focal weights on glyphs."""
 
-from ..common.dense_losses import focal_ecm
+from ..common.dense_losses import ecm
 from .retinanet_r18_fpn import dataloader, hooks, lr_multiplier, model, optimizer, train
 
-model.loss = focal_ecm
+model.loss.surrogate = ecm
 train.output_dir = "output/glyphs/retinanet_r18_fpn_ecm"

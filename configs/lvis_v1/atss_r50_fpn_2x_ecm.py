@@ -1,11 +1,10 @@
 """ATSS R50-FPN, ECM with focal weights, repeat factor sampling, 24 epochs of LVIS v1."""
 
-from ..common.dense_losses import focal_ecm
+from ..common.dense_losses import ecm
 from ..common.ecm import clipping
 from ..common.lvis_v1_schedule import ecm_lr_multiplier_2x as lr_multiplier
 from .atss_r50_fpn_2x import dataloader, hooks, model, optimizer, train
 
-focal_ecm.box_weight = model.loss.box_weight
-model.loss = focal_ecm
+model.loss.surrogate = ecm
 hooks.gradient_clipping = clipping
 train.output_dir = "output/lvis_v1/atss_r50_fpn_2x_ecm"

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from rankdet.losses._distributed import sum_over_ranks_
@@ -43,6 +43,36 @@ class Surrogate(NamedTuple):
     weights: Tensor | float = 1.0
 
 
+class SurrogateScore(nn.Module):
+    """Gives a loss something to learn in place of the logits; here the logits themselves."""
+
+    num_classes: int | None = None
+    """C, or None: any number will do."""
+
+    def forward(self, logits: Tensor, classes: Tensor | slice) -> Surrogate:
+        """Replace logits for the loss.
+
+        Args:
+            logits: ``(..., K)``.
+            classes: which K classes these are, an index into C.
+
+        Returns:
+            ``(..., K)``.
+        """
+        return Surrogate(logits, logits)
+
+    def invert(self, logits: Tensor) -> Tensor:
+        """Find the logits that :meth:`forward` replaces by these.
+
+        Args:
+            logits: ``(C,)`` on the CPU, one per class.
+
+        Returns:
+            ``(C,)`` likewise.
+        """
+        return logits
+
+
 class DenseLoss(JointLoss):
     """A sum over all rows and classes, divided by the number of foreground rows.
 
@@ -56,13 +86,20 @@ class DenseLoss(JointLoss):
         gamma: exponent of the modulator, >= 0.
         negative_weight: weight of the negatives, >= 0.
         box_weight: weight of the box loss against classification, >= 0.
+        surrogate: what the loss takes in place of logits. None: them.
 
     Raises:
-        ValueError: a setting is out of its range.
+        ValueError: a setting is out of its range, or ``surrogate`` is for other classes.
     """
 
     def __init__(
-        self, num_classes: int, *, gamma: float, negative_weight: float, box_weight: float = 1.0
+        self,
+        num_classes: int,
+        *,
+        gamma: float,
+        negative_weight: float,
+        box_weight: float = 1.0,
+        surrogate: SurrogateScore | None = None,
     ) -> None:
         super().__init__(num_classes)
         check_range("gamma", gamma, 0)
@@ -70,6 +107,8 @@ class DenseLoss(JointLoss):
         self.gamma = gamma
         self.negative_weight = negative_weight
         self.box_weight = box_weight
+        self.surrogate = surrogate or SurrogateScore()
+        _check_classes(self.surrogate, num_classes)
 
     @abstractmethod
     def positives(self, x: Surrogate, ious: Tensor) -> Tensor:
@@ -83,21 +122,14 @@ class DenseLoss(JointLoss):
             ``(F,)``, differentiable in ``x``.
         """
 
-    def surrogate(self, logits: Tensor, classes: Tensor | slice) -> Surrogate:
-        """Replace logits for the loss; here by themselves.
-
-        Args:
-            logits: ``(..., K)``.
-            classes: which K classes these are, an index into C.
-
-        Returns:
-            ``(..., K)``.
-        """
-        return Surrogate(logits, logits)
-
     def learned_logits(self, logits: Tensor) -> Tensor:
-        """Those of :meth:`surrogate`."""
-        return self.surrogate(logits, slice(None)).logits
+        """Those of the surrogate."""
+        learned: Tensor = self.surrogate(logits, slice(None)).logits
+        return learned
+
+    def initial_logits(self, prior_prob: float) -> Tensor:
+        """Logits whose surrogate score is the prior."""
+        return self.surrogate.invert(super().initial_logits(prior_prob))
 
     def forward(
         self, logits: Tensor, labels: Tensor, ious: Tensor, box_losses: Tensor
@@ -140,6 +172,14 @@ class DenseLoss(JointLoss):
     def extra_repr(self) -> str:
         """Show the settings when the model is printed."""
         return f"{super().extra_repr()}, gamma={self.gamma}, box_weight={self.box_weight}"
+
+
+def _check_classes(surrogate: SurrogateScore, num_classes: int) -> None:
+    if surrogate.num_classes not in (None, num_classes):
+        raise ValueError(
+            f"num_classes is {num_classes}, but surrogate is for {surrogate.num_classes} classes; "
+            "count the classes of the data set that the model is trained on."
+        )
 
 
 def negative_losses(x: Surrogate, gamma: float, weight: float) -> tuple[Tensor, Tensor]:

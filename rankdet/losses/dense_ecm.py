@@ -1,4 +1,4 @@
-"""Effective Class-Margin losses of dense detectors (Cho and Krähenbühl, ECCV 2022, "ECM").
+"""Effective Class-Margin loss of dense detectors (Cho and Krähenbühl, ECCV 2022, "ECM").
 
 The paper describes them in two sentences of its appendix F and its authors released no code for
 them: only foreground classes are counted, because focal weights deal with the background ("as
@@ -20,53 +20,61 @@ import torch
 from torch import Tensor
 
 from rankdet.losses._inputs import check_counts
-from rankdet.losses.dense import DenseLoss, Surrogate
+from rankdet.losses.dense import Surrogate, SurrogateScore
 from rankdet.losses.ecm import (
     detection_weights,
     surrogate_bias,
     warn_of_empty_classes,
     warn_of_other_counts,
 )
-from rankdet.losses.focal import FocalLoss, VarifocalLoss
 
 
-class DenseECMLoss(DenseLoss):
-    """A dense loss on surrogate scores; mix it in before the loss that it changes.
+class ECMSurrogate(SurrogateScore):
+    """Makes a dense loss ECM; see the head of this file.
+
+    Give it to :class:`rankdet.losses.focal.FocalLoss`, or to a loss of IoUs: there the IoU q stays
+    target and weight of a positive, and it is the surrogate that learns it. The loss of an IoU q is
+    least at sigmoid(2 f + bias) = q, so that ``f = (logit(q) - bias) / 2``. At q = 1 that is ECM's
+    target; for every class f rises with q, so that detections of a class are ranked by IoU; at
+    equal q a rarer class scores higher, which is the margin.
 
     The counts are a buffer. When a checkpoint is loaded, the configured counts win, with a warning
-    where the checkpoint's differ. Scores are sigmoid(f), as of :class:`ECMLoss`.
+    where the checkpoint's differ. The scores at test time stay sigmoid(f).
+
+    Source: ECM eqs. 10 and 11, appendix F.
+
+    Args:
+        class_counts: ``(C,)`` training instances per class, >= 0, C >= 2. A class without instances
+            counts as one and is named in a warning.
+        modulates_by_score: sigmoid(f) in the modulator instead of the surrogate.
+
+    Raises:
+        ValueError: a count is negative or not finite, or there is one class only.
     """
 
     class_counts: Tensor
     bias: Tensor
     weights: Tensor
-    modulates_by_score: bool
 
-    def set_margins(self, class_counts: Tensor, modulates_by_score: bool) -> None:
-        """Set bias and weights of the classes from their counts.
-
-        Args:
-            class_counts: ``(C,)`` float64, see :class:`FocalECMLoss`.
-            modulates_by_score: likewise.
-
-        Raises:
-            ValueError: there is one class only.
-        """
-        if len(class_counts) == 1:
+    def __init__(self, class_counts: object, *, modulates_by_score: bool = False) -> None:
+        super().__init__()
+        counts = check_counts("class_counts", class_counts)
+        if len(counts) == 1:
             raise ValueError(
                 "class_counts has one class, which has no other to keep a margin to; use the loss "
                 "without ECM."
             )
-        warn_of_empty_classes(class_counts)
-        num_pos = class_counts.clamp(min=1.0)
+        warn_of_empty_classes(counts)
+        num_pos = counts.clamp(min=1.0)
         num_neg = num_pos.sum() - num_pos
+        self.num_classes = len(counts)
         self.modulates_by_score = modulates_by_score
-        self.register_buffer("class_counts", class_counts)
+        self.register_buffer("class_counts", counts)
         self.register_buffer("bias", surrogate_bias(num_pos, num_neg), persistent=False)
         self.register_buffer("weights", detection_weights(num_pos, num_neg), persistent=False)
 
-    def surrogate(self, logits: Tensor, classes: Tensor | slice) -> Surrogate:
-        """See :meth:`DenseLoss.surrogate`: 2 f + bias (ECM eq. 11), weighted by m_c (eq. 10)."""
+    def forward(self, logits: Tensor, classes: Tensor | slice) -> Surrogate:
+        """See :meth:`SurrogateScore.forward`: 2 f + bias (eq. 11), weighted by m_c (eq. 10)."""
         z = torch.add(self.bias[classes].to(logits.dtype), logits, alpha=2)
         return Surrogate(
             logits=z,
@@ -76,14 +84,13 @@ class DenseECMLoss(DenseLoss):
             weights=self.weights[classes].to(logits.dtype),
         )
 
-    def initial_logits(self, prior_prob: float) -> Tensor:
-        """Logits f whose surrogate score sigmoid(2 f + bias) is the prior."""
-        logits: Tensor = (super().initial_logits(prior_prob) - self.bias.cpu()) / 2
-        return logits.float()
+    def invert(self, logits: Tensor) -> Tensor:
+        """See :meth:`SurrogateScore.invert`."""
+        return ((logits - self.bias.cpu()) / 2).to(logits.dtype)
 
     def extra_repr(self) -> str:
         """Show the settings when the model is printed."""
-        return f"{super().extra_repr()}, modulates_by_score={self.modulates_by_score}"
+        return f"modulates_by_score={self.modulates_by_score}"
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
         configured = self.class_counts.clone()
@@ -91,70 +98,3 @@ class DenseECMLoss(DenseLoss):
         if not torch.equal(self.class_counts, configured):
             warn_of_other_counts(self.class_counts, configured)
             self.class_counts.copy_(configured)
-
-
-class FocalECMLoss(DenseECMLoss, FocalLoss):
-    """Focal loss of the surrogate scores; see the head of this file.
-
-    Source: ECM eqs. 10 and 11, appendix F, with focal loss as in :class:`FocalLoss`.
-
-    Args:
-        class_counts: ``(C,)`` training instances per class, >= 0, C >= 2. A class without instances
-            counts as one and is named in a warning.
-        alpha: weight of the positives, in [0, 1].
-        gamma: exponent of the modulator, >= 0.
-        modulates_by_score: sigmoid(f) in the modulator instead of the surrogate.
-        box_weight: weight of the box loss against classification.
-
-    Raises:
-        ValueError: a count is negative or not finite, there is one class only, or a setting is out
-            of its range.
-    """
-
-    def __init__(
-        self,
-        class_counts: object,
-        *,
-        alpha: float = 0.25,
-        gamma: float = 2.0,
-        modulates_by_score: bool = False,
-        box_weight: float = 1.0,
-    ) -> None:
-        counts = check_counts("class_counts", class_counts)
-        super().__init__(len(counts), alpha=alpha, gamma=gamma, box_weight=box_weight)
-        self.set_margins(counts, modulates_by_score)
-
-
-class VarifocalECMLoss(DenseECMLoss, VarifocalLoss):
-    """Varifocal loss of the surrogate scores; see the head of this file.
-
-    The IoU q stays target and weight of a positive, and it is the surrogate that learns it: the
-    loss of an IoU q is least at sigmoid(2 f + bias) = q, so that ``f = (logit(q) - bias) / 2``. At
-    q = 1 that is ECM's target; for every class f rises with q, so that detections of a class are
-    ranked by IoU; at equal q a rarer class scores higher, which is the margin.
-
-    Source: ECM eqs. 10 and 11, appendix F, with varifocal loss as in :class:`VarifocalLoss`.
-
-    Args:
-        class_counts: see :class:`FocalECMLoss`.
-        alpha: weight of the negatives, >= 0.
-        gamma: exponent of the modulator of negatives, >= 0.
-        modulates_by_score: see :class:`FocalECMLoss`.
-        box_weight: weight of the box loss against classification.
-
-    Raises:
-        ValueError: see :class:`FocalECMLoss`.
-    """
-
-    def __init__(
-        self,
-        class_counts: object,
-        *,
-        alpha: float = 0.75,
-        gamma: float = 2.0,
-        modulates_by_score: bool = False,
-        box_weight: float = 1.0,
-    ) -> None:
-        counts = check_counts("class_counts", class_counts)
-        super().__init__(len(counts), alpha=alpha, gamma=gamma, box_weight=box_weight)
-        self.set_margins(counts, modulates_by_score)

@@ -5,7 +5,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from rankdet.losses._inputs import check_range
-from rankdet.losses.dense import DenseLoss, Surrogate, softplus
+from rankdet.losses.dense import DenseLoss, Surrogate, SurrogateScore, softplus
 
 
 class FocalLoss(DenseLoss):
@@ -21,16 +21,30 @@ class FocalLoss(DenseLoss):
         alpha: weight of the positives, in [0, 1].
         gamma: exponent of the modulator, >= 0.
         box_weight: weight of the box loss against classification.
+        surrogate: what the loss takes in place of logits, such as
+            :class:`rankdet.losses.dense_ecm.ECMSurrogate`. None: them.
 
     Raises:
-        ValueError: a setting is out of its range.
+        ValueError: a setting is out of its range, or ``surrogate`` is for other classes.
     """
 
     def __init__(
-        self, num_classes: int, *, alpha: float = 0.25, gamma: float = 2.0, box_weight: float = 1.0
+        self,
+        num_classes: int,
+        *,
+        alpha: float = 0.25,
+        gamma: float = 2.0,
+        box_weight: float = 1.0,
+        surrogate: SurrogateScore | None = None,
     ) -> None:
         check_range("alpha", alpha, 0, 1)
-        super().__init__(num_classes, gamma=gamma, negative_weight=1 - alpha, box_weight=box_weight)
+        super().__init__(
+            num_classes,
+            gamma=gamma,
+            negative_weight=1 - alpha,
+            box_weight=box_weight,
+            surrogate=surrogate,
+        )
         self.alpha = alpha
 
     def positives(self, x: Surrogate, ious: Tensor) -> Tensor:
@@ -55,16 +69,30 @@ class VarifocalLoss(DenseLoss):
         alpha: weight of the negatives, >= 0.
         gamma: exponent of the modulator, >= 0.
         box_weight: weight of the box loss against classification.
+        surrogate: what the loss takes in place of logits, such as
+            :class:`rankdet.losses.dense_ecm.ECMSurrogate`. None: them.
 
     Raises:
-        ValueError: a setting is out of its range.
+        ValueError: a setting is out of its range, or ``surrogate`` is for other classes.
     """
 
     def __init__(
-        self, num_classes: int, *, alpha: float = 0.75, gamma: float = 2.0, box_weight: float = 1.0
+        self,
+        num_classes: int,
+        *,
+        alpha: float = 0.75,
+        gamma: float = 2.0,
+        box_weight: float = 1.0,
+        surrogate: SurrogateScore | None = None,
     ) -> None:
         check_range("alpha", alpha, 0)
-        super().__init__(num_classes, gamma=gamma, negative_weight=alpha, box_weight=box_weight)
+        super().__init__(
+            num_classes,
+            gamma=gamma,
+            negative_weight=alpha,
+            box_weight=box_weight,
+            surrogate=surrogate,
+        )
         self.alpha = alpha
 
     def positives(self, x: Surrogate, ious: Tensor) -> Tensor:
@@ -88,14 +116,29 @@ class QualityFocalLoss(DenseLoss):
         num_classes: C, number of foreground classes.
         beta: exponent of the modulator, >= 1: below, the gradient is infinite at p = q.
         box_weight: weight of the box loss against classification.
+        surrogate: what the loss takes in place of logits, such as
+            :class:`rankdet.losses.dense_ecm.ECMSurrogate`. None: them.
 
     Raises:
-        ValueError: a setting is out of its range.
+        ValueError: a setting is out of its range, or ``surrogate`` is for other classes.
     """
 
-    def __init__(self, num_classes: int, *, beta: float = 2.0, box_weight: float = 1.0) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        beta: float = 2.0,
+        box_weight: float = 1.0,
+        surrogate: SurrogateScore | None = None,
+    ) -> None:
         check_range("beta", beta, 1)
-        super().__init__(num_classes, gamma=beta, negative_weight=1.0, box_weight=box_weight)
+        super().__init__(
+            num_classes,
+            gamma=beta,
+            negative_weight=1.0,
+            box_weight=box_weight,
+            surrogate=surrogate,
+        )
 
     def positives(self, x: Surrogate, ious: Tensor) -> Tensor:
         """See :meth:`DenseLoss.positives`."""

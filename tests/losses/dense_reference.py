@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from losses.ranking_modules import Batch
 
-from rankdet.losses.dense_ecm import DenseECMLoss, FocalECMLoss, VarifocalECMLoss
+from rankdet.losses.dense_ecm import ECMSurrogate
 from rankdet.losses.focal import FocalLoss, QualityFocalLoss, VarifocalLoss
 
 NUM_CLASSES = 5
@@ -18,11 +18,21 @@ DENSE_LOSSES = {
     "varifocal, other settings": lambda: VarifocalLoss(NUM_CLASSES, alpha=2.0, gamma=0.0),
     "quality focal": lambda: QualityFocalLoss(NUM_CLASSES),
     "quality focal, other settings": lambda: QualityFocalLoss(NUM_CLASSES, beta=1.5),
-    "focal ECM": lambda: FocalECMLoss(COUNTS),
-    "focal ECM by score": lambda: FocalECMLoss(COUNTS, alpha=0.6, modulates_by_score=True),
-    "varifocal ECM": lambda: VarifocalECMLoss(COUNTS),
-    "varifocal ECM by score": lambda: VarifocalECMLoss(COUNTS, gamma=3, modulates_by_score=True),
+    "focal ECM": lambda: FocalLoss(NUM_CLASSES, surrogate=ecm()),
+    "focal ECM by score": lambda: FocalLoss(NUM_CLASSES, alpha=0.6, surrogate=ecm_by_score()),
+    "varifocal ECM": lambda: VarifocalLoss(NUM_CLASSES, surrogate=ecm()),
+    "varifocal ECM by score": lambda: VarifocalLoss(NUM_CLASSES, gamma=3, surrogate=ecm_by_score()),
+    "quality focal ECM": lambda: QualityFocalLoss(NUM_CLASSES, surrogate=ecm()),
+    "quality focal ECM by score": lambda: QualityFocalLoss(NUM_CLASSES, surrogate=ecm_by_score()),
 }
+
+
+def ecm():
+    return ECMSurrogate(COUNTS)
+
+
+def ecm_by_score():
+    return ECMSurrogate(COUNTS, modulates_by_score=True)
 
 
 class Score(NamedTuple):
@@ -50,14 +60,14 @@ def _entry(loss, logit, c, iou):
     """Loss of one logit; ``iou`` is None for a negative."""
     score = modulator = Score(1 / (1 + (-logit).exp()), 1 / (1 + logit.exp()))
     weight = 1.0
-    if isinstance(loss, DenseECMLoss):
-        surrogate, weight = _ecm_entry(logit, c)
-        score, modulator = surrogate, modulator if loss.modulates_by_score else surrogate
+    if isinstance(loss.surrogate, ECMSurrogate):
+        score, weight = _ecm_entry(logit, c)
+        modulator = modulator if loss.surrogate.modulates_by_score else score
     if isinstance(loss, FocalLoss):
         return weight * _focal(loss, score, modulator, iou)
     if isinstance(loss, VarifocalLoss):
         return weight * _varifocal(loss, score, modulator, iou)
-    return _quality_focal(loss, score, iou)
+    return weight * _quality_focal(loss, score, modulator, iou)
 
 
 def _ecm_entry(logit, c):
@@ -85,7 +95,7 @@ def _varifocal(loss, p, m, iou):
     return -loss.alpha * m.true**loss.gamma * p.false.log()
 
 
-def _quality_focal(loss, p, iou):
+def _quality_focal(loss, p, m, iou):
     """Li et al. 2020, eq. 3: q is 0 for negatives."""
     q = iou or 0.0
-    return -((q - p.true).abs() ** loss.gamma) * ((1 - q) * p.false.log() + q * p.true.log())
+    return -((q - m.true).abs() ** loss.gamma) * ((1 - q) * p.false.log() + q * p.true.log())

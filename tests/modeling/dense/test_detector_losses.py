@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from rankdet.engine.hooks import EpochLengthHook
 from rankdet.losses.alrp import ALRPLoss
-from rankdet.losses.dense_ecm import FocalECMLoss
+from rankdet.losses.dense_ecm import ECMSurrogate
 from rankdet.losses.focal import FocalLoss, QualityFocalLoss, VarifocalLoss
 
 LOSSES = {
@@ -19,7 +19,9 @@ LOSSES = {
     "focal": FocalLoss,
     "varifocal": VarifocalLoss,
     "quality focal": QualityFocalLoss,
-    "focal ECM": lambda num_classes: FocalECMLoss(range(1, num_classes + 1)),
+    "focal ECM": lambda num_classes: FocalLoss(
+        num_classes, surrogate=ECMSurrogate(range(1, num_classes + 1))
+    ),
 }
 losses = pytest.mark.parametrize("make", LOSSES.values(), ids=LOSSES)
 DETECTORS = {"RetinaNet": make_retinanet, "FCOS": make_fcos}
@@ -44,7 +46,9 @@ def test_assigners_see_the_logits_that_the_loss_teaches(name):
     model.head.register_forward_hook(lambda module, args, output: predicted.extend(output[0]))
     run(model)
     logits = torch.cat([level.flatten(2).transpose(1, 2) for level in predicted], dim=1)
-    expected = 2 * logits + model.loss.bias.to(logits.dtype) if name == "focal ECM" else logits
+    expected = (
+        2 * logits + model.loss.surrogate.bias.to(logits.dtype) if name == "focal ECM" else logits
+    )
     torch.testing.assert_close(seen[0], expected)
     assert not seen[0].requires_grad
 

@@ -8,7 +8,7 @@ from detectron2.utils.events import EventStorage
 from fvcore.nn import giou_loss
 from ranking_detector import CHANNELS, make_image
 
-from rankdet.losses.dense_ecm import VarifocalECMLoss
+from rankdet.losses.dense_ecm import ECMSurrogate
 from rankdet.losses.focal import VarifocalLoss
 from rankdet.losses.rank_sort import RankSortLoss
 from rankdet.modeling.dense.atss import ATSSAssigner
@@ -19,7 +19,7 @@ IMAGES = [make_image([0, 1], 1), make_image([], 2), make_image([2, 2, 0], 3)]
 EMPTY = [make_image([], 4), make_image([], 5)]
 LOSSES = {
     "varifocal": VarifocalLoss(3, box_weight=2.0),
-    "ecm": VarifocalECMLoss([50, 20, 1], box_weight=2.0),
+    "ecm": VarifocalLoss(3, box_weight=2.0, surrogate=ECMSurrogate([50, 20, 1])),
     "rank sort": RankSortLoss(3),
 }
 each_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
@@ -155,7 +155,8 @@ def test_numbers_of_classes(num_classes):
 
 
 def test_state_is_in_the_checkpoint():
-    model, other = make_model(LOSSES["ecm"]), make_model(VarifocalECMLoss([50, 20, 1]))
+    ecm = VarifocalLoss(3, surrogate=ECMSurrogate([50, 20, 1]))
+    model, other = make_model(LOSSES["ecm"]), make_model(ecm)
     torch.nn.init.normal_(model.head.bbox_star.weight)
     other.load_state_dict(model.state_dict())
     results = [detector.eval()(IMAGES)[0]["instances"] for detector in (model, other)]
