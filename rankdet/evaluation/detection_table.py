@@ -8,7 +8,7 @@ from typing import Any, TextIO, overload
 
 from detectron2.utils import comm
 
-Record = dict[str, Any]
+from rankdet.data.annotation_file import Record
 
 DETECTIONS_PER_MESSAGE = 100_000
 DETECTIONS_PER_WRITE = 10_000

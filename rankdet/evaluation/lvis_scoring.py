@@ -4,17 +4,16 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from faster_coco_eval import COCOeval_faster
 
+from rankdet.data.annotation_file import Record
+from rankdet.evaluation.class_groups import class_groups
 from rankdet.evaluation.matching import (
-    Record,
+    FloatArray,
     category_evaluations,
     check_lvis_fields,
     is_federated,
 )
-
-FloatArray = npt.NDArray[np.float64]
 
 
 class LVISScores(NamedTuple):
@@ -112,11 +111,10 @@ def _metrics(name: str, values: FloatArray, content: Record) -> dict[str, float]
         metrics["AP75"] = _mean_percent(of_any_size[iou_75])
     for index, size in enumerate("sml", start=1):
         metrics[name + size] = _mean_percent(values[..., index])
-    categories = sorted(content["categories"], key=lambda category: category["id"])
-    if all("frequency" in category for category in categories):
-        groups = np.array([category["frequency"] for category in categories])
-        for group in "rcf":
-            metrics[name + group] = _mean_percent(of_any_size[..., groups == group])
+    groups = class_groups(content["categories"])
+    ids = groups.pop("all")
+    for group, members in groups.items():
+        metrics[name + group] = _mean_percent(of_any_size[..., np.isin(ids, members)])
     return metrics
 
 

@@ -2,16 +2,16 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from faster_coco_eval import COCO, COCOeval_faster
 from faster_coco_eval.core.mask import area as mask_area
 
+from rankdet.data.annotation_file import Record
 from rankdet.evaluation.detection_table import DetectionTable
 
-Record = dict[str, Any]
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 ImageNumbers = dict[int | str, int]
@@ -92,8 +92,11 @@ def category_evaluations(
         detections that count from 1.
 
     Raises:
-        ValueError: There are detections for an image that the annotation file does not list.
+        ValueError: There are detections for an image that the annotation file does not list, or
+            it lists no categories.
     """
+    if not content["categories"]:
+        raise ValueError("The annotation file lists no categories; there is nothing to evaluate.")
     # faster-coco-eval takes integers only. Sorted: equal scores are ranked by the image.
     images = sorted(content["images"], key=lambda image: image["id"])
     numbers = {image["id"]: number for number, image in enumerate(images)}

@@ -186,6 +186,11 @@ def square(start: int, stop: int, size: int = 200) -> Record:
     return pycocotools.mask.encode(mask)
 
 
+def test_annotations_without_categories_are_named() -> None:
+    with pytest.raises(ValueError, match="lists no categories"):
+        score_lvis({"images": [], "annotations": [], "categories": []}, [], "bbox")
+
+
 def test_boundary_ap_looks_at_a_rim_of_the_masks() -> None:
     """2 % of the diagonal of 200 x 200 pixels are 6 pixels.
 
