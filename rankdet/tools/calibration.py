@@ -5,17 +5,14 @@ calibration_DATASET.pth beside the weights, for the calibrations of rankdet.loss
 """
 
 import argparse
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from detectron2.modeling import GeneralizedRCNN
-from detectron2.utils.logger import setup_logger
 from torch import Tensor
 
-from rankdet.engine.known_warnings import silence_known_warnings
 from rankdet.engine.train import dataset_names
 from rankdet.losses.calibration import (
     ConfusionStatistics,
@@ -23,6 +20,7 @@ from rankdet.losses.calibration import (
     save_statistics,
 )
 from rankdet.losses.confusion import pairwise_bias
+from rankdet.tools.command_line import errors_as_sentences, tool_parser
 from rankdet.tools.proposal_scores import (
     MIN_IOU,
     annotated_loader,
@@ -45,12 +43,8 @@ example, with all of it on one line:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Collect, print and write; what a user can do wrong ends it with one sentence."""
     options = _parser().parse_args(arguments)
-    silence_known_warnings()
-    setup_logger(name="rankdet")
-    try:
+    with errors_as_sentences():
         write_statistics(**vars(options))
-    except (OSError, ValueError) as error:
-        sys.exit(f"error: {error}")
 
 
 def write_statistics(
@@ -142,12 +136,7 @@ def _summary(name: str, statistics: ConfusionStatistics) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m rankdet.tools.calibration",
-        description=__doc__,
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = tool_parser("calibration", __doc__, epilog=_EXAMPLE)
     parser.add_argument(
         "run_or_config", metavar="RUN_FOLDER_OR_CONFIG", type=Path, help="a run, or its config file"
     )

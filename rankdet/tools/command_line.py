@@ -1,10 +1,49 @@
 """What the command lines of several tools share."""
 
+import argparse
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from detectron2.utils.logger import setup_logger
+
+from rankdet.engine.known_warnings import silence_known_warnings
+
 _OVERRIDE = re.compile(r"[+~]*[\w.]+=")
+
+
+def tool_parser(
+    tool: str, description: str | None, epilog: str | None = None, usage: str | None = None
+) -> argparse.ArgumentParser:
+    """A parser without arguments, whose texts keep their lines.
+
+    Args:
+        tool: name of the module in rankdet.tools.
+        description: docstring of the tool.
+        epilog: what stands below the options.
+        usage: the arguments in short, where argparse would not write them so.
+    """
+    program = f"python -m rankdet.tools.{tool}"
+    return argparse.ArgumentParser(
+        prog=program,
+        usage=None if usage is None else f"{program} {usage}",
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+@contextmanager
+def errors_as_sentences() -> Iterator[None]:
+    """Context of a tool's work, with a log; what a user can do wrong ends it with one sentence."""
+    silence_known_warnings()
+    setup_logger(name="rankdet")
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {error}")
 
 
 def split_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -6,16 +6,13 @@ and the pairwise bias (PwB) in training. Collect first: ``python -m rankdet.tool
 
 import argparse
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from detectron2.utils.logger import setup_logger
-
 from rankdet.data.class_stats import image_counts
-from rankdet.engine.known_warnings import silence_known_warnings
 from rankdet.engine.train import dataset_names
 from rankdet.losses.calibration import ConfusionStatistics, load_statistics
+from rankdet.tools.command_line import errors_as_sentences, tool_parser
 from rankdet.tools.confusion_plot import ConfusionRun, plot_confusion
 from rankdet.tools.frequency_groups import read_classes
 from rankdet.tools.run_folder import find_config, load_run_config, read_metrics
@@ -26,12 +23,8 @@ _PWB = "roi_head/pairwise_bias"  # A cascade's: of its last stage, "stage2/" bef
 def main(arguments: Sequence[str] | None = None) -> None:
     """Draw; what a user can do wrong ends it with one sentence."""
     options = _parser().parse_args(arguments)
-    silence_known_warnings()
-    setup_logger(name="rankdet")
-    try:
+    with errors_as_sentences():
         draw(**vars(options))
-    except (OSError, ValueError) as error:
-        sys.exit(f"error: {error}")
 
 
 def draw(run_folders: Sequence[Path], output: Path, dataset: str | None = None) -> None:
@@ -97,11 +90,7 @@ def _curve(run: Path) -> dict[int, float]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m rankdet.tools.confusion",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = tool_parser("confusion", __doc__)
     parser.add_argument(
         "run_folders", metavar="RUN", type=Path, nargs="+", help="its train.output_dir"
     )

@@ -6,7 +6,6 @@ registered with Detectron2 in the format of LVIS or COCO.
 
 import argparse
 import math
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ import numpy.typing as npt
 from detectron2.data import Metadata
 from detectron2.data.detection_utils import read_image, transform_instance_annotations
 from detectron2.data.transforms import ResizeTransform
-from detectron2.utils.logger import setup_logger
 from detectron2.utils.visualizer import Visualizer
 from fvcore.transforms.transform import TransformList
 from matplotlib.figure import Figure
@@ -24,6 +22,7 @@ from matplotlib.figure import Figure
 from rankdet.data.annotation_file import Record
 from rankdet.data.class_stats import ensure_dataset, load_dicts
 from rankdet.data.glyphs import ensure_glyphs
+from rankdet.tools.command_line import errors_as_sentences, tool_parser
 from rankdet.tools.dataset_summary import as_text, plot, summarize
 
 _CELL = 384  # pixels, least width of a drawn image
@@ -32,11 +31,8 @@ _CELL = 384  # pixels, least width of a drawn image
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one of the commands; what a user can do wrong ends it with one sentence."""
     options = _parser().parse_args(arguments)
-    setup_logger(name="rankdet")
-    try:
+    with errors_as_sentences():
         options.run(options)
-    except (OSError, ValueError) as error:
-        sys.exit(f"error: {error}")
 
 
 def generate(options: argparse.Namespace) -> None:
@@ -116,7 +112,7 @@ def _save(figure: Figure, output: Path) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m rankdet.tools.dataset", description=__doc__)
+    parser = tool_parser("dataset", __doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     command = commands.add_parser("generate", help="make an embedded dataset")

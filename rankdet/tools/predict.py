@@ -11,14 +11,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from detectron2.data.detection_utils import read_image
-from detectron2.utils.logger import setup_logger
 from detectron2.utils.video_visualizer import VideoVisualizer
 from detectron2.utils.visualizer import Visualizer
 from PIL import Image
 from tqdm import tqdm
 
-from rankdet.engine.known_warnings import silence_known_warnings
-from rankdet.tools.command_line import split_overrides
+from rankdet.tools.command_line import errors_as_sentences, split_overrides, tool_parser
 from rankdet.tools.detector import ByteArray, Detector, load_detector
 from rankdet.tools.video import VIDEO_SUFFIXES, Video, ensure_windows, show, write_video
 
@@ -39,9 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     arguments, overrides = split_overrides([one for one in arguments if one != "--opts"])
     options = _parser().parse_args(arguments)
-    silence_known_warnings()
-    setup_logger(name="rankdet")
-    try:
+    with errors_as_sentences():
         if options.output is None:
             ensure_windows()
         files = find_images(options.input) if options.input else []
@@ -50,8 +46,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
             predict_images(detector, files, options.output)
         else:
             predict_video(detector, options.video_input or 0, options.output)
-    except (OSError, ValueError) as error:
-        sys.exit(f"error: {error}")
 
 
 def find_images(inputs: Iterable[str]) -> list[Path]:
@@ -163,13 +157,12 @@ def _target(output: Path, suffixes: Sequence[str], name: str) -> Path:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m rankdet.tools.predict",
-        description=__doc__,
-        epilog=_EXAMPLE,
-        usage="%(prog)s --config-file FILE (--input PATH [PATH ...] | --video-input FILE | "
+    parser = tool_parser(
+        "predict",
+        __doc__,
+        _EXAMPLE,
+        usage="--config-file FILE (--input PATH [PATH ...] | --video-input FILE | "
         "--webcam) [--output PATH] [--confidence-threshold SCORE] [key=value ...]",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--config-file", metavar="FILE", required=True, help="config.yaml of a run, or a config"

@@ -7,23 +7,21 @@ RUN_FOLDER/analysis/ranking_errors.json, and a picture like figures 2 and 3 of t
 
 import argparse
 import json
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
 from detectron2.modeling import GeneralizedRCNN
-from detectron2.utils.logger import setup_logger
 from tabulate import tabulate
 
 from rankdet.data.annotation_file import read_annotations
 from rankdet.data.class_stats import annotation_path, class_ids, ensure_dataset, load_dicts
 from rankdet.engine.checkpoint import last_checkpoint
-from rankdet.engine.known_warnings import silence_known_warnings
 from rankdet.engine.train import dataset_names
 from rankdet.evaluation.ranking_errors import ClassScores, RankingErrors, judged_classes
 from rankdet.tools.analysis_file import read_kept, write_analysis
+from rankdet.tools.command_line import errors_as_sentences, tool_parser
 from rankdet.tools.frequency_groups import LABELS, Classes, read_classes
 from rankdet.tools.proposal_scores import annotated_loader, box_predictors, score_proposals
 from rankdet.tools.ranking_error_plot import plot_ranking_errors
@@ -42,17 +40,13 @@ _MEANS = (
 def main(arguments: Sequence[str] | None = None) -> None:
     """Compute, print, write and draw; what a user can do wrong ends it with one sentence."""
     options = _parser().parse_args(arguments)
-    silence_known_warnings()
-    setup_logger(name="rankdet")
-    try:
+    with errors_as_sentences():
         path = write_ranking_errors(**vars(options))
-    except (OSError, ValueError) as error:
-        sys.exit(f"error: {error}")
-    analysis = json.loads(path.read_text())
-    print(_summary(analysis))
-    picture = path.with_suffix(".png")
-    plot_ranking_errors(analysis).savefig(picture)
-    print(f"Errors of each class: {path}\nPicture: {picture}")
+        analysis = json.loads(path.read_text())
+        print(_summary(analysis))
+        picture = path.with_suffix(".png")
+        plot_ranking_errors(analysis).savefig(picture)
+        print(f"Errors of each class: {path}\nPicture: {picture}")
 
 
 def write_ranking_errors(
@@ -245,11 +239,7 @@ def _summary(analysis: dict[str, Any]) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m rankdet.tools.ranking_errors",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = tool_parser("ranking_errors", __doc__)
     parser.add_argument("run_folder", metavar="RUN_FOLDER", type=Path, help="its train.output_dir")
     parser.add_argument(
         "--dataset", metavar="NAME", help="with annotations; default: what the run tests on"

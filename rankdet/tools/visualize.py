@@ -5,20 +5,18 @@ and predictions, and for a model with Effective Class-Margin loss the margins an
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from detectron2.config import instantiate
-from detectron2.utils.logger import setup_logger
 from matplotlib.figure import Figure
 from omegaconf import DictConfig
 from tabulate import tabulate
 from torch import nn
 
-from rankdet.engine.known_warnings import silence_known_warnings
 from rankdet.engine.train import dataset_names
 from rankdet.losses.ecm import ECMLoss
+from rankdet.tools.command_line import errors_as_sentences, tool_parser
 from rankdet.tools.dataset import load
 from rankdet.tools.frequency_groups import Classes, read_classes
 from rankdet.tools.margin_plot import plot_margins
@@ -38,12 +36,8 @@ _METRICS = ("AP", "AP50", "AP75", "APr", "APc", "APf")
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print and draw; what a user can do wrong ends it with one sentence."""
     options = _parser().parse_args(arguments)
-    silence_known_warnings()
-    setup_logger(name="rankdet")
-    try:
+    with errors_as_sentences():
         visualize(**vars(options))
-    except (OSError, ValueError) as error:
-        sys.exit(f"error: {error}")
 
 
 def visualize(
@@ -125,11 +119,7 @@ def _save(figure: Figure, path: Path) -> Path:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m rankdet.tools.visualize",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = tool_parser("visualize", __doc__)
     parser.add_argument("run_folder", metavar="RUN_FOLDER", type=Path, help="its train.output_dir")
     parser.add_argument(
         "--checkpoint", metavar="FILE", type=Path, help="weights; default: the last of the run"

@@ -7,7 +7,7 @@ from detectron2.config import LazyConfig
 from smoke_run import CONFIG, save_untrained_run, smoke_config
 
 from rankdet.engine.config import load_config
-from rankdet.tools.calibration import write_statistics
+from rankdet.tools import calibration, ranking_errors, visualize
 from rankdet.tools.detector import load_detector
 from rankdet.tools.run_folder import (
     find_checkpoint,
@@ -46,7 +46,15 @@ def test_a_moved_run_is_where_it_lies_now(moved):
 @pytest.mark.parametrize("given", [".", "config.yaml"])
 def test_every_tool_takes_the_weights_of_the_folder_given(moved, given):
     load_detector(str(moved / "config.yaml"))
-    assert write_statistics(moved / given).parent == moved
+    assert calibration.write_statistics(moved / given).parent == moved
+
+
+@pytest.mark.parametrize("tool", [calibration, ranking_errors, visualize])
+def test_every_tool_names_a_missing_run_and_missing_weights(moved, tool):
+    with pytest.raises(SystemExit, match=r"no/run does not exist; give the train\.output_dir"):
+        tool.main(["no/run"])
+    with pytest.raises(SystemExit, match=r"--checkpoint no\.pth does not exist; give a \.pth"):
+        tool.main([str(moved), "--checkpoint", "no.pth"])
 
 
 def test_experiments_and_overrides_stay_as_they_are(tmp_path):
@@ -62,8 +70,6 @@ def test_weights_can_be_chosen_and_may_be_missing(moved, tmp_path):
     assert find_checkpoint(tmp_path, final) == str(final)
     with pytest.raises(FileNotFoundError, match=r"finish the training, or pass key=FILE\."):
         find_checkpoint(tmp_path, option="key=FILE")
-    with pytest.raises(FileNotFoundError, match=r"--checkpoint no\.pth does not exist"):
-        find_checkpoint(moved, Path("no.pth"))
 
 
 def test_what_a_killed_run_left_half_written_is_said_and_left_out(tmp_path, caplog):

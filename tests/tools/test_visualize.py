@@ -105,7 +105,6 @@ def test_incomplete_run_ends_with_a_sentence(run, missing, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--checkpoint", "no.pth"], r"--checkpoint no\.pth does not exist; give a \.pth file"),
         (["--num-images", "0"], "--num-images is 0; draw at least one"),
         (["--score-threshold", "30"], r"--score-threshold is 30\.0; scores are from 0 to 1"),
     ],
@@ -113,11 +112,6 @@ def test_incomplete_run_ends_with_a_sentence(run, missing, message):
 def test_bad_argument_ends_with_a_sentence(ecm_run, arguments, message):
     with pytest.raises(SystemExit, match=message):
         main([str(ecm_run), *arguments])
-
-
-def test_missing_run_ends_with_a_sentence():
-    with pytest.raises(SystemExit, match=r"no/run does not exist; give the train\.output_dir"):
-        main(["no/run"])
 
 
 def test_demo_shows_the_run_that_it_trains():

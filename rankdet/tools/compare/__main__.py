@@ -10,8 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rankdet.engine.known_warnings import silence_known_warnings
-from rankdet.tools.command_line import split_overrides
+from rankdet.tools.command_line import errors_as_sentences, split_overrides, tool_parser
 from rankdet.tools.compare.jobs import job_environments, train_all
 from rankdet.tools.compare.runs import plan_runs
 from rankdet.tools.compare.table import write_comparison
@@ -31,14 +30,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     arguments, overrides = split_overrides(arguments)
     options = _parser().parse_args(arguments)
-    silence_known_warnings()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        compare(overrides=overrides, **vars(options))
+        with errors_as_sentences():
+            compare(overrides=overrides, **vars(options))
     except KeyboardInterrupt:
         sys.exit("interrupted: the same command goes on from the last checkpoints.")
-    except (OSError, ValueError) as error:
-        sys.exit(f"error: {error}")
 
 
 def compare(
@@ -83,13 +80,12 @@ def compare(
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m rankdet.tools.compare",
-        description=__doc__,
-        epilog=_EXAMPLE,
-        usage="%(prog)s --configs A [B ...] [--seeds S [S ...]] [--output DIR] [--jobs N] "
+    parser = tool_parser(
+        "compare",
+        __doc__,
+        _EXAMPLE,
+        usage="--configs A [B ...] [--seeds S [S ...]] [--output DIR] [--jobs N] "
         "[--theory-images N] [key=value ...]",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--configs", metavar="FILE", nargs="+", type=Path, required=True, help="to compare"
