@@ -16,8 +16,8 @@ def find_bins(breakpoints: Tensor, values: Tensor) -> Tensor:
     """Count the breakpoints below each value.
 
     On CPU, where a binary search mispredicts a branch at every step, values look up their cell of a
-    uniform grid and walk over the few breakpoints in it; this is several times as fast. If the
-    breakpoints cluster so that a cell holds many, and elsewhere, the binary search is used.
+    uniform grid and walk over the few breakpoints in it. If the breakpoints cluster so that a cell
+    holds many, and elsewhere, the binary search is used.
 
     Args:
         breakpoints: ``(B,)`` ascending.

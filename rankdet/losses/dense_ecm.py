@@ -1,7 +1,7 @@
 """Effective Class-Margin loss of dense detectors (Cho and Krähenbühl, ECCV 2022, "ECM").
 
-The paper describes them in two sentences of its appendix F and its authors released no code for
-them: only foreground classes are counted, because focal weights deal with the background ("as
+The paper describes it in two sentences of its appendix F and its authors released no code for
+it: only foreground classes are counted, because focal weights deal with the background ("as
 foreground and background imbalance is managed from focal weight"), and "we apply the computed focal
 weights to our ECM Loss. Instead of a binary cross-entropy on the surrogate scoring function s-hat,
 we use the focal loss".
