@@ -161,6 +161,12 @@ def test_an_injected_classifier_keeps_its_own_initialisation():
     assert (predictor.cls_score.weight == 0.5).all()
 
 
+def test_settings_of_the_test_are_kept():
+    settings = {"test_score_thresh": 0.3, "test_nms_thresh": 0.7, "test_topk_per_image": 7}
+    predictor = make_predictor(SoftmaxCrossEntropyLoss(NUM_CLASSES), **settings)
+    assert {name: getattr(predictor, name) for name in settings} == settings
+
+
 def test_no_proposals_give_no_detections():
     predictor = make_predictor(ECMLoss([9, 3, 2, 1])).eval()
     features, proposals = torch.zeros(0, NUM_FEATURES), make_proposals([[]])

@@ -7,6 +7,7 @@ from detectron2.utils.events import EventStorage
 from modeling.iterative_toy import (
     BASES,
     CHANNELS,
+    HIDDEN,
     NUM_CLASSES,
     attention_with,
     make_batch,
@@ -61,6 +62,8 @@ def slow_steps(roi_heads, pooled):
 def test_steps_equal_a_slow_computation(size, normalizes, agnostic):
     options = {"refinement": attention_with(normalizes_logits=normalizes)}
     roi_heads = make_heads(make_pcb(), options=options, size=size, agnostic=agnostic).double()
+    assert isinstance(roi_heads.attention.norm, torch.nn.LayerNorm) == normalizes
+    assert roi_heads.attention.mlp_cls[0].out_features == HIDDEN
     pooled = torch.randn(2, CHANNELS, *size, dtype=torch.float64, requires_grad=True)
     actual, expected = roi_heads._predict_steps(pooled), slow_steps(roi_heads, pooled)
     assert len(actual) == len(expected) == 3

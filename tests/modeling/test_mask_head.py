@@ -11,9 +11,13 @@ SHAPE = ShapeSpec(channels=8, height=7, width=7)
 
 def test_last_layer_is_injected():
     head = MaskHead(
-        SHAPE, num_classes=5, conv_dims=[8, 6], predictor=NormedConv2d.with_temperature(20.0)
+        SHAPE,
+        num_classes=5,
+        conv_dims=[8, 6],
+        predictor=NormedConv2d.with_temperature(20.0),
+        loss_weight=2.0,
     )
-    assert isinstance(head.predictor, NormedConv2d)
+    assert isinstance(head.predictor, NormedConv2d) and head.loss_weight == 2
     masks = head.layers(torch.randn(3, 8, 7, 7))
     assert masks.shape == (3, 5, 14, 14) and masks.abs().max() <= 20
 

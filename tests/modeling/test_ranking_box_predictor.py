@@ -123,11 +123,19 @@ def test_cosine_classifier_and_prior():
     predictor = make_predictor(
         RankSortLoss(NUM_CLASSES), classifier=NormedLinear.with_temperature(20.0), prior_prob=0.01
     )
+    assert isinstance(predictor.cls_score, NormedLinear)
     assert predictor.cls_score.weight.shape == (NUM_CLASSES, 16)
     torch.testing.assert_close(predictor.cls_score.bias.sigmoid(), torch.full((3,), 0.01))
     losses, _ = run_losses(predictor, predictor(torch.randn(11, 16)), make_proposals())
     losses["loss_rank"].backward()
     assert predictor.cls_score.weight.grad.abs().sum() > 0
+
+
+def test_settings_reach_the_parent():
+    settings = {"test_score_thresh": 0.3, "test_nms_thresh": 0.7, "test_topk_per_image": 7}
+    predictor = make_predictor(RankSortLoss(NUM_CLASSES), cls_agnostic_bbox_reg=True, **settings)
+    assert {name: getattr(predictor, name) for name in settings} == settings
+    assert predictor.bbox_pred.out_features == 4
 
 
 def test_inference_gives_sigmoid_scores():

@@ -91,6 +91,22 @@ def test_proposals_without_annotations_in_evaluation():
     assert losses == {} and [len(x) > 0 for x in proposals] == [True] * 3
 
 
+def test_proposals_that_overlap_more_than_nms_thresh_are_dropped():
+    images, features, _ = make_inputs()
+    numbers = []
+    for nms_thresh in (0.1, 0.9):
+        torch.manual_seed(0)
+        rpn = make_rpn(RankSortLoss(1), nms_thresh=nms_thresh).eval()
+        numbers.append(sum(map(len, rpn(images, features)[0])))
+    assert numbers[0] < numbers[1]
+
+
+def test_anchors_outside_the_image_are_ignored_by_a_threshold():
+    _, (anchors, _, labels, _, _), _ = run(make_rpn(RankSortLoss(1), anchor_boundary_thresh=0))
+    is_inside = anchors[0].inside_box((SIZE, SIZE))
+    assert (labels[1] == torch.where(is_inside, 0, -1)).all() and not is_inside.all()
+
+
 def test_alrp_logs_its_balance():
     _, _, storage = run(make_rpn(ALRPLoss(1, iou_threshold=0.7)))
     assert storage.latest()["rpn/box_weight"] == (50, 0)

@@ -154,6 +154,18 @@ def test_numbers_of_classes(num_classes):
     assert "instances" in model.eval()([IMAGES[0]])[0]
 
 
+def test_settings_reach_the_detector():
+    settings = {
+        "test_score_thresh": 0.2,
+        "test_topk_candidates": 9,
+        "test_nms_thresh": 0.5,
+        "max_detections_per_image": 3,
+    }
+    model = make_model(prior_prob=0.2, **settings)
+    assert {name: getattr(model, name) for name in settings} == settings
+    torch.testing.assert_close(model.head.cls_score.bias.sigmoid(), torch.full((3,), 0.2))
+
+
 def test_state_is_in_the_checkpoint():
     ecm = VarifocalLoss(3, surrogate=ECMSurrogate([50, 20, 1]))
     model, other = make_model(LOSSES["ecm"]), make_model(ecm)
