@@ -1,4 +1,6 @@
-from rankdet.tools.command_line import split_overrides
+import pytest
+
+from rankdet.tools.command_line import errors_as_sentences, is_set, split_overrides
 
 
 def test_overrides_may_stand_behind_options_with_several_values():
@@ -13,3 +15,17 @@ def test_options_paths_and_files_are_no_overrides(tmp_path, monkeypatch):
     (tmp_path / "a=b.png").touch()
     arguments = ["--output=out", "frames/x=1.png", "a=b.png"]
     assert split_overrides(arguments) == (arguments, [])
+
+
+def test_an_override_sets_its_own_key_only():
+    assert is_set("train.device", ["a=1", "train.device=cpu"])
+    assert is_set("train.device", ["++train.device=cpu"])
+    assert not is_set("train.device", ["train.devices=1", "model.train.device=cpu", "train=device"])
+
+
+def test_only_errors_of_the_user_become_sentences():
+    for error in (FileNotFoundError("no file"), ValueError("no file")):
+        with pytest.raises(SystemExit, match=r"^error: no file$"), errors_as_sentences():
+            raise error
+    with pytest.raises(KeyError), errors_as_sentences():
+        raise KeyError("a defect of ours")

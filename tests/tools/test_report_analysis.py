@@ -8,6 +8,7 @@ from detectron2.config import LazyCall as L
 from detectron2.evaluation import COCOEvaluator
 from report_run import DATASET, make_predictions, write_run
 
+from rankdet.tools import analysis_file
 from rankdet.tools.report import analysis
 from rankdet.tools.report.analysis import Analysis
 from rankdet.tools.report.dataset import read_test_set
@@ -31,7 +32,7 @@ def predictions_of(folder):
     return folder / "inference" / "lvis_instances_results.json"
 
 
-def test_kept_files_are_used_until_the_detections_change(folder, test_set, monkeypatch):
+def test_kept_files_are_used_until_detections_or_rankdet_change(folder, test_set, monkeypatch):
     calls = []
 
     def analyse_errors(*arguments, **options):
@@ -49,6 +50,10 @@ def test_kept_files_are_used_until_the_detections_change(folder, test_set, monke
     os.utime(predictions_of(folder), (future, future))
     Analysis(read_run(folder), test_set).errors_path("bbox")
     assert len(calls) == 2
+    os.utime(path, (future, future))
+    monkeypatch.setattr(analysis_file, "ANALYSIS_VERSION", analysis_file.ANALYSIS_VERSION + 1)
+    Analysis(read_run(folder), test_set).errors_path("bbox")
+    assert len(calls) == 3
 
 
 def test_scores_of_classes_are_the_evaluations_where_it_left_them(folder, test_set):
