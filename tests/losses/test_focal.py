@@ -83,6 +83,14 @@ def test_the_prior_is_the_score_to_start_from():
     torch.testing.assert_close(scores, torch.full((C,), 0.01))
 
 
+@pytest.mark.parametrize("make", [FocalLoss, VarifocalLoss, QualityFocalLoss])
+def test_box_weight_multiplies_the_loss_of_boxes_alone(make):
+    batch, _ = labelled_batch()
+    expected, values = make(C)(*batch), make(C, box_weight=3.0)(*batch)
+    torch.testing.assert_close(values["loss_box_reg"], 3 * expected["loss_box_reg"])
+    assert torch.equal(values["loss_cls"], expected["loss_cls"])
+
+
 @pytest.mark.parametrize(
     ("make", "settings", "message"),
     [

@@ -23,8 +23,8 @@ from rankdet.modeling.dense.paa import PAAAssigner, low_losses
 TRANSFORM = Box2BoxTransform(weights=(10.0, 10.0, 5.0, 5.0))
 
 
-def assign(anchors, gt_instances, logits, deltas, num_candidates=9):
-    assigner = PAAAssigner(NUM_CLASSES, TRANSFORM, num_candidates)
+def assign(anchors, gt_instances, logits, deltas, *settings):
+    assigner = PAAAssigner(NUM_CLASSES, TRANSFORM, *settings)
     return assigner(anchors, gt_instances, logits, deltas)
 
 
@@ -80,12 +80,12 @@ def slow_split(losses):
     return low[: low.index(likeliest) + 1]
 
 
-def slow_paa(anchors, gt, logits, deltas, num_candidates=9):
+def slow_paa(anchors, gt, logits, deltas, num_candidates, iou_threshold):
     """Object of each anchor of one image, -1 if it has none."""
     boxes = gt.gt_boxes.tensor.tolist()
     flat = Boxes.cat(anchors).tensor.tolist()
     levels = [n for n, level in enumerate(anchors) for _ in range(len(level))]
-    possible, matches = slow_match(flat, boxes), [-1] * len(flat)
+    possible, matches = slow_match(flat, boxes, iou_threshold), [-1] * len(flat)
     for number, box in enumerate(boxes):
         candidates = []
         for level in range(len(anchors)):
@@ -107,10 +107,10 @@ def test_equals_loops_over_objects(seed):
     numbers = [seed, 3, 0]
     gt_instances = [make_objects(num, seed + image) for image, num in enumerate(numbers)]
     logits, deltas = make_predictions(3, anchors, seed)
-    for num_candidates in (1, 4, 9):
-        targets = assign(anchors, gt_instances, logits, deltas, num_candidates)
+    for settings in ((1, 0.1), (4, 0.3), (9, 0.1)):
+        targets = assign(anchors, gt_instances, logits, deltas, *settings)
         expected = [
-            slow_paa(anchors, gt, *predictions, num_candidates)
+            slow_paa(anchors, gt, *predictions, *settings)
             for gt, *predictions in zip(gt_instances, logits, deltas, strict=True)
         ]
         assert_targets_equal(targets, expected, gt_instances)

@@ -11,12 +11,12 @@ SHAPES = [ShapeSpec(channels=CHANNELS, stride=stride) for stride in STRIDES]
 norms = pytest.mark.parametrize("norm", ["", "LN", "BN"])
 
 
-def make_head(num_classes=3, norm="", first_distance=2.0):
+def make_head(num_classes=3, norm="", first_distance=2.0, channels=CHANNELS):
     torch.manual_seed(0)
     head = VarifocalHead(
         input_shape=SHAPES,
         num_classes=num_classes,
-        conv_dims=[CHANNELS],
+        conv_dims=[channels],
         norm=norm,
         first_distance=first_distance,
     )
@@ -30,6 +30,12 @@ def make_features(num_images=2, same=False):
     sizes = [(6, 5), (6, 5) if same else (2, 3)]
     features = [torch.randn(num_images, CHANNELS, *size, generator=generator) for size in sizes]
     return [features[0]] * 2 if same else features
+
+
+def test_branches_are_normalised_as_the_convolution_behind_them():
+    head = make_head(norm="GN", channels=32)
+    for layers in (head.cls_subnet, head.bbox_subnet, head.bbox_conv):
+        assert sum(isinstance(layer, torch.nn.GroupNorm) for layer in layers.modules()) == 1
 
 
 @norms
