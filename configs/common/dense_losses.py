@@ -28,5 +28,7 @@ bucketed_rank_sort = L(RankSortLoss)(num_classes=_CLASSES, algorithm="bucketed")
 ecm = L(ECMSurrogate)(
     class_counts=L(instance_counts)(dataset_names="${dataloader.train.dataset.names}")
 )
+focal_ecm = L(FocalLoss)(num_classes=_CLASSES, surrogate=ecm)
+varifocal_ecm = L(VarifocalLoss)(num_classes=_CLASSES, surrogate=ecm)
 
 giou = L(GIoUBoxLoss)(box2box_transform="${model.box2box_transform}")
