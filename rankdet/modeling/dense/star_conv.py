@@ -12,9 +12,9 @@ class StarConv2d(nn.Conv2d):
     """3 x 3 deformable convolution without bias that samples the star points of given boxes.
 
     It equals ``torchvision.ops.deform_conv2d`` at these points. ``grid_sample`` and a 1 x 1
-    convolution work under autocast on CPUs, too, and a step of training is 2 to 15 times faster
-    there (one thread; 256 channels at 100 x 152: 2; 64 at 16 x 16: 11 to 15); the price are nine
-    feature maps kept for the backward pass.
+    convolution work under autocast on CPUs, too, and their forward and backward pass is 2 to 15
+    times as fast there (one thread; 256 channels at 100 x 152: 2 to 3; 64 at 16 x 16: 11 to 15);
+    the price are nine feature maps kept for the backward pass.
 
     Source: Zhang et al., VarifocalNet, CVPR 2021, section 3.2.
 
