@@ -2,8 +2,10 @@
 
 import logging
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Generic, Protocol, TypeVar
 
 import torch
@@ -15,7 +17,8 @@ from detectron2.utils.logger import create_small_table
 from rankdet.data.annotation_file import Record, read_annotations
 from rankdet.data.class_stats import annotation_path, class_ids, ensure_dataset
 from rankdet.evaluation.detection_table import DetectionTable, gather_detections
-from rankdet.evaluation.matching import GEOMETRY_FIELD
+from rankdet.evaluation.matching import GEOMETRY_FIELD, check_images
+from rankdet.evaluation.prediction_checks import check_limit, check_predictions
 
 logger = logging.getLogger(__name__)
 
@@ -62,11 +65,12 @@ class DetectionEvaluator(DatasetEvaluator, ABC, Generic[ScoresT]):
             max_dets_per_image: Only so many detections of an image count.
 
         Raises:
-            ValueError: The dataset is not registered, its annotations are damaged or in no file, or
-                there is no such task.
+            ValueError: The dataset is not registered, its annotations are damaged or in no file,
+                there is no such task, or the limit is not positive.
             FileNotFoundError: The annotation file is missing.
         """
-        if not set(tasks or ()) <= GEOMETRY_FIELD.keys():
+        check_limit("max_dets_per_image", max_dets_per_image)
+        if tasks is not None and (not tasks or not set(tasks) <= GEOMETRY_FIELD.keys()):
             known = ", ".join(map(repr, GEOMETRY_FIELD))
             raise ValueError(f"tasks is {tasks!r}; give a list of some of {known}.")
         self._metadata = ensure_dataset(dataset_name)
@@ -101,10 +105,19 @@ class DetectionEvaluator(DatasetEvaluator, ABC, Generic[ScoresT]):
         """
 
     def reset(self) -> None:
-        """Forget the predictions, before a new evaluation."""
+        """Forget the predictions, before a new evaluation.
+
+        Raises:
+            OSError: Nothing can be written to the output folder.
+        """
         self._results = DetectionTable()
-        self._num_images = 0
+        self._predicted_images: list[int | str] = []
         self._predicts_masks = False
+        self._images = {image["id"]: image for image in self._content["images"]}
+        contiguous = class_ids(self._metadata, [c["id"] for c in self._content["categories"]])
+        self._category_ids = {class_id: category_id for category_id, class_id in contiguous.items()}
+        if self._output_dir and (comm.is_main_process() or not self._distributed):
+            _check_writable(self._output_dir)
 
     def process(self, inputs: list[Record], outputs: list[Record]) -> None:
         """Collect the predictions for a batch.
@@ -112,36 +125,43 @@ class DetectionEvaluator(DatasetEvaluator, ABC, Generic[ScoresT]):
         Args:
             inputs: The dataset dicts that the model was given.
             outputs: What the model returned for them, with `instances`.
+
+        Raises:
+            ValueError: The annotation file does not list an image, the model predicts a class that
+                the dataset does not have, or what it predicts can't be scored (see
+                :func:`rankdet.evaluation.prediction_checks.check_predictions`).
         """
         for record, output in zip(inputs, outputs, strict=True):
-            instances = output["instances"].to(CPU)
-            self._results.add(instances_to_coco_json(instances, record["image_id"]))
+            instances, image_id = output["instances"].to(CPU), record["image_id"]
+            check_images([image_id], self._images)
+            results = instances_to_coco_json(instances, image_id)
+            check_predictions(results, self._images[image_id])
+            self._restore_category_ids(results)
+            self._results.add(results)
             # Images without detections leave no other trace of what the model predicts.
             self._predicts_masks |= instances.has("pred_masks")
-            self._num_images += 1
+            self._predicted_images.append(image_id)
 
     def evaluate(self) -> dict[str, dict[str, float]] | None:
-        """Gather the predictions, write them and score them; once after `reset`.
+        """Gather the predictions, write them and score them.
 
         Returns:
             The metrics by key in the main process, {} if there were no images; None in the others.
 
         Raises:
-            ValueError: The model predicts a class that the dataset does not have.
+            ValueError: An image was predicted twice.
         """
-        seen = [(self._num_images, self._predicts_masks)]
+        seen = [(self._predicted_images, self._predicts_masks)]
         if self._distributed:
             gather_detections(self._results)
             seen = comm.gather(seen[0])
             if not comm.is_main_process():
                 return None
-        num_images, num_with_masks = map(sum, zip(*seen, strict=True))
-        if not num_images:
+        _check_unique([image_id for image_ids, _ in seen for image_id in image_ids])
+        if not any(image_ids for image_ids, _ in seen):
             logger.warning("The evaluator was given no predictions.")
             return {}
-        self._restore_category_ids()
         if self._output_dir:
-            self._output_dir.mkdir(parents=True, exist_ok=True)
             with (self._output_dir / RESULTS_FILE).open("w", encoding="utf-8") as file:
                 self._results.write(file)
         if not self._content["annotations"]:
@@ -149,7 +169,8 @@ class DetectionEvaluator(DatasetEvaluator, ABC, Generic[ScoresT]):
             return {}
         if not self._results:
             logger.warning("The model predicted nothing on any image.")
-        return self._score(self._tasks or (("bbox", "segm") if num_with_masks else ("bbox",)))
+        predicts_masks = any(has_masks for _, has_masks in seen)
+        return self._score(self._tasks or (("bbox", "segm") if predicts_masks else ("bbox",)))
 
     def _score(self, tasks: tuple[str, ...]) -> dict[str, dict[str, float]]:
         self.scores = {}
@@ -160,14 +181,35 @@ class DetectionEvaluator(DatasetEvaluator, ABC, Generic[ScoresT]):
             logger.info("Metrics, %s:\n%s", key, create_small_table(values))
         return metrics
 
-    def _restore_category_ids(self) -> None:
+    def _restore_category_ids(self, results: list[Record]) -> None:
         """Turn the contiguous ids of the model into the category ids of the annotation file."""
-        contiguous = class_ids(self._metadata, [c["id"] for c in self._content["categories"]])
-        category_ids = {class_id: category_id for category_id, class_id in contiguous.items()}
-        unknown = set(self._results.column("category_id")) - category_ids.keys()
-        if unknown:
-            raise ValueError(
-                f"The model predicts class {min(unknown)}, but dataset {self._metadata.name!r} has "
-                f"only {len(category_ids)} classes; evaluate on the dataset it was trained for."
-            )
-        self._results.rename_categories(category_ids)
+        for result in results:
+            class_id = result["category_id"]
+            if class_id not in self._category_ids:
+                raise ValueError(
+                    f"The model predicts class {class_id}, but dataset {self._metadata.name!r} has "
+                    f"only {len(self._category_ids)} classes; evaluate on the dataset it was "
+                    "trained for."
+                )
+            result["category_id"] = self._category_ids[class_id]
+
+
+def _check_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(
+            f"output_dir is {str(folder)!r}, where nothing can be written ({error}); give another."
+        ) from error
+
+
+def _check_unique(image_ids: list[int | str]) -> None:
+    image_id, number = next(iter(Counter(image_ids).most_common(1)), ("", 0))
+    if number > 1:
+        raise ValueError(
+            f"Image {image_id!r} was predicted {number} times, so that its detections would count "
+            "as duplicates; let the sampler of the test loader give each image to one process "
+            "once, as Detectron2's InferenceSampler does."
+        )

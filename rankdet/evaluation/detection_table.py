@@ -118,14 +118,6 @@ class DetectionTable(Sequence[Record]):
         self._counts += other._counts
         self._mask_sizes |= other._mask_sizes
 
-    def rename_categories(self, category_ids: dict[int, int]) -> None:
-        """Replace each category id by that which the dict holds for it.
-
-        Raises:
-            KeyError: The dict has no entry for one.
-        """
-        self._category_ids = array("q", [category_ids[i] for i in self._category_ids])
-
     def write(self, file: TextIO) -> None:
         """Write a COCO result file: a JSON list with one detection per line."""
         results = iter(self)

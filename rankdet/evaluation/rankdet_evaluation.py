@@ -12,6 +12,7 @@ from rankdet.data.glyphs.annotations import frequency_group
 from rankdet.evaluation.detection_evaluation import DetectionEvaluator
 from rankdet.evaluation.lrp_scoring import LRPScores, score_lrp
 from rankdet.evaluation.lvis_scoring import LVISScores, score_lvis
+from rankdet.evaluation.prediction_checks import check_limit
 
 logger = logging.getLogger(__name__)
 
@@ -67,9 +68,11 @@ class RankdetEvaluator(DetectionEvaluator[LVISScores | LRPScores]):
                 annotation file does not. None: without it, such a file gets no metrics by group.
 
         Raises:
-            ValueError: A dataset is not registered, or its annotations are damaged or in no file.
+            ValueError: A dataset is not registered, its annotations are damaged or in no file,
+                there is no such task, or a limit is not positive.
             FileNotFoundError: An annotation file is missing.
         """
+        check_limit("max_dets_per_class", max_dets_per_class)
         super().__init__(
             dataset_name, tasks, distributed, output_dir, max_dets_per_image=max_dets_per_image
         )

@@ -71,13 +71,6 @@ def test_written_file_is_a_result_file(number: int, monkeypatch: pytest.MonkeyPa
     assert json.loads(file.getvalue()) == results
 
 
-def test_categories_are_renamed() -> None:
-    table = table_of(make_results(9))
-    before = table.column("category_id").tolist()
-    table.rename_categories({i: 10 * i for i in range(1203)})
-    assert [result["category_id"] for result in table] == [10 * i for i in before]
-
-
 def size(make: Callable[[], Sized]) -> int:
     """Bytes that what is made keeps."""
     tracemalloc.start()
