@@ -91,7 +91,7 @@ def judged_classes(
     Args:
         content: a parsed annotation file. A class is judged where it has an annotation or is among
             the ``neg_category_ids``, and not where it is among the ``not_exhaustive_category_ids``.
-        class_of_category: contiguous class id by category id.
+        class_of_category: contiguous class id by category id; other categories are left out.
 
     Returns:
         Class ids by image id; None: everything is judged, for no image has ``neg_category_ids``.
@@ -104,7 +104,7 @@ def judged_classes(
     for image in content["images"]:
         judged[image["id"]] -= set(image.get("not_exhaustive_category_ids", ()))
     return {
-        image_id: {class_of_category[category_id] for category_id in category_ids}
+        image_id: {class_of_category[c] for c in category_ids if c in class_of_category}
         for image_id, category_ids in judged.items()
     }
 

@@ -74,6 +74,8 @@ def test_worst_ranking_by_hand():
 
 def test_a_class_is_judged_where_its_objects_are_all_known():
     assert judged_classes(CONTENT, CLASS_OF_CATEGORY) == {7: {0, 1}, 8: {0, 2}, 9: set()}
+    # Files of fewer classes keep the others among the negative ones.
+    assert judged_classes(CONTENT, {20: 0}) == {7: {0}, 8: set(), 9: set()}
 
 
 @pytest.mark.parametrize("annotations", [[], CONTENT["annotations"]])
