@@ -17,8 +17,10 @@ from rankdet.evaluation.matching import (
     IntArray,
     check_images,
     check_lvis_fields,
+    detection_scores,
     is_federated,
 )
+from rankdet.evaluation.prediction_checks import check_limit
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -70,19 +72,21 @@ def match_images(
         The matches of each image, in the order of the image ids.
 
     Raises:
-        ValueError: The task is another, there are no images, the annotations lack a field (see
+        ValueError: The task is another, the limit is not positive, a score is not finite, there are
+            no images, the annotations lack a field (see
             :func:`rankdet.evaluation.matching.check_lvis_fields`), or they do not list a
             predicted image.
     """
     if task not in ("bbox", "segm"):
         raise ValueError(f"Detections can't be matched by task {task!r}; give 'bbox' or 'segm'.")
+    check_limit("max_dets_per_image", max_dets_per_image, may_be_none=True)
     if not content["images"]:
         raise ValueError("The annotation file lists no images; give the one of the dataset.")
     check_lvis_fields(content)
     federated, annotations = is_federated(content), content["annotations"]
     coco = COCO()  # Holds the sizes of the images, for masks.
     coco.imgs = {image["id"]: image for image in content["images"]}
-    detections_by_image = _by_image(results)
+    scores, detections_by_image = detection_scores(results), _by_image(results)
     check_images(detections_by_image, coco.imgs)
     objects_by_image = _by_image(annotations)
     categories = {category["id"] for category in content["categories"]}
@@ -91,9 +95,8 @@ def match_images(
     for image_id, image in sorted(coco.imgs.items()):
         objects = regions([(i, annotations[i]) for i in objects_by_image[image_id]])
         # A table makes a dict each time that one is asked for.
-        found = [(i, results[i]) for i in detections_by_image[image_id]]
-        found.sort(key=lambda numbered: -numbered[1]["score"])
-        detections = regions(found[:max_dets_per_image])
+        best = sorted(detections_by_image[image_id], key=scores.__getitem__, reverse=True)
+        detections = regions([(i, results[i]) for i in best[:max_dets_per_image]])
         if federated:
             objects = [region for region in objects if region.record["area"] > 0]
             judged = {*image["neg_category_ids"], *_classes(objects).tolist()}

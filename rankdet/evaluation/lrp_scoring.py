@@ -82,8 +82,9 @@ def score_lrp(
         for a class where all scores or all IoUs are equal. A mean over no class is nan.
 
     Raises:
-        ValueError: Federated annotations lack a field of LVIS v1, or the annotations do not list
-            a predicted image.
+        ValueError: Federated annotations lack a field of LVIS v1, the annotations do not list a
+            predicted image, there is no such task, the limit is not positive, or a score is not
+            finite.
     """
     lvis_style = is_federated(content)
     if lvis_style:
@@ -127,7 +128,7 @@ def optimal_lrp(scores: FloatArray, ious: FloatArray, num_objects: int) -> Optim
     distance = kept(np.where(is_tp, 1 - ious, 0))
     num_fn = num_objects - num_tp
     error = (distance / (1 - TP_IOU) + num_fp + num_fn) / (num_objects + num_fp)
-    best = int(error.argmin())
+    best = int(error.round(12).argmin())  # Rounding must not decide between the equally good.
     found = num_tp[best] or float("nan")
     return OptimalLRP(
         error=float(error[best]),

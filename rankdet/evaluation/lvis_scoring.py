@@ -39,7 +39,9 @@ def score_lvis(
     """Score detections by the rules of LVIS: federated, and limited in number.
 
     Equal to the lvis package (0.5.3) up to rounding; like it, leaves out annotations and
-    detections without area. Boundary AP (Cheng et al., "Boundary IoU", CVPR 2021) is AP by the
+    detections without area. LVIS has no crowds, so the package takes an annotation with `iscrowd`,
+    if there is one, for an object; here, as in COCO, it is none, and a detection that matches it is
+    ignored. Boundary AP (Cheng et al., "Boundary IoU", CVPR 2021) is AP by the
     smaller one of mask IoU and the IoU of the boundaries, 2 % of the image's diagonal wide.
 
     Fixed AP (Dave et al., "Evaluating Large-Vocabulary Object Detectors: The Devil is in the
@@ -47,7 +49,7 @@ def score_lvis(
     a class gains by pushing detections of others out.
 
     Where no image has `neg_category_ids`, the rules are COCO's: every category is judged in every
-    image, a detection that matches a crowd is ignored, and masks without area count.
+    image, and masks without area count.
 
     Args:
         content: A parsed annotation file in the format of LVIS or COCO. It is not changed.
@@ -68,7 +70,7 @@ def score_lvis(
     Raises:
         ValueError: The annotations lack a field (see
             :func:`rankdet.evaluation.matching.check_lvis_fields`), or do not list a predicted
-            image.
+            image; there is no such task, a limit is not positive, or a score is not finite.
     """
     check_lvis_fields(content)
     evaluations = category_evaluations(

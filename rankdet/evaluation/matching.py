@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ from faster_coco_eval.core.mask import area as mask_area
 
 from rankdet.data.annotation_file import Record
 from rankdet.evaluation.detection_table import DetectionTable
+from rankdet.evaluation.prediction_checks import check_limit
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -93,8 +94,13 @@ def category_evaluations(
 
     Raises:
         ValueError: There are detections for an image that the annotation file does not list, or
-            it lists no categories.
+            with a score that is not finite; it lists no categories, there is no such task, or a
+            limit is not positive.
     """
+    if task not in GEOMETRY_FIELD:
+        raise ValueError(f"task is {task!r}; give one of {', '.join(map(repr, GEOMETRY_FIELD))}.")
+    check_limit("max_dets_per_image", max_dets_per_image, may_be_none=True)
+    check_limit("max_dets_per_class", max_dets_per_class, may_be_none=True)
     if not content["categories"]:
         raise ValueError("The annotation file lists no categories; there is nothing to evaluate.")
     # faster-coco-eval takes integers only. Sorted: equal scores are ranked by the image.
@@ -143,13 +149,34 @@ def check_images(predicted: Iterable[int | str], known: Collection[int | str]) -
 
 
 def _columns(results: Sequence[Record], numbers: ImageNumbers) -> _Columns:
-    image_ids, category_ids, scores = (
-        results.column(key) if isinstance(results, DetectionTable) else [r[key] for r in results]
-        for key in ("image_id", "category_id", "score")
-    )
+    image_ids, category_ids = (_column(results, key) for key in ("image_id", "category_id"))
     check_images(image_ids, numbers)
     images = np.fromiter(map(numbers.__getitem__, image_ids), np.int64, len(image_ids))
-    return _Columns(images, np.asarray(category_ids, np.int64), np.asarray(scores, np.float64))
+    return _Columns(images, np.asarray(category_ids, np.int64), detection_scores(results))
+
+
+def detection_scores(results: Sequence[Record]) -> FloatArray:
+    """Collect the scores of the D detections and check that they can be ranked.
+
+    Returns:
+        (D,).
+
+    Raises:
+        ValueError: One is not finite.
+    """
+    scores = np.asarray(_column(results, "score"), np.float64)
+    is_finite = np.isfinite(scores)
+    if not is_finite.all():
+        bad = results[int(is_finite.argmin())]
+        raise ValueError(
+            f"A detection of category {bad['category_id']} in image {bad['image_id']!r} has score "
+            f"{bad['score']}; scores must be finite."
+        )
+    return scores
+
+
+def _column(results: Sequence[Record], key: str) -> Sequence[Any]:
+    return results.column(key) if isinstance(results, DetectionTable) else [r[key] for r in results]
 
 
 def _within_limits(columns: _Columns, per_image: int | None, per_class: int | None) -> IntArray:
@@ -175,7 +202,9 @@ def _best(indices: IntArray, groups: IntArray, scores: FloatArray, limit: int) -
 
 def _judged(indices: IntArray, columns: _Columns, pairs: IntArray) -> IntArray:
     """Those whose image and category are one of the pairs (P, 2)."""
-    width = 1 + max(pairs[:, 1].max(initial=0), columns.categories.max(initial=0))
+    ids = (pairs[:, 1], columns.categories)
+    # Ids can be negative.
+    width = 1 + max(i.max(initial=0) for i in ids) - min(i.min(initial=0) for i in ids)
     keys = columns.images[indices]
     keys *= width
     keys += columns.categories[indices]

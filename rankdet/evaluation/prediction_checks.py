@@ -5,18 +5,22 @@ import numpy as np
 from rankdet.data.annotation_file import Record
 
 
-def check_limit(name: str, limit: int) -> None:
+def check_limit(name: str, limit: int | None, *, may_be_none: bool = False) -> None:
     """Check a limit on the number of detections.
 
     Args:
         name: Of the argument, for the message.
         limit: Its value.
+        may_be_none: None is a value, too: no limit.
 
     Raises:
         ValueError: It is no integer, or less than 1.
     """
+    if limit is None and may_be_none:
+        return
     if not isinstance(limit, int) or limit < 1:
-        raise ValueError(f"{name} is {limit!r}; give an integer of at least 1.")
+        or_none = ", or None" if may_be_none else ""
+        raise ValueError(f"{name} is {limit!r}; give an integer of at least 1{or_none}.")
 
 
 def check_predictions(results: list[Record], image: Record) -> None:

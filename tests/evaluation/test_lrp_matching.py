@@ -11,6 +11,7 @@ import pycocotools.mask
 import pytest
 
 from rankdet.evaluation.lrp_scoring import score_iou_correlation, score_lrp
+from rankdet.evaluation.lvis_scoring import score_lvis
 
 SIZE = 24
 NUM_CATEGORIES = 6
@@ -170,6 +171,7 @@ def test_equals_the_slow_loop(task: str, federated: bool, seed: int, limit: int 
 
 
 BOX, ELSEWHERE = [0, 0, 10, 10], [12, 12, 10, 10]
+NOTHING_ABSENT: Record = {"neg_category_ids": [], "not_exhaustive_category_ids": []}
 
 
 def annotation(box: list[int], category_id: int = 1, image_id: int = 1, crowd: int = 0) -> Record:
@@ -189,12 +191,16 @@ def content_of(annotations: list[Record], **fields: Any) -> Record:
     return {"images": images, "annotations": annotations, "categories": categories}
 
 
-def test_detections_in_a_crowd_are_ignored() -> None:
-    content = content_of([annotation(BOX), annotation(ELSEWHERE, crowd=1)])
+@pytest.mark.parametrize("fields", [{}, NOTHING_ABSENT])
+def test_detections_in_a_crowd_are_ignored(fields: Record) -> None:
+    """In federated annotations, too, though those of LVIS have no crowds."""
+    content = content_of([annotation(BOX), annotation(ELSEWHERE, crowd=1)], **fields)
     content["annotations"][1]["id"] = 99
     inside = [detection([13, 13, 4, 4], 0.9), detection([15, 15, 4, 4], 0.8)]
-    scores = score_lrp(content, [*inside, detection(BOX, 0.5)], "bbox")
+    results = [*inside, detection(BOX, 0.5)]
+    scores = score_lrp(content, results, "bbox")
     assert scores.metrics["oLRP"] == scores.metrics["oLRP_FP"] == 0
+    assert score_lvis(content, results, "bbox").metrics["AP"] == pytest.approx(100)
 
 
 @pytest.mark.parametrize(

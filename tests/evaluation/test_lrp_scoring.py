@@ -111,6 +111,13 @@ def test_without_true_positives_nothing_is_worth_keeping(
     assert math.isnan(best.false_positive)
 
 
+def test_of_equally_good_thresholds_the_highest_counts() -> None:
+    """Keeping 2 of 6 objects is as good as 3 with 3 false positives; an IoU can be rounded up."""
+    rounded_up = 1 + 1e-15
+    best = best_of([(0.9, 1.0)] * 2 + [(0.5, rounded_up)] + [(0.5, 0.0)] * 3, num_objects=6)
+    assert (best.threshold, best.false_positive) == (0.9, 0)
+
+
 def test_equal_scores_come_in_together() -> None:
     """Apart, the true positive alone would give an error of 0."""
     best = best_of([(0.5, 1.0), (0.5, 0.0)], num_objects=1)

@@ -4,6 +4,7 @@ import copy
 import logging
 import math
 import types
+from collections.abc import Callable
 from typing import Any
 
 import lvis.eval
@@ -14,7 +15,10 @@ from lvis import LVIS, LVISEval, LVISResults
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from rankdet.evaluation.error_analysis import analyse_errors
+from rankdet.evaluation.lrp_scoring import score_lrp
 from rankdet.evaluation.lvis_scoring import LVISScores, score_lvis
+from rankdet.evaluation.score_calibration import score_calibration
 
 NUM_CATEGORIES = 30
 SIZE = 160
@@ -157,6 +161,25 @@ def test_fixed_ap_equals_lvis_without_a_limit_per_image(task: str, limit: int) -
     assert_equal_to_lvis(scores, lvis_evaluation(content, best, task, limit=-1))
 
 
+@pytest.mark.usefixtures("lvis_with_todays_numpy")
+def test_category_ids_can_be_any_integers() -> None:
+    """Pairs of image and category stay apart if some ids are negative."""
+    rng = np.random.default_rng(0)
+    content = make_annotations(rng)
+    results = make_results(content, rng, per_image=40)
+    expected = score_lvis(content, results, "bbox")
+    for record in (*content["annotations"], *results):
+        record["category_id"] -= 10
+    for image in content["images"]:
+        for field in ("neg_category_ids", "not_exhaustive_category_ids"):
+            image[field] = [i - 10 for i in image[field]]
+    for category in content["categories"]:
+        category["id"] -= 10
+    scores = score_lvis(content, results, "bbox")
+    assert scores.metrics == expected.metrics
+    assert_equal_to_lvis(scores, lvis_evaluation(content, results, "bbox", 300))
+
+
 @pytest.mark.parametrize(
     ("kind", "field"),
     [
@@ -178,6 +201,31 @@ def test_prediction_for_an_unknown_image_is_named() -> None:
     result = {"image_id": 5, "category_id": 1, "score": 0.5, "bbox": [0, 0, 9, 9]}
     with pytest.raises(ValueError, match="image 5, which is not among the 12 images"):
         score_lvis(content, [result], "bbox")
+
+
+@pytest.mark.parametrize("score", [math.nan, math.inf])
+@pytest.mark.parametrize("judge", [score_lvis, score_lrp, analyse_errors, score_calibration])
+def test_scores_that_are_not_finite_are_named(judge: Callable[..., Any], score: float) -> None:
+    content = make_annotations(np.random.default_rng(0))
+    result = {"image_id": 7, "category_id": 3, "score": score, "bbox": [0, 0, 9, 9]}
+    with pytest.raises(ValueError, match=f"category 3 in image 7 has score {score}"):
+        judge(content, [result], "bbox")
+
+
+@pytest.mark.parametrize("limit", [0, -1, 2.5])
+@pytest.mark.parametrize("judge", [score_lvis, score_lrp, analyse_errors, score_calibration])
+def test_limits_that_let_nothing_count_are_named(judge: Callable[..., Any], limit: float) -> None:
+    content = make_annotations(np.random.default_rng(0))
+    with pytest.raises(ValueError, match=f"max_dets_per_image is {limit}; give an integer of at"):
+        judge(content, [], "bbox", max_dets_per_image=limit)
+
+
+def test_unknown_task_is_named() -> None:
+    content = make_annotations(np.random.default_rng(0))
+    with pytest.raises(ValueError, match="task is 'mask'; give one of 'bbox', 'segm', 'boundary'"):
+        score_lvis(content, [], "mask")
+    with pytest.raises(ValueError, match="max_dets_per_class is 0"):
+        score_lvis(content, [], "bbox", max_dets_per_class=0)
 
 
 def square(start: int, stop: int, size: int = 200) -> Record:
