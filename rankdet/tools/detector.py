@@ -19,7 +19,7 @@ from torch import nn
 from rankdet.engine.checkpoint import ensure_checkpoint
 from rankdet.engine.train import dataset_names
 from rankdet.tools.command_line import is_set
-from rankdet.tools.run_folder import find_checkpoint, load_model, load_run_config
+from rankdet.tools.run_folder import find_checkpoint, find_config, load_model, load_run_config
 
 ByteArray = npt.NDArray[np.uint8]
 
@@ -68,7 +68,7 @@ def load_detector(
     """Load a trained model.
 
     Args:
-        config_file: ``config.yaml`` of a run, wherever its folder is now, or an experiment.
+        config_file: a run's folder or its ``config.yaml``, wherever it is now, or an experiment.
         overrides: ``key=value``. ``train.init_checkpoint`` are the weights to take; without, they
             are the last of the run. The names of the classes are those of the test set.
         score_threshold: least score of a detection, from 0 to 1.
@@ -82,7 +82,8 @@ def load_detector(
     """
     if not 0 <= score_threshold <= 1:
         raise ValueError(f"--confidence-threshold is {score_threshold}; scores are from 0 to 1.")
-    cfg = load_run_config(Path(config_file), overrides)
+    path = Path(config_file)
+    cfg = load_run_config(find_config(path) if path.is_dir() else path, overrides)
     weights = (
         ensure_checkpoint(cfg.train.init_checkpoint)
         if is_set("train.init_checkpoint", overrides)

@@ -62,10 +62,11 @@ def find_images(inputs: Iterable[str]) -> list[Path]:
     """
     found: dict[Path, None] = {}
     for one in inputs:
-        if Path(one).is_dir():
-            files = [f for f in Path(one).iterdir() if f.suffix.lower() in IMAGE_SUFFIXES]
+        path = Path(one).expanduser()
+        if path.is_dir():
+            files = [f for f in path.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES]
         else:
-            files = [Path(one)] if Path(one).is_file() else [Path(f) for f in glob.glob(one)]
+            files = [path] if path.is_file() else [Path(f) for f in glob.glob(str(path))]
         if not files:
             raise FileNotFoundError(
                 f"--input {one!r} stands for no picture; give files, folders or patterns."
@@ -75,7 +76,7 @@ def find_images(inputs: Iterable[str]) -> list[Path]:
 
 
 def predict_images(detector: Detector, files: Sequence[Path], output: Path | None) -> None:
-    """Draw the detections of each picture.
+    """Draw the detections of each picture; one that can't be read does not stop the others.
 
     Args:
         detector: finds them.
@@ -83,15 +84,24 @@ def predict_images(detector: Detector, files: Sequence[Path], output: Path | Non
         output: a folder, or for a single picture a file; None: show them, one after the other.
 
     Raises:
-        ValueError: two pictures would be written into the same file.
-        OSError: a file is no picture, or can't be written.
+        ValueError: two pictures would be written into the same file, one would be overwritten, or,
+            when the others are drawn, some can't be read.
+        OSError: a file can't be written.
     """
+    targets = {} if output is None else dict(zip(files, _targets(files, output), strict=True))
+    unreadable: list[Path] = []
+    drawn = _draw_files(detector, files, unreadable)
     if output is None:
-        show((_draw(detector, file) for file in files), milliseconds=0)
-        return
-    for file, target in zip(files, _targets(files, output), strict=True):
-        Image.fromarray(_draw(detector, file)).save(target, quality=95)
-        print(f"{file} -> {target}")
+        show((picture for _, picture, _ in drawn), milliseconds=0)
+    else:
+        for file, picture, number in drawn:
+            Image.fromarray(picture).save(targets[file], quality=95)
+            print(f"{file} -> {targets[file]}: {number} detection{'s' * (number != 1)}")
+    if unreadable:
+        raise ValueError(
+            f"{len(unreadable)} of {len(files)} pictures can't be read, and are left out: "
+            f"{', '.join(map(str, unreadable))}."
+        )
 
 
 def predict_video(detector: Detector, source: Path | int, output: Path | None) -> None:
@@ -103,27 +113,37 @@ def predict_video(detector: Detector, source: Path | int, output: Path | None) -
         output: a folder, or a file of ``VIDEO_SUFFIXES``; None: show the frames.
 
     Raises:
-        ValueError: the video can't be read or written.
+        ValueError: the video can't be read or written, or would be overwritten.
     """
     video = Video(source)
     frames = _draw_frames(detector, tqdm(video, total=video.num_frames, unit="frame"))
+    name = source.stem if isinstance(source, Path) else "camera"
     try:
         if output is None:
             show(frames, milliseconds=1)
             return
-        name = "camera" if isinstance(source, int) else source.stem
         target = _target(output, VIDEO_SUFFIXES, f"{name}.mp4")
+        _ensure_not_read([target], [source] if isinstance(source, Path) else [])
         write_video(frames, target, video.frames_per_second)
         print(f"{name} -> {target}")
     except KeyboardInterrupt:
         print(f"interrupted; the frames until now are in {output or 'no file'}.")
 
 
-def _draw(detector: Detector, file: Path) -> ByteArray:
-    image = read_image(str(file), "RGB")
-    scale = max(1.0, _MIN_SIDE / min(image.shape[:2]))
-    visualizer = Visualizer(image, detector.metadata, scale=scale)
-    return visualizer.draw_instance_predictions(detector(image)).get_image()
+def _draw_files(
+    detector: Detector, files: Iterable[Path], unreadable: list[Path]
+) -> Iterator[tuple[Path, ByteArray, int]]:
+    """Each file with its picture and the number of detections; others go to ``unreadable``."""
+    for file in files:
+        try:
+            image = read_image(str(file), "RGB")
+        except (OSError, SyntaxError):  # The second is Pillow's for a broken PNG.
+            unreadable.append(file)
+            continue
+        found = detector(image)
+        scale = max(1.0, _MIN_SIDE / min(image.shape[:2]))
+        visualizer = Visualizer(image, detector.metadata, scale=scale)
+        yield file, visualizer.draw_instance_predictions(found).get_image(), len(found)
 
 
 def _draw_frames(detector: Detector, frames: Iterable[ByteArray]) -> Iterator[ByteArray]:
@@ -135,8 +155,15 @@ def _draw_frames(detector: Detector, frames: Iterable[ByteArray]) -> Iterator[By
 def _targets(files: Sequence[Path], output: Path) -> list[Path]:
     """Where each picture goes."""
     if len(files) == 1:
-        return [_target(output, IMAGE_SUFFIXES, files[0].name)]
-    output.mkdir(parents=True, exist_ok=True)
+        targets = [_target(output, IMAGE_SUFFIXES, files[0].name)]
+    else:
+        _ensure_different_names(files, output)
+        targets = [_target(output, (), file.name) for file in files]
+    _ensure_not_read(targets, files)
+    return targets
+
+
+def _ensure_different_names(files: Iterable[Path], output: Path) -> None:
     names: dict[str, Path] = {}
     for file in files:
         if file.name in names:
@@ -145,12 +172,22 @@ def _targets(files: Sequence[Path], output: Path) -> list[Path]:
                 "to two calls with different --output."
             )
         names[file.name] = file
-    return [output / name for name in names]
+
+
+def _ensure_not_read(targets: Iterable[Path], sources: Iterable[Path]) -> None:
+    read = {source.resolve() for source in sources}
+    for target in targets:
+        if target.resolve() in read:
+            raise ValueError(f"{target} is an input and would be overwritten; change --output.")
 
 
 def _target(output: Path, suffixes: Sequence[str], name: str) -> Path:
-    """``output`` itself if its suffix is that of a file, else the file ``name`` in it."""
-    is_file = output.suffix.lower() in suffixes and not output.is_dir()
+    """``output`` itself if its suffix is one of ``suffixes``, else the file ``name`` in it."""
+    suffix = output.suffix.lower()
+    is_file = suffix in IMAGE_SUFFIXES + VIDEO_SUFFIXES and not output.is_dir()
+    if is_file and suffix not in suffixes:
+        kinds = f", or a file that ends in {', '.join(suffixes)}" if suffixes else ""
+        raise ValueError(f"--output {output} can't hold the results; give a folder{kinds}.")
     target = output if is_file else output / name
     target.parent.mkdir(parents=True, exist_ok=True)
     return target
@@ -165,14 +202,17 @@ def _parser() -> argparse.ArgumentParser:
         "--webcam) [--output PATH] [--confidence-threshold SCORE] [key=value ...]",
     )
     parser.add_argument(
-        "--config-file", metavar="FILE", required=True, help="config.yaml of a run, or a config"
+        "--config-file", metavar="FILE", required=True, help="a run, its config.yaml, or a config"
     )
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--input", metavar="PATH", nargs="+", help="files, folders or patterns")
     source.add_argument("--video-input", metavar="FILE", type=Path, help="a video")
     source.add_argument("--webcam", action="store_true", help="the first camera")
     parser.add_argument(
-        "--output", metavar="PATH", type=Path, help="folder or file; default: a window"
+        "--output",
+        metavar="PATH",
+        type=Path,
+        help="folder, or file for one input; default: a window",
     )
     parser.add_argument(
         "--confidence-threshold",

@@ -58,7 +58,7 @@ def write_video(frames: Iterable[ByteArray], path: Path, frames_per_second: floa
         frames_per_second: of the video.
 
     Raises:
-        ValueError: OpenCV can't write there.
+        ValueError: OpenCV can't write there, or there is no frame.
     """
     writer = None
     try:
@@ -68,6 +68,8 @@ def write_video(frames: Iterable[ByteArray], path: Path, frames_per_second: floa
     finally:
         if writer is not None:
             writer.release()
+    if writer is None:
+        raise ValueError(f"OpenCV reads no frame of the video, so {path} is not written.")
 
 
 def ensure_windows() -> None:

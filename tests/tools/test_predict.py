@@ -1,3 +1,5 @@
+import re
+from io import BytesIO
 from pathlib import Path
 
 import cv2
@@ -13,6 +15,7 @@ from rankdet.engine.checkpoint import Checkpointer
 from rankdet.engine.train import build_model
 from rankdet.tools.detector import load_detector
 from rankdet.tools.predict import find_images, main
+from rankdet.tools.video import write_video
 
 SIZE = 96  # pixels, of the pictures of glyphs_smoke
 
@@ -88,7 +91,46 @@ def test_pictures_go_into_a_folder_enlarged_and_drawn_on(predict, pictures, tmp_
     drawn = [pixels(tmp_path / "drawn" / file.name) for file in pictures]
     assert [one.shape for one in drawn] == [(480, 480, 3)] * 2
     assert abs(drawn[0] - pixels(tmp_path / "none.png")).mean() > 1
-    assert f"{pictures[1]} -> {tmp_path / 'drawn' / pictures[1].name}\n" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert re.search(rf"{pictures[1]} -> {tmp_path / 'drawn' / pictures[1].name}: \d+ det", printed)
+    assert printed.endswith("none.png: 0 detections\n")
+
+
+def test_an_unreadable_picture_does_not_stop_the_others(run, pictures, tmp_path):
+    (tmp_path / "1.jpg").write_text("no picture")
+    png = BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(png, "png")
+    before, *chunks = png.getvalue().split(b"IDAT")
+    assert len(chunks) > 1
+    (tmp_path / "2.png").write_bytes(before + b"IDAT" + b"\0\0\0\0".join(chunks))
+    arguments = ["--input", str(tmp_path), str(pictures[0]), "--output", str(tmp_path / "drawn")]
+    with pytest.raises(SystemExit, match=r"2 of 3 pictures .* left out: .*1\.jpg, .*2\.png\."):
+        main(["--config-file", str(run), *arguments])
+    assert [file.name for file in (tmp_path / "drawn").iterdir()] == [pictures[0].name]
+
+
+def test_inputs_are_not_overwritten(predict, pictures, tmp_path):
+    picture = tmp_path / "a.jpg"
+    picture.write_bytes(pictures[0].read_bytes())
+    video = tmp_path / "a.mp4"
+    write_video([np.zeros((64, 64, 3), dtype=np.uint8)], video, 5)
+    (tmp_path / "link").symlink_to(tmp_path)
+    before = picture.read_bytes(), video.read_bytes()
+    for arguments in (
+        ["--input", tmp_path, "--output", tmp_path / "link"],
+        ["--input", picture, pictures[0], "--output", tmp_path],
+        ["--input", picture, "--output", picture],
+        ["--video-input", video, "--output", tmp_path],
+    ):
+        with pytest.raises(SystemExit, match=r"a\.\w+ is an input and would be overwritten"):
+            predict(*arguments)
+    assert (picture.read_bytes(), video.read_bytes()) == before
+
+
+def test_a_video_without_a_frame_is_not_written(tmp_path):
+    with pytest.raises(ValueError, match=r"no frame of the video, so .*a\.mp4 is not written"):
+        write_video([], tmp_path / "a.mp4", 5)
 
 
 def test_video_keeps_length_size_and_speed(predict, tmp_path):
@@ -116,7 +158,7 @@ def test_without_output_pictures_are_shown_until_escape(predict, pictures, monke
     assert shown == [(480, 480, 3)]
 
 
-def test_files_folders_and_patterns_stand_for_pictures(tmp_path):
+def test_files_folders_and_patterns_stand_for_pictures(tmp_path, monkeypatch):
     names = ("b.jpg", "a.PNG", "notes.txt", "c[1].jpg")
     b, a, notes, c = (tmp_path / name for name in names)
     for file in (b, a, notes, c):
@@ -124,6 +166,8 @@ def test_files_folders_and_patterns_stand_for_pictures(tmp_path):
     assert find_images([str(tmp_path)]) == [a, b, c]
     assert find_images([str(b), f"{tmp_path}/*.jpg"]) == [b, c]
     assert find_images([str(c), str(notes)]) == [c, notes]
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert find_images(["~/b*"]) == [b]
 
 
 @pytest.mark.parametrize(
@@ -142,13 +186,15 @@ def test_files_folders_and_patterns_stand_for_pictures(tmp_path):
             r"checkpoint 'no\.pth' does not exist",
         ),
         (["--input", "a.jpg", "--output", "x", "train.devise=cpu"], "unknown config key"),
-        (["--input", "a.jpg", "--output", "x"], "cannot identify image file"),
+        (["--input", "a.jpg", "--output", "x"], r"1 of 1 pictures can't be read, .*: a\.jpg"),
+        (["--input", "a.jpg", "--output", "x.mp4"], r"x\.mp4 can't hold .* in \.jpg, \.jpeg"),
+        (["--input", "a.jpg", "a/b.jpg", "--output", "x.png"], r"x\.png .*; give a folder\.$"),
     ],
 )
 def test_bad_argument_ends_with_a_sentence(predict, tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a").mkdir()
-    for name in ("a.jpg", "a/a.jpg"):
+    for name in ("a.jpg", "a/a.jpg", "a/b.jpg"):
         (tmp_path / name).touch()
     if "windows" in message:
         monkeypatch.setattr(cv2, "namedWindow", _no_window)
