@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import LogLocator, NullFormatter
 from torch import Tensor
 
 from rankdet.losses.bounds import detection_error_bounds, linear_slope
@@ -45,6 +46,11 @@ def plot_ranking_errors(analysis: Record) -> Figure:
     low, high = errors[0].item(), errors[-1].item()
     panels[0, 0].set(xscale="log", xlim=(low, high), ylim=(0, 1), ylabel="detection error 1 - AP")
     panels[1, 0].set(yscale="log", ylim=(low, 1), ylabel="classification error (log scale)")
+    for axis, least in ((panels[0, 0].xaxis, low / high), (panels[1, 0].yaxis, low)):
+        # Powers of 10 are too few ticks for a short axis.
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if least > 3e-3 else (1,)))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter(NullFormatter())
     figure.suptitle(f"Errors of the classes on {analysis['dataset']}", fontsize=15)
     figure.legend(handles=_legend(), loc="outside lower center", ncols=2, frameon=False)
     return figure

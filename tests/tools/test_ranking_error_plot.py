@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -68,6 +70,18 @@ def test_the_line_with_the_offset_touches_the_highest_point(analysis):
     ]
     # The slope is that of the group's median alpha, so it's nearly, not exactly, the least line.
     assert -0.02 < min(gaps) < 0.02
+
+
+@pytest.mark.parametrize("decades", [1, 2, 5])
+def test_ticks_are_plain_numbers_that_do_not_overlap(analysis, decades):
+    for number, record in enumerate(analysis["classes"][2:]):
+        record["ranking_error"] = 0.5 * 10 ** (-decades * number / 2)
+    figure = plot_ranking_errors(analysis)
+    figure.canvas.draw()
+    labels = [label for label in figure.axes[2].get_xticklabels(which="both") if label.get_text()]
+    boxes = sorted((label.get_window_extent() for label in labels), key=lambda box: box.x0)
+    assert len(boxes) > 2 and not any("$" in label.get_text() for label in labels)
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
 
 
 def test_no_error_at_all_is_drawn(analysis):
