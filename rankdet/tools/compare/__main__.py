@@ -63,8 +63,8 @@ def compare(
     """
     runs = plan_runs(configs, seeds, output, overrides)
     todo = [run for run in runs if not run.is_finished()]
-    print(f"{len(runs)} runs, {len(runs) - len(todo)} of them done before.", flush=True)
     environments = job_environments(jobs, any(run.device.startswith("cuda") for run in todo))
+    print(f"{len(todo)} of {len(runs)} runs to do.", flush=True)
     failed = train_all(todo, environments) if todo else []
     done = [run for run in runs if run not in failed]
     if done:

@@ -20,7 +20,8 @@ def comparison_tables(results: Mapping[str, Sequence[Metrics]]) -> str:
 
     Returns:
         Mean and, from two seeds on, sample standard deviation (by n - 1) of every metric. A metric
-        that a run lacks, because its classes or sizes are not in the data, is a dash.
+        that a run lacks is a dash; one that all lack, because its classes or sizes are not in the
+        data, is left out.
     """
     tasks = _in_order(task for runs in results.values() for run in runs for task in run)
     return "\n\n".join(f"## {task}\n\n{_table(task, results)}" for task in tasks)
@@ -52,7 +53,13 @@ def write_comparison(runs: Sequence[Run], path: Path) -> str:
 
 def _table(task: str, results: Mapping[str, Sequence[Metrics]]) -> str:
     runs_of = {m: [run[task] for run in runs if task in run] for m, runs in results.items()}
-    metrics = _in_order(name for runs in runs_of.values() for run in runs for name in run)
+    metrics = _in_order(
+        name
+        for runs in runs_of.values()
+        for run in runs
+        for name, value in run.items()
+        if value is not None
+    )
     rows = [
         [method, len(runs), *(_cell(name, [run.get(name) for run in runs]) for name in metrics)]
         for method, runs in runs_of.items()

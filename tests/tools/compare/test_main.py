@@ -38,7 +38,7 @@ def test_same_command_again_trains_nothing(compare, capsys):
     capsys.readouterr()
     compare(0, 1)
     output = capsys.readouterr().out
-    assert output.startswith("4 runs, 2 of them done before.\n")
+    assert output.startswith("2 of 4 runs to do.\n")
     assert "started: mask_rcnn_r18_fpn seed 1\n" in output and "seed 0\n" not in output
 
 

@@ -23,6 +23,16 @@ def test_mean_and_sample_standard_deviation_per_task():
     assert [cells(line) for line in lines[11:]] == [["ce", "0", "-"], ["ecm", "1", "9.0"]]
 
 
+def test_a_metric_that_all_lack_is_left_out():
+    results = {"ce": [{"bbox": {"AP": 1.0, "APl": None}}], "ecm": [{"bbox": {"APl": None}}]}
+    lines = comparison_tables(results).splitlines()
+    assert [cells(line) for line in lines[2:3] + lines[4:]] == [
+        ["config", "seeds", "AP"],
+        ["ce", "1", "1.0"],
+        ["ecm", "1", "-"],
+    ]
+
+
 def test_correlations_have_two_digits():
     results = {"ce": [{"bbox_lrp": {"score_iou_correlation": 0.456}}]}
     assert "0.46" in comparison_tables(results)
