@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from detectron2.utils.logger import setup_logger
+from matplotlib.figure import Figure
 
 from rankdet.engine.known_warnings import silence_known_warnings
 
@@ -33,6 +34,32 @@ def tool_parser(
         epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+
+
+def output_file(text: str) -> Path:
+    """Type of an option for a file to write; what can't be one ends the tool before its work."""
+    path = Path(text)
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is a folder; give a file in it.")
+    return path
+
+
+def picture_file(text: str) -> Path:
+    """As :func:`output_file`, with a suffix that matplotlib writes."""
+    path = output_file(text)
+    kinds = sorted(Figure().canvas.get_supported_filetypes())
+    if path.suffix[1:].lower() not in kinds:
+        raise argparse.ArgumentTypeError(
+            f"{text} has no suffix of a picture; give one of {', '.join(kinds)}."
+        )
+    return path
+
+
+def positive_count(text: str) -> int:
+    """Type of an option for a number from 1 on."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of 1 or more.")
+    return int(text)
 
 
 @contextmanager

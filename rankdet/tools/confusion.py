@@ -12,7 +12,7 @@ from pathlib import Path
 from rankdet.data.class_stats import image_counts
 from rankdet.engine.train import dataset_names
 from rankdet.losses.calibration import ConfusionStatistics, load_statistics
-from rankdet.tools.command_line import errors_as_sentences, tool_parser
+from rankdet.tools.command_line import errors_as_sentences, picture_file, tool_parser
 from rankdet.tools.confusion_plot import ConfusionRun, plot_confusion
 from rankdet.tools.frequency_groups import read_classes
 from rankdet.tools.run_folder import find_config, load_run_config, read_metrics
@@ -94,7 +94,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "run_folders", metavar="RUN", type=Path, nargs="+", help="its train.output_dir"
     )
-    parser.add_argument("--output", type=Path, required=True, help="file of the picture")
+    parser.add_argument(
+        "--output", metavar="FILE", type=picture_file, required=True, help="picture to write"
+    )
     parser.add_argument(
         "--dataset", metavar="NAME", help="of the statistics; default: what the first run tests on"
     )

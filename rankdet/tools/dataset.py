@@ -22,7 +22,12 @@ from matplotlib.figure import Figure
 from rankdet.data.annotation_file import Record
 from rankdet.data.class_stats import ensure_dataset, load_dicts
 from rankdet.data.glyphs import ensure_glyphs
-from rankdet.tools.command_line import errors_as_sentences, tool_parser
+from rankdet.tools.command_line import (
+    errors_as_sentences,
+    picture_file,
+    positive_count,
+    tool_parser,
+)
 from rankdet.tools.dataset_summary import as_text, plot, summarize
 
 _CELL = 384  # pixels, least width of a drawn image
@@ -117,19 +122,29 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("generate", help="make an embedded dataset")
     command.add_argument("name", help="for instance glyphs_train")
-    command.add_argument("--workers", type=int, help="number of processes")
+    command.add_argument(
+        "--workers", metavar="N", type=positive_count, help="processes; default: by cores"
+    )
     command.add_argument("--force", action="store_true", help="even if it is there")
     command.set_defaults(run=generate)
 
     command = commands.add_parser("describe", help="print and plot what a dataset holds")
     command.add_argument("name", help="any registered dataset")
-    command.add_argument("--output", type=Path, help="file of the plot")
+    command.add_argument("--output", metavar="FILE", type=picture_file, help="plot to write")
     command.set_defaults(run=describe)
 
     command = commands.add_parser("draw", help="draw samples with boxes and masks")
     command.add_argument("name", help="any registered dataset")
-    command.add_argument("--num", type=int, default=16, help="number of images")
-    command.add_argument("--output", type=Path, required=True, help="file of the picture")
+    command.add_argument(
+        "--num",
+        metavar="N",
+        type=positive_count,
+        default=16,
+        help="images, evenly spaced; default: %(default)s",
+    )
+    command.add_argument(
+        "--output", metavar="FILE", type=picture_file, required=True, help="picture to write"
+    )
     command.set_defaults(run=draw)
     return parser
 

@@ -124,9 +124,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--checkpoint", metavar="FILE", type=Path, help="weights; default: the last of the run"
     )
-    parser.add_argument("--num-images", type=int, default=8, help="default: %(default)s")
+    parser.add_argument(
+        "--num-images", metavar="N", type=int, default=8, help="to draw; default: %(default)s"
+    )
     parser.add_argument(
         "--score-threshold",
+        metavar="SCORE",
         type=float,
         help="least score of a drawn prediction; default: as many predictions as objects",
     )

@@ -1,6 +1,16 @@
+import re
+
 import pytest
 
-from rankdet.tools.command_line import errors_as_sentences, is_set, split_overrides
+from rankdet.tools.command_line import (
+    errors_as_sentences,
+    is_set,
+    output_file,
+    picture_file,
+    positive_count,
+    split_overrides,
+    tool_parser,
+)
 
 
 def test_overrides_may_stand_behind_options_with_several_values():
@@ -21,6 +31,27 @@ def test_an_override_sets_its_own_key_only():
     assert is_set("train.device", ["a=1", "train.device=cpu"])
     assert is_set("train.device", ["++train.device=cpu"])
     assert not is_set("train.device", ["train.devices=1", "model.train.device=cpu", "train=device"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "good", "bad", "message"),
+    [
+        (output_file, "report.html", ".", r"--file: \. is a folder; give a file in it\."),
+        (picture_file, "new/a.PNG", "a.foo", r"a\.foo has no suffix of a picture; .* pdf.*, png,"),
+        (picture_file, "a.pdf", "a", "a has no suffix of a picture"),
+        (picture_file, "a.svg", ".", "is a folder"),
+        (positive_count, "3", "0", "'0' is no number of 1 or more"),
+        (positive_count, "1", "-2", "'-2' is no number"),
+        (positive_count, "10", "1.5", "'1.5' is no number"),
+    ],
+)
+def test_a_wrong_value_of_an_option_is_told_at_once(kind, good, bad, message, capsys):
+    parser = tool_parser("toy", None)
+    parser.add_argument("--file", type=kind)
+    assert str(parser.parse_args(["--file", good]).file) == good
+    with pytest.raises(SystemExit):
+        parser.parse_args([f"--file={bad}"])
+    assert re.search(message, capsys.readouterr().err)
 
 
 def test_only_errors_of_the_user_become_sentences():

@@ -8,7 +8,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from rankdet.tools.command_line import errors_as_sentences, tool_parser
+from rankdet.tools.command_line import errors_as_sentences, output_file, tool_parser
 from rankdet.tools.report.options import add_theory_images
 from rankdet.tools.report.writer import write_report
 
@@ -25,7 +25,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = tool_parser("report", __doc__)
     parser.add_argument("runs", metavar="RUN", type=Path, nargs="+", help="its train.output_dir")
     parser.add_argument(
-        "--output", type=Path, default=Path("report.html"), help="default: %(default)s"
+        "--output",
+        metavar="FILE",
+        type=output_file,
+        default=Path("report.html"),
+        help="default: %(default)s",
     )
     add_theory_images(parser)
     return parser
