@@ -186,6 +186,7 @@ def test_files_folders_and_patterns_stand_for_pictures(tmp_path, monkeypatch):
             r"checkpoint 'no\.pth' does not exist",
         ),
         (["--input", "a.jpg", "--output", "x", "train.devise=cpu"], "unknown config key"),
+        (["--input", "a.jpg", "--output", "x", "train.device=gpu"], "train.device=gpu can't be"),
         (["--input", "a.jpg", "--output", "x"], r"1 of 1 pictures can't be read, .*: a\.jpg"),
         (["--input", "a.jpg", "--output", "x.mp4"], r"x\.mp4 can't hold .* in \.jpg, \.jpeg"),
         (["--input", "a.jpg", "a/b.jpg", "--output", "x.png"], r"x\.png .*; give a folder\.$"),
