@@ -18,7 +18,7 @@ from rankdet.data.annotation_file import Record, read_annotations
 from rankdet.data.class_stats import annotation_path, class_ids, ensure_dataset
 from rankdet.evaluation.detection_table import DetectionTable, gather_detections
 from rankdet.evaluation.matching import GEOMETRY_FIELD, check_images
-from rankdet.evaluation.prediction_checks import check_limit, check_predictions
+from rankdet.evaluation.prediction_checks import check_geometry, check_limit, check_predictions
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class DetectionEvaluator(DatasetEvaluator, ABC, Generic[ScoresT]):
         Args:
             dataset_name: A registered dataset with an annotation file.
             tasks: Some of "bbox", "segm" and "boundary"; None: boxes, and masks if the model
-                predicts them.
+                predicts them and the annotations have them.
             distributed: Gather the predictions of all processes.
             output_dir: Where the predictions are written, as `lvis_instances_results.json`; None:
                 nowhere.
@@ -66,7 +66,8 @@ class DetectionEvaluator(DatasetEvaluator, ABC, Generic[ScoresT]):
 
         Raises:
             ValueError: The dataset is not registered, its annotations are damaged or in no file,
-                there is no such task, or the limit is not positive.
+                there is no such task, an annotation lacks what it needs, or the limit is not
+                positive.
             FileNotFoundError: The annotation file is missing.
         """
         check_limit("max_dets_per_image", max_dets_per_image)
@@ -84,6 +85,8 @@ class DetectionEvaluator(DatasetEvaluator, ABC, Generic[ScoresT]):
         # Polygons take most of the memory of a parsed file.
         needs_masks = tasks is None or set(tasks) != {"bbox"}
         self._content = read_annotations(path, dataset_name=dataset_name, masks=needs_masks)
+        for task in tasks or ():
+            check_geometry(self._content["annotations"], GEOMETRY_FIELD[task])
         self._tasks = tasks
         self._distributed = distributed
         self._output_dir = None if output_dir is None else Path(output_dir)
@@ -149,7 +152,7 @@ class DetectionEvaluator(DatasetEvaluator, ABC, Generic[ScoresT]):
             The metrics by key in the main process, {} if there were no images; None in the others.
 
         Raises:
-            ValueError: An image was predicted twice.
+            ValueError: An image was predicted twice, or only some annotations have masks.
         """
         seen = [(self._predicted_images, self._predicts_masks)]
         if self._distributed:
@@ -169,8 +172,11 @@ class DetectionEvaluator(DatasetEvaluator, ABC, Generic[ScoresT]):
             return {}
         if not self._results:
             logger.warning("The model predicted nothing on any image.")
-        predicts_masks = any(has_masks for _, has_masks in seen)
-        return self._score(self._tasks or (("bbox", "segm") if predicts_masks else ("bbox",)))
+        has_masks = any(predicts_masks for _, predicts_masks in seen)
+        has_masks &= any(
+            annotation.get("segmentation") for annotation in self._content["annotations"]
+        )
+        return self._score(self._tasks or (("bbox", "segm") if has_masks else ("bbox",)))
 
     def _score(self, tasks: tuple[str, ...]) -> dict[str, dict[str, float]]:
         self.scores = {}

@@ -20,7 +20,7 @@ from rankdet.evaluation.matching import (
     detection_scores,
     is_federated,
 )
-from rankdet.evaluation.prediction_checks import check_limit
+from rankdet.evaluation.prediction_checks import check_geometry, check_limit
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -74,8 +74,8 @@ def match_images(
     Raises:
         ValueError: The task is another, the limit is not positive, a score is not finite, there are
             no images, the annotations lack a field (see
-            :func:`rankdet.evaluation.matching.check_lvis_fields`), or they do not list a
-            predicted image.
+            :func:`rankdet.evaluation.matching.check_lvis_fields`) or what the task needs, or they
+            do not list a predicted image.
     """
     if task not in ("bbox", "segm"):
         raise ValueError(f"Detections can't be matched by task {task!r}; give 'bbox' or 'segm'.")
@@ -86,6 +86,7 @@ def match_images(
     federated, annotations = is_federated(content), content["annotations"]
     coco = COCO()  # Holds the sizes of the images, for masks.
     coco.imgs = {image["id"]: image for image in content["images"]}
+    check_geometry(annotations, GEOMETRY_FIELD[task])
     scores, detections_by_image = detection_scores(results), _by_image(results)
     check_images(detections_by_image, coco.imgs)
     objects_by_image = _by_image(annotations)

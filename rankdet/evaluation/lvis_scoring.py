@@ -69,8 +69,9 @@ def score_lvis(
 
     Raises:
         ValueError: The annotations lack a field (see
-            :func:`rankdet.evaluation.matching.check_lvis_fields`), or do not list a predicted
-            image; there is no such task, a limit is not positive, or a score is not finite.
+            :func:`rankdet.evaluation.matching.check_lvis_fields`) or what the task needs, or do not
+            list a predicted image; there is no such task, a limit is not positive, or a score is
+            not finite.
     """
     check_lvis_fields(content)
     evaluations = category_evaluations(

@@ -11,7 +11,7 @@ from faster_coco_eval.core.mask import area as mask_area
 
 from rankdet.data.annotation_file import Record
 from rankdet.evaluation.detection_table import DetectionTable
-from rankdet.evaluation.prediction_checks import check_limit
+from rankdet.evaluation.prediction_checks import check_geometry, check_limit
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -94,13 +94,14 @@ def category_evaluations(
 
     Raises:
         ValueError: There are detections for an image that the annotation file does not list, or
-            with a score that is not finite; it lists no categories, there is no such task, or a
-            limit is not positive.
+            with a score that is not finite; it lists no categories, an annotation lacks what the
+            task needs, there is no such task, or a limit is not positive.
     """
     if task not in GEOMETRY_FIELD:
         raise ValueError(f"task is {task!r}; give one of {', '.join(map(repr, GEOMETRY_FIELD))}.")
     check_limit("max_dets_per_image", max_dets_per_image, may_be_none=True)
     check_limit("max_dets_per_class", max_dets_per_class, may_be_none=True)
+    check_geometry(content["annotations"], GEOMETRY_FIELD[task])
     if not content["categories"]:
         raise ValueError("The annotation file lists no categories; there is nothing to evaluate.")
     # faster-coco-eval takes integers only. Sorted: equal scores are ranked by the image.

@@ -23,6 +23,24 @@ def check_limit(name: str, limit: int | None, *, may_be_none: bool = False) -> N
         raise ValueError(f"{name} is {limit!r}; give an integer of at least 1{or_none}.")
 
 
+def check_geometry(annotations: list[Record], field: str) -> None:
+    """Check that all annotations have what detections are compared with.
+
+    Args:
+        annotations: Of an annotation file.
+        field: "bbox" or "segmentation".
+
+    Raises:
+        ValueError: One lacks it, or has an empty one.
+    """
+    lacking = next((annotation for annotation in annotations if not annotation.get(field)), None)
+    if lacking is not None:
+        raise ValueError(
+            f"Annotation {lacking['id']} has no {field!r}, so that detections can't be judged by "
+            'it; give it to all annotations, or leave the task out, as tasks=("bbox",) does masks.'
+        )
+
+
 def check_predictions(results: list[Record], image: Record) -> None:
     """Check the detections of an image, as no metric can tell these defects from misses.
 

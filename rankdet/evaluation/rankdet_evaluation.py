@@ -58,7 +58,7 @@ class RankdetEvaluator(DetectionEvaluator[LVISScores | LRPScores]):
         Args:
             dataset_name: A registered dataset with an annotation file.
             tasks: Some of "bbox", "segm" and "boundary"; None: boxes, and masks if the model
-                predicts them.
+                predicts them and the annotations have them.
             distributed: Gather the predictions of all processes.
             output_dir: Where the predictions and the scores per class are written; None: nowhere.
             max_dets_per_image: Only so many detections of an image count, except for Fixed AP.
@@ -69,7 +69,8 @@ class RankdetEvaluator(DetectionEvaluator[LVISScores | LRPScores]):
 
         Raises:
             ValueError: A dataset is not registered, its annotations are damaged or in no file,
-                there is no such task, or a limit is not positive.
+                there is no such task, an annotation lacks what it needs, or a limit is not
+                positive.
             FileNotFoundError: An annotation file is missing.
         """
         check_limit("max_dets_per_class", max_dets_per_class)

@@ -166,6 +166,23 @@ def test_training_set_decides_the_groups_of_coco_style_data(
     assert list(metrics) == ["AP", "AP50", "AP75", "APs", "APm", "APl", "AR", "ARs", "ARm", "ARl"]
 
 
+def test_masks_are_scored_only_where_they_are_annotated(
+    coco_style_datasets: tuple[str, str],
+) -> None:
+    def predict(record: Record) -> Instances:
+        predictions = predict_first_class(record)
+        predictions.pred_masks = torch.ones(1, 64, 64, dtype=torch.bool)
+        return predictions
+
+    _, val = coco_style_datasets
+    results = evaluate(RankdetEvaluator(val, distributed=False), predict, DatasetCatalog.get(val))
+    assert list(results) == ["bbox", "bbox_fixed", "bbox_lrp"]
+    with pytest.raises(
+        ValueError, match=r"Annotation 0 has no 'segmentation'.*tasks=\(\"bbox\",\)"
+    ):
+        RankdetEvaluator(val, ("bbox", "segm"))
+
+
 def test_training_set_of_other_classes_is_named(coco_style_datasets: tuple[str, str]) -> None:
     _, val = coco_style_datasets
     with pytest.raises(ValueError, match=r"'lvis_v1_train' with 1203 classes.*has 3"):
