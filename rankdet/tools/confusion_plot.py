@@ -53,18 +53,22 @@ def plot_confusion(
 ) -> Figure:
     """Plot the confusion matrices side by side on one colour scale, and below them PwB.
 
+    PwB is plotted only where it is known of a training; that after it is in the titles, too.
+
     Args:
         runs: one or more, of the same data set.
         classes: its C classes.
         counts: ``(C,)``, how frequent each class is in training; decides their order.
         dataset: its name.
     """
-    size = (max(9.0, 7.0 * len(runs) + 1), 12.0)
+    heights = [8.7, 3.3] if any(run.curve for run in runs) else [8.7]
+    size = (max(9.0, 7.0 * len(runs) + 1), sum(heights))
     figure = Figure(size, _DPI, layout=ConstrainedLayoutEngine(h_pad=0.08))
-    top, bottom = figure.subfigures(2, 1, height_ratios=(8, 3), hspace=0.02)
+    parts = figure.subfigures(len(heights), 1, height_ratios=heights, hspace=0.02, squeeze=False)
     order = torch.argsort(counts, descending=True, stable=True)
-    _plot_matrices(top, runs, classes, order, dataset)
-    _plot_curves(bottom.subplots(), runs, dataset)
+    _plot_matrices(parts[0, 0], runs, classes, order, dataset)
+    if len(heights) > 1:
+        _plot_curves(parts[1, 0].subplots(), runs, dataset)
     return figure
 
 
@@ -128,8 +132,7 @@ def _plot_curves(axes: Axes, runs: list[ConfusionRun], dataset: str) -> None:
         axes.plot(list(run.curve), list(run.curve.values()), color=colour)
         axes.plot(run.num_iterations, run.bias, "D", color=colour, clip_on=False)
         handles.append(_handle("s", colour, run.name))
-    if any(run.curve for run in runs):
-        handles.append(Line2D([], [], color="0.5", label="training, running mean of a PCBLoss"))
+    handles.append(Line2D([], [], color="0.5", label="training, running mean of a PCBLoss"))
     handles.append(_handle("D", "0.5", f"{dataset}, after the training"))
     axes.set(xlabel="iteration", ylabel="pairwise bias (PwB)")
     axes.xaxis.set_major_formatter("{x:,.0f}")

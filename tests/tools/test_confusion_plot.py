@@ -104,8 +104,12 @@ def test_curve_over_training_and_the_end_of_every_run():
     assert lines == [[], [end], [[0, 0.1], [20, 2.0], [40, 1.5]], [end]]
     texts = legend_texts(curve_axes(figure).get_legend())
     assert texts[:2] == ["base", "PCB"] and any("running mean" in text for text in texts)
-    without = legend_texts(curve_axes(plot(make_run())).get_legend())
-    assert not any("running mean" in text for text in without)
+
+
+def test_without_a_curve_there_are_matrices_only():
+    figure = plot(make_run("base"), make_run("PCB"))
+    assert not any(axes.get_xlabel() == "iteration" for axes in figure.axes)
+    assert len(figure.subfigs) == 1 and len(panels(figure)) == 2
 
 
 def test_class_axes_of_lvis_stay_readable():
