@@ -85,6 +85,21 @@ def test_files_of_rankdet_and_of_detectron2_are_read(folder):
     assert list(read_run(folder).read_predictions()) == detections
 
 
+@pytest.mark.parametrize("is_by_line", [False, True])
+def test_damaged_files_are_named(folder, is_by_line):
+    path = predictions_of(folder)
+    if is_by_line:
+        table = read_run(folder).read_predictions()
+        with path.open("w") as file:
+            table.write(file)
+    content = path.read_text()
+    middle = content.index("\n", len(content) // 2) if is_by_line else len(content) // 2
+    for damaged in (content[:middle], content[: middle + 9], '[{"image_id": 1}]'):
+        path.write_text(damaged)
+        with pytest.raises(ValueError, match=r"results\.json is no list .*evaluate again"):
+            read_run(folder).read_predictions()
+
+
 def test_examples_are_of_their_kind_and_varied(folder, test_set):
     path = Analysis(read_run(folder), test_set).examples_path()
     examples = json.loads(path.read_text())

@@ -111,13 +111,20 @@ class Run:
 
         Raises:
             FileNotFoundError: the evaluation did not write them.
+            ValueError: the file is damaged.
         """
         if self.predictions is None:
             raise FileNotFoundError(
                 f"{self.folder}/inference has none of {', '.join(RESULT_FILES)}; evaluate with "
                 "an evaluator whose output_dir is set."
             )
-        return _read_detections(self.predictions)
+        try:
+            return _read_detections(self.predictions)
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(
+                f"{self.predictions} is no list of detections, or damaged ({error}); evaluate "
+                "again with train_net.py --eval-only."
+            ) from error
 
 
 def read_run(folder: Path) -> Run:
@@ -142,9 +149,12 @@ def _read_detections(path: Path) -> DetectionTable:
         is_by_line = file.read(3) == "[\n{"
         file.seek(0)
         if is_by_line:
+            line = ""
             for line in file:
                 if line.startswith("{"):
                     table.add([json.loads(line.rstrip(",\n"))])
+            if line.strip() != "]":
+                raise ValueError("its end is missing")
         else:
             table.add(json.load(file))
     return table
