@@ -101,7 +101,10 @@ def key(methods: Sequence[Method]) -> str:
 
 def number(value: float | None, digits: int = 1) -> str:
     """A number; a dash where it is undefined."""
-    return UNKNOWN if value is None or value != value else f"{value:.{digits}f}"
+    if value is None or value != value:
+        return UNKNOWN
+    text = f"{value:.{digits}f}"
+    return text.replace("-", "&minus;") if float(text) else text.lstrip("-")
 
 
 def with_spread(value: Spread | None, digits: int = 1) -> str:
