@@ -23,17 +23,17 @@ class RankdetEvaluator(DetectionEvaluator[LVISScores | LRPScores]):
     """Evaluate AP, Fixed AP, boundary AP, AR and optimal LRP of one set of predictions.
 
     For every dataset with an annotation file in the format of LVIS or COCO, by the rules in
-    :func:`rankdet.evaluation.lvis_scoring.score_lvis`. The results are `bbox`, `segm` and
-    `boundary` (what Detectron2's LVIS evaluator gives, and AR), `bbox_fixed`, ... (Fixed AP), and
-    `bbox_lrp`, `segm_lrp` (see :class:`rankdet.evaluation.lrp_scoring.LRPScores`). Boundary AP is
-    for who asks for it, ``tasks=("bbox", "segm", "boundary")``: it takes several times as long as
-    all others.
+    :func:`rankdet.evaluation.lvis_scoring.score_lvis`. The results are `bbox` and `segm` (what
+    Detectron2's LVIS evaluator gives, and AR), and `bbox_lrp` and `segm_lrp` (see
+    :class:`rankdet.evaluation.lrp_scoring.LRPScores`). Two metrics are for who asks for them:
 
-    Fixed AP lets 10,000 detections per class compete, however many are in one image. It is only
-    what its name says if the model kept that many: a model that returns 300 per image has made the
-    choice already, and its Fixed AP is near its AP. To get it, set `test_topk_per_image` of the box
-    predictor far above 300 and `test_score_thresh` low, which costs time and memory; the other
-    metrics still count 300 per image.
+    - Boundary AP, ``tasks=("bbox", "segm", "boundary")``, gives `boundary`. It takes several times
+      as long as all others.
+    - Fixed AP, ``max_dets_per_class=10_000``, gives `bbox_fixed`, ...: so many detections per class
+      compete, however many are in one image. It is only what its name says if the model kept that
+      many: one that returns 300 per image has made the choice already, and its Fixed AP is near its
+      AP. So set `test_topk_per_image` of the box predictor far above 300 and `test_score_thresh`
+      low, which costs time and memory; the other metrics still count 300 per image.
 
     Beside the predictions, `class_scores.json` in the output folder has AP and AR of every class::
 
@@ -50,7 +50,7 @@ class RankdetEvaluator(DetectionEvaluator[LVISScores | LRPScores]):
         output_dir: str | None = None,
         *,
         max_dets_per_image: int = 300,
-        max_dets_per_class: int = 10_000,
+        max_dets_per_class: int | None = None,
         training_dataset: str | Sequence[str] | None = None,
     ) -> None:
         """Read the annotations of the dataset.
@@ -62,7 +62,8 @@ class RankdetEvaluator(DetectionEvaluator[LVISScores | LRPScores]):
             distributed: Gather the predictions of all processes.
             output_dir: Where the predictions and the scores per class are written; None: nowhere.
             max_dets_per_image: Only so many detections of an image count, except for Fixed AP.
-            max_dets_per_class: Only so many detections of a class count for Fixed AP.
+            max_dets_per_class: Only so many detections of a class count for Fixed AP, in its paper
+                10,000; None: without Fixed AP.
             training_dataset: One or several registered datasets, whose images decide which classes
                 are rare (in up to 10 of them), common (up to 100) and frequent, where the
                 annotation file does not. None: without it, such a file gets no metrics by group.
@@ -73,7 +74,7 @@ class RankdetEvaluator(DetectionEvaluator[LVISScores | LRPScores]):
                 positive.
             FileNotFoundError: An annotation file is missing.
         """
-        check_limit("max_dets_per_class", max_dets_per_class)
+        check_limit("max_dets_per_class", max_dets_per_class, may_be_none=True)
         super().__init__(
             dataset_name, tasks, distributed, output_dir, max_dets_per_image=max_dets_per_image
         )
@@ -87,36 +88,36 @@ class RankdetEvaluator(DetectionEvaluator[LVISScores | LRPScores]):
     ) -> dict[str, LVISScores | LRPScores]:
         """Score by all metrics that there are for a task."""
         per_image, per_class = self._max_dets_per_image, self._max_dets_per_class
-        scores = score_lvis(content, results, task, max_dets_per_image=per_image)
-        fixed = scores
-        if self._most("image_id") > per_image or self._most("category_id") > per_class:
-            fixed = score_lvis(
+        scores: dict[str, LVISScores | LRPScores] = {
+            task: score_lvis(content, results, task, max_dets_per_image=per_image)
+        }
+        if per_class is not None:
+            scores[f"{task}_fixed"] = score_lvis(
                 content, results, task, max_dets_per_image=None, max_dets_per_class=per_class
             )
-        all_scores: dict[str, LVISScores | LRPScores] = {task: scores, f"{task}_fixed": fixed}
         if task != "boundary":
-            lrp = score_lrp(content, results, task, max_dets_per_image=per_image)
-            all_scores[f"{task}_lrp"] = lrp
-        return all_scores
+            scores[f"{task}_lrp"] = score_lrp(content, results, task, max_dets_per_image=per_image)
+        return scores
 
     def evaluate(self) -> dict[str, dict[str, float]] | None:
         """Gather the predictions, write them, score them and write the scores per class."""
         metrics = super().evaluate()
-        if metrics and self._most("image_id") <= self._max_dets_per_image:
-            logger.info(
-                "No image has more than %d detections: Fixed AP is that of a model which was asked "
-                "for so few (test_topk_per_image).",
-                self._max_dets_per_image,
-            )
+        if metrics and self._max_dets_per_class is not None:
+            self._check_fixed_ap()
         if metrics and self._output_dir:
             path = self._output_dir / CLASS_SCORES_FILE
             path.write_text(json.dumps(self._class_scores(), indent=1) + "\n", encoding="utf-8")
             logger.info("Scores of every class: %s", path)
         return metrics
 
-    def _most(self, key: str) -> int:
-        """How many detections the image, or the category, with the most of them has."""
-        return max(Counter(self._results.column(key)).values(), default=0)
+    def _check_fixed_ap(self) -> None:
+        most = max(Counter(self._results.column("image_id")).values(), default=0)
+        if most <= self._max_dets_per_image:
+            logger.warning(
+                "No image has more than %d detections: Fixed AP is that of a model which was asked "
+                "for so few (test_topk_per_image).",
+                self._max_dets_per_image,
+            )
 
     def _class_scores(self) -> Record:
         return {

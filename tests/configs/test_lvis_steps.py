@@ -14,8 +14,8 @@ from small_experiment import ROOT, SHORT_EDGE, small_experiment
 from rankdet.data.class_stats import class_counts
 from rankdet.engine.train import train
 
-SUFFIXES = ("", "_fixed", "_lrp")
-"""Of the keys of the results: AP, Fixed AP, optimal LRP."""
+SUFFIXES = ("", "_lrp")
+"""Of the keys of the results: AP, optimal LRP."""
 
 LONG_TAIL = ("_random", "_eqlv2", "_seesaw", "_pcb")
 TWO_STAGE = sorted(

@@ -17,7 +17,7 @@ NUM_ITERATIONS = 6
 CHECKPOINT_AFTER = 3
 KILLED_AT = 5
 RATIO_FROZEN_AFTER = 4
-TASKS = {f"{task}{suffix}" for task in ("bbox", "segm") for suffix in ("", "_fixed", "_lrp")}
+TASKS = {f"{task}{suffix}" for task in ("bbox", "segm") for suffix in ("", "_lrp")}
 
 
 class KilledError(Exception):

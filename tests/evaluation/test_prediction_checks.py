@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +69,13 @@ def test_image_predicted_twice() -> None:
         evaluate(evaluator, cut_predictions, [*records, records[1]])
 
 
-@pytest.mark.parametrize("limit", [0, -1, None, 2.5, "300"])
-@pytest.mark.parametrize("name", ["max_dets_per_image", "max_dets_per_class"])
+@pytest.mark.parametrize(
+    ("name", "limit"),
+    [
+        ("max_dets_per_image", None),
+        *product(("max_dets_per_image", "max_dets_per_class"), (0, -1, 2.5, "300")),
+    ],
+)
 def test_limits(name: str, limit: Any) -> None:
     with pytest.raises(ValueError, match=f"{name} is {limit!r}; give an integer of at least 1"):
         RankdetEvaluator("lvis_v1_val", **{name: limit})
