@@ -10,6 +10,17 @@ from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.utils.file_io import PathManager
 from torch import Tensor
 
+_DAMAGES = (
+    AttributeError,
+    EOFError,
+    KeyError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    pickle.UnpicklingError,
+)
+"""What torch.load raises, depending on where a file was cut or what else it holds."""
+
 NON_FINITE = "non_finite"
 """Name of the checkpoint that a run writes when its loss is not finite."""
 
@@ -90,7 +101,7 @@ class Checkpointer(DetectionCheckpointer):
             if not all(isinstance(x, Tensor | np.ndarray) for x in loaded["model"].values()):
                 raise TypeError("the values of the model are no arrays")
             return loaded
-        except (EOFError, RuntimeError, AttributeError, TypeError, pickle.UnpicklingError) as error:
+        except _DAMAGES as error:
             raise ValueError(
                 f"{filename} is no checkpoint, or damaged ({type(error).__name__}); give another."
             ) from error

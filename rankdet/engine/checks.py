@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+import torch
 from detectron2.modeling.roi_heads import FastRCNNOutputLayers, ROIHeads
 from torch import nn
 
@@ -14,6 +15,24 @@ from rankdet.data.class_stats import (
 from rankdet.data.file_counts import file_counts
 from rankdet.losses.classification import ClassificationLoss
 from rankdet.modeling.dense.detector import OneStageDetector
+
+
+def check_device(device: str) -> None:
+    """Put an empty tensor on a device.
+
+    Args:
+        device: ``train.device`` of a config.
+
+    Raises:
+        ValueError: this machine, or this PyTorch, does not have it.
+    """
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # The second is of a PyTorch without CUDA.
+        reason = str(error).partition("\n")[0]
+        raise ValueError(
+            f"train.device={device} can't be used ({reason}); set train.device=cpu or another."
+        ) from error
 
 
 def check_datasets(model: nn.Module, train_names: Iterable[str], test_names: Iterable[str]) -> None:

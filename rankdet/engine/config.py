@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
 from detectron2.config import LazyConfig
 from detectron2.utils.registry import locate
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -27,15 +28,20 @@ def load_config(path: str, overrides: Iterable[str] = ()) -> DictConfig:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is no config or lacks a section, an override is no ``key=value``, or
-            it names a key that neither the config nor the constructor it configures has.
+        ValueError: the file is no config, is damaged or lacks a section, an override is no
+            ``key=value``, or it names a key that neither the config nor the constructor it
+            configures has.
     """
     remedy = "give one of configs/**/*.py or a run's config.yaml."
     if not Path(path).is_file():
         raise FileNotFoundError(f"--config-file {path!r} does not exist; {remedy}")
     if Path(path).suffix not in (".py", ".yaml"):
         raise ValueError(f"--config-file {path!r} is no config; {remedy}")
-    cfg = LazyConfig.load(path)
+    try:
+        cfg = LazyConfig.load(path)
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"--config-file {path!r} is damaged ({reason}); {remedy}") from error
     missing = [name for name in SECTIONS[:-1] if name not in cfg]
     if missing:
         raise ValueError(f"{path} has no section {', '.join(missing)}; an experiment needs them.")

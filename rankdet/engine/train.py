@@ -21,7 +21,7 @@ from torch import nn
 
 from rankdet.engine.batches import training_batches
 from rankdet.engine.checkpoint import Checkpointer, ensure_checkpoint, last_checkpoint
-from rankdet.engine.checks import check_datasets
+from rankdet.engine.checks import check_datasets, check_device
 from rankdet.engine.hooks import (
     BackgroundRatioHook,
     EpochLengthHook,
@@ -48,9 +48,11 @@ def build_model(cfg: DictConfig, splits: Sequence[str] = ("train", "test")) -> n
         The model, randomly initialised.
 
     Raises:
-        ValueError: see :func:`rankdet.engine.checks.check_datasets`.
+        ValueError: this machine lacks ``train.device``, or see
+            :func:`rankdet.engine.checks.check_datasets`.
         FileNotFoundError: likewise.
     """
+    check_device(cfg.train.device)
     model = instantiate(cfg.model)
     names = {split: dataset_names(cfg, split) if split in splits else [] for split in SPLITS}
     check_datasets(model, names["train"], names["test"])

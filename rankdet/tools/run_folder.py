@@ -84,22 +84,11 @@ def load_model(cfg: DictConfig, weights: str, splits: Sequence[str] = ("test",))
         splits: see :func:`rankdet.engine.train.build_model`, whose errors this raises, too.
 
     Raises:
-        ValueError: the weights are of another model, or this machine lacks ``train.device``.
+        ValueError: the weights are of another model.
     """
-    _ensure_device(str(cfg.train.device))
     model = build_model(cfg, splits)
     Checkpointer(model).load_strictly(weights)
     return model
-
-
-def _ensure_device(device: str) -> None:
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # The second is of a PyTorch without CUDA.
-        reason = str(error).partition("\n")[0]
-        raise ValueError(
-            f"train.device={device} can't be used ({reason}); set train.device=cpu or another."
-        ) from error
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:

@@ -90,7 +90,7 @@ def test_plain_load_skips_what_does_not_fit(tmp_path):
     assert torch.equal(other["cls_score"].weight, before)
 
 
-@pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04 truncated"])
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", b"hello", b"PK\x03\x04 truncated"])
 def test_damaged_file_is_named(tmp_path, content):
     path = tmp_path / "model.pth"
     path.write_bytes(content)
@@ -112,10 +112,11 @@ def test_file_of_another_kind_is_named(tmp_path, name, content):
         Checkpointer(model()).load_strictly(str(path))
 
 
-def test_truncated_checkpoint_is_named(tmp_path):
-    path = save(tmp_path, model())
+@pytest.mark.parametrize("size", [500, 20_000])
+def test_truncated_checkpoint_is_named(tmp_path, size):
+    path = save(tmp_path, nn.Linear(100, 100))
     with open(path, "r+b") as file:
-        file.truncate(500)
+        file.truncate(size)
     with pytest.raises(ValueError, match=r"is no checkpoint, or damaged"):
         Checkpointer(model()).load_strictly(path)
 

@@ -6,7 +6,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from ranking_detector import make_predictor, make_rpn
 from torch import nn
 
-from rankdet.engine.checks import check_datasets
+from rankdet.engine.checks import check_datasets, check_device
 from rankdet.losses.rank_sort import RankSortLoss
 from rankdet.losses.softmax import SoftmaxCrossEntropyLoss
 
@@ -34,6 +34,12 @@ def registered():
     for name in names:
         DatasetCatalog.remove(name)
         MetadataCatalog.remove(name)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99"])
+def test_device_that_is_not_there(device):
+    with pytest.raises(ValueError, match=f"train.device={device} can't be used .*; set train.dev"):
+        check_device(device)
 
 
 def test_fitting_data_sets_pass():

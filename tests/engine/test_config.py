@@ -99,6 +99,13 @@ def test_file_of_another_kind(tmp_path):
         load_config(str(path))
 
 
+def test_damaged_yaml(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("train: {max_iter: 1")
+    with pytest.raises(ValueError, match=r"config.yaml' is damaged .*line 1"):
+        load_config(str(path))
+
+
 def test_missing_section(tmp_path):
     path = tmp_path / "config.py"
     path.write_text("train = dict(max_iter=1)\nmodel = dict()\n")
