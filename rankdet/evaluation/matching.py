@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from faster_coco_eval import COCO, COCOeval_faster
-from faster_coco_eval.core.mask import area as mask_area
 
 from rankdet.data.annotation_file import Record
 from rankdet.evaluation.detection_table import DetectionTable
@@ -69,7 +68,8 @@ def category_evaluations(
 ) -> Iterator[COCOeval_faster]:
     """Prepare the evaluation of all detections that count, one category at a time.
 
-    Each evaluation holds the images where its category is annotated or predicted, and no others:
+    A category that is not annotated gets no detections, as no metric asks for them. Each evaluation
+    holds the images where its category is annotated or predicted, and no others:
     faster-coco-eval spends most of its time and memory on pairs of image and category, nearly all
     of which are empty.
 
@@ -89,8 +89,8 @@ def category_evaluations(
 
     Yields:
         An evaluation per category, in the order of the category ids, whose `evaluate` was not
-        called yet. Images are numbered from 0 in the order of their ids, annotations and
-        detections that count from 1.
+        called yet. Images are numbered from 0 in the order of their ids, annotations and all
+        detections of the category from 1; a number is left out where a detection has no area.
 
     Raises:
         ValueError: There are detections for an image that the annotation file does not list, or
@@ -120,14 +120,12 @@ def category_evaluations(
     ends = np.searchsorted(columns.categories[indices], [ids, ids + 1])
     annotations_of = _by_category(annotations)
     for category, start, end in zip(categories, *ends.tolist(), strict=True):
-        detections = _detections(indices[start:end], results, columns, task)
-        if lvis_style:
-            detections = _with_area(detections, task)
         # faster-coco-eval adds fields to the annotations, and takes id 0 for "not matched".
         objects = [
             {**annotation, "id": i, "image_id": numbers[annotation["image_id"]]}
             for i, annotation in enumerate(annotations_of[category["id"]], start=1)
         ]
+        detections = _detections(indices[start:end], results, columns, task) if objects else []
         yield _evaluation(category, images, objects, detections, task, lvis_style)
 
 
@@ -246,14 +244,6 @@ def _detections(
     ]
 
 
-def _with_area(results: list[Record], task: str) -> list[Record]:
-    if GEOMETRY_FIELD[task] == "segmentation":
-        areas = mask_area([result["segmentation"] for result in results]) if results else []
-    else:
-        areas = [result["bbox"][2] * result["bbox"][3] for result in results]
-    return [result for result, area in zip(results, areas, strict=True) if area > 0]
-
-
 def _evaluation(
     category: Record,
     images: list[Record],
@@ -271,9 +261,11 @@ def _evaluation(
             "categories": [{"frequency": "f", **category}],
         }
     )
-    evaluation = COCOeval_faster(
-        ground_truth, ground_truth.loadRes(detections), task, lvis_style=lvis_style
-    )
+    loaded = ground_truth.loadRes(detections)  # which computes the areas
+    if lvis_style:
+        loaded.dataset["annotations"] = [one for one in loaded.anns.values() if one["area"] > 0]
+        loaded.createIndex()
+    evaluation = COCOeval_faster(ground_truth, loaded, task, lvis_style=lvis_style)
     # The limits were applied: this one, per image and category, must not drop any more.
     evaluation.params.maxDets = [max(1, len(detections))]
     return evaluation
