@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from faster_coco_eval import COCO, COCOeval_faster
+from faster_coco_eval.core.mask import area as mask_area
 
 from rankdet.data.annotation_file import Record
 from rankdet.evaluation.detection_table import DetectionTable
@@ -89,8 +90,8 @@ def category_evaluations(
 
     Yields:
         An evaluation per category, in the order of the category ids, whose `evaluate` was not
-        called yet. Images are numbered from 0 in the order of their ids, annotations and all
-        detections of the category from 1; a number is left out where a detection has no area.
+        called yet. Images are numbered from 0 in the order of their ids, the annotations of the
+        category and its detections from 1; that of a detection without area is left out.
 
     Raises:
         ValueError: There are detections for an image that the annotation file does not list, or
@@ -125,7 +126,10 @@ def category_evaluations(
             {**annotation, "id": i, "image_id": numbers[annotation["image_id"]]}
             for i, annotation in enumerate(annotations_of[category["id"]], start=1)
         ]
-        detections = _detections(indices[start:end], results, columns, task) if objects else []
+        of_category = indices[start:end].tolist() if objects else []
+        detections = _detections(of_category, results, columns, task)
+        if lvis_style:
+            detections = [detection for detection in detections if detection["area"] > 0]
         yield _evaluation(category, images, objects, detections, task, lvis_style)
 
 
@@ -227,21 +231,31 @@ def _by_category(records: list[Record]) -> defaultdict[int, list[Record]]:
 
 
 def _detections(
-    indices: IntArray, results: Sequence[Record], columns: _Columns, task: str
+    indices: list[int], results: Sequence[Record], columns: _Columns, task: str
 ) -> list[Record]:
-    """Copy what the task needs of the results that have it; without a box, the mask's counts."""
+    """What faster-coco-eval needs of the results that have what the task is about."""
     field = GEOMETRY_FIELD[task]
-    of_indices = ((i, results[i]) for i in indices.tolist())
+    found = [(i, result) for i in indices if field in (result := results[i])]
+    areas = _areas([result[field] for _, result in found], field)
     return [
         {
+            "id": number,
             "image_id": int(columns.images[i]),
             "category_id": result["category_id"],
             "score": result["score"],
+            "area": area,
+            "iscrowd": 0,
             field: result[field],
         }
-        for i, result in of_indices
-        if field in result
+        for number, ((i, result), area) in enumerate(zip(found, areas, strict=True), start=1)
     ]
+
+
+def _areas(geometries: list[Any], field: str) -> list[float]:
+    if field == "bbox":
+        return [width * height for _, _, width, height in geometries]
+    areas: list[float] = mask_area(geometries).tolist() if geometries else []
+    return areas
 
 
 def _evaluation(
@@ -253,19 +267,19 @@ def _evaluation(
     lvis_style: bool,
 ) -> COCOeval_faster:
     used = sorted({record["image_id"] for record in (*annotations, *detections)})
-    ground_truth = COCO(
-        {
-            "images": [_image(images[number], number, category["id"]) for number in used],
-            "annotations": annotations,
-            # faster-coco-eval wants to see a frequency, but its groups are not used here.
-            "categories": [{"frequency": "f", **category}],
-        }
+    # COCO.loadRes is left out: it reads every mask twice more.
+    truth, found = (
+        COCO(
+            {
+                "images": [_image(images[number], number, category["id"]) for number in used],
+                "annotations": records,
+                # faster-coco-eval wants to see a frequency, but its groups are not used here.
+                "categories": [{"frequency": "f", **category}],
+            }
+        )
+        for records in (annotations, detections)
     )
-    loaded = ground_truth.loadRes(detections)  # which computes the areas
-    if lvis_style:
-        loaded.dataset["annotations"] = [one for one in loaded.anns.values() if one["area"] > 0]
-        loaded.createIndex()
-    evaluation = COCOeval_faster(ground_truth, loaded, task, lvis_style=lvis_style)
+    evaluation = COCOeval_faster(truth, found, task, lvis_style=lvis_style)
     # The limits were applied: this one, per image and category, must not drop any more.
     evaluation.params.maxDets = [max(1, len(detections))]
     return evaluation
