@@ -12,7 +12,6 @@ import torch
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.evaluation.coco_evaluation import instances_to_coco_json
 from detectron2.utils import comm
-from detectron2.utils.logger import create_small_table
 
 from rankdet.data.annotation_file import Record, read_annotations
 from rankdet.data.class_stats import annotation_path, class_ids, ensure_dataset
@@ -182,10 +181,7 @@ class DetectionEvaluator(DatasetEvaluator, ABC, Generic[ScoresT]):
         self.scores = {}
         for task in tasks:
             self.scores |= self.score(self._content, self._results, task)
-        metrics = {key: dict(scores.metrics) for key, scores in self.scores.items()}
-        for key, values in metrics.items():
-            logger.info("Metrics, %s:\n%s", key, create_small_table(values))
-        return metrics
+        return {key: dict(scores.metrics) for key, scores in self.scores.items()}
 
     def _restore_category_ids(self, results: list[Record]) -> None:
         """Turn the contiguous ids of the model into the category ids of the annotation file."""
