@@ -96,9 +96,8 @@ class DetectionTable(Sequence[Record]):
         del self._bounds[: len(taken._bounds) - 1]
         taken._counts = self._counts[: self._bounds[0] - taken._bounds[0]]
         del self._counts[: len(taken._counts)]
-        taken._mask_sizes = {
-            i: size for i, size in self._mask_sizes.items() if i in {*taken._image_ids}
-        }
+        images = set(taken._image_ids)
+        taken._mask_sizes = {i: size for i, size in self._mask_sizes.items() if i in images}
         for name, width in (("_category_ids", 1), ("_scores", 1), ("_boxes", 4)):
             values = getattr(self, name)
             setattr(taken, name, values[: width * number])
