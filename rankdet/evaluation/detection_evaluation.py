@@ -86,6 +86,9 @@ class DetectionEvaluator(DatasetEvaluator, ABC, Generic[ScoresT]):
         self._content = read_annotations(path, dataset_name=dataset_name, masks=needs_masks)
         for task in tasks or ():
             check_geometry(self._content["annotations"], GEOMETRY_FIELD[task])
+        self._images = {image["id"]: image for image in self._content["images"]}
+        contiguous = class_ids(self._metadata, [c["id"] for c in self._content["categories"]])
+        self._category_ids = {class_id: category_id for category_id, class_id in contiguous.items()}
         self._tasks = tasks
         self._distributed = distributed
         self._output_dir = None if output_dir is None else Path(output_dir)
@@ -100,7 +103,7 @@ class DetectionEvaluator(DatasetEvaluator, ABC, Generic[ScoresT]):
         Args:
             content: The parsed annotation file.
             results: Detections as in COCO's result files, by the category ids of that file.
-            task: "bbox" or "segm".
+            task: "bbox", "segm" or "boundary".
 
         Returns:
             Scores by the key they get in the results.
@@ -115,9 +118,6 @@ class DetectionEvaluator(DatasetEvaluator, ABC, Generic[ScoresT]):
         self._results = DetectionTable()
         self._predicted_images: list[int | str] = []
         self._predicts_masks = False
-        self._images = {image["id"]: image for image in self._content["images"]}
-        contiguous = class_ids(self._metadata, [c["id"] for c in self._content["categories"]])
-        self._category_ids = {class_id: category_id for category_id, class_id in contiguous.items()}
         if self._output_dir and (comm.is_main_process() or not self._distributed):
             _check_writable(self._output_dir)
 
