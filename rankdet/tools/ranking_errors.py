@@ -21,7 +21,7 @@ from rankdet.engine.checkpoint import last_checkpoint
 from rankdet.engine.train import dataset_names
 from rankdet.evaluation.ranking_errors import ClassScores, RankingErrors, judged_classes
 from rankdet.tools.analysis_file import read_kept, write_analysis
-from rankdet.tools.command_line import errors_as_sentences, tool_parser
+from rankdet.tools.command_line import errors_as_sentences, positive_count, tool_parser
 from rankdet.tools.frequency_groups import LABELS, Classes, read_classes
 from rankdet.tools.proposal_scores import annotated_loader, box_predictors, score_proposals
 from rankdet.tools.ranking_error_plot import plot_ranking_errors
@@ -58,10 +58,10 @@ def write_ranking_errors(
     """Compute the errors of the classes of a run on a data set, and write them.
 
     The file has "dataset", "num_dataset_images", "checkpoint", "num_images" (that were scored) and
-    "num_proposals"; "classes": "class_id",
-    "name", "frequency" and the fields of :class:`RankingErrors` (null for a class without a
-    positive or a negative); and "groups": by letter, "num_classes", the median of alpha, the means
-    of the errors and bounds, and the least "offset" o with 1 - AP <= m R + o for all classes.
+    "num_proposals"; "classes": "class_id", "name", "frequency" and the fields of
+    :class:`RankingErrors` (null for a class without a positive or a negative); and "groups": by
+    letter, "num_classes", the median of alpha, the means of the errors and bounds, and the least
+    "offset" o with 1 - AP <= m R + o for all classes.
 
     Args:
         run_folder: ``train.output_dir`` of the run of a two-stage model.
@@ -76,10 +76,8 @@ def write_ranking_errors(
     Raises:
         FileNotFoundError: there is no such run, checkpoint or data set.
         ValueError: the model has no :class:`BoxPredictor`, the weights or the data set do not fit
-            it, no proposal finds an object, or ``num_images`` is not positive.
+            it, or no proposal finds an object.
     """
-    if num_images is not None and num_images < 1:
-        raise ValueError(f"--num-images is {num_images}; score at least one.")
     cfg = load_run_config(find_config(run_folder))
     weights = find_checkpoint(run_folder, checkpoint)
     name = dataset or dataset_names(cfg, "test")[0]
@@ -248,7 +246,10 @@ def _parser() -> argparse.ArgumentParser:
         "--checkpoint", metavar="FILE", type=Path, help="weights; default: the last of the run"
     )
     parser.add_argument(
-        "--num-images", metavar="N", type=int, help="spread over the data set; default: all"
+        "--num-images",
+        metavar="N",
+        type=positive_count,
+        help="spread over the data set; default: all",
     )
     return parser
 

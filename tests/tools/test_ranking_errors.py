@@ -152,13 +152,6 @@ def test_one_stage_model_is_named(tmp_path):
         main([str(tmp_path)])
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--dataset", "glyphs_smoke_vall"], "'glyphs_smoke_vall' is not registered"),
-        (["--num-images", "0"], "--num-images is 0; score at least one"),
-    ],
-)
-def test_bad_argument_ends_with_a_sentence(run, arguments, message):
-    with pytest.raises(SystemExit, match=message):
-        main([str(run), *arguments])
+def test_unknown_data_set_ends_with_a_sentence(run):
+    with pytest.raises(SystemExit, match="'glyphs_smoke_vall' is not registered"):
+        main([str(run), "--dataset", "glyphs_smoke_vall"])
