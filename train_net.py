@@ -3,6 +3,8 @@
 
 import sys
 from argparse import Namespace
+from contextlib import nullcontext
+from pathlib import Path
 
 from rankdet.environment import check_environment
 
@@ -19,6 +21,7 @@ from detectron2.utils.logger import setup_logger
 from rankdet.engine.config import load_config
 from rankdet.engine.known_warnings import silence_known_warnings
 from rankdet.engine.launch import launch
+from rankdet.engine.output_folder import kept_config, prepare_output_folder
 from rankdet.engine.provenance import log_provenance
 from rankdet.engine.train import evaluate_checkpoint, train
 
@@ -36,7 +39,11 @@ def main(args: Namespace) -> None:
     """Run in each process of the job."""
     silence_known_warnings()
     cfg = load_config(args.config_file, args.opts)
-    default_setup(cfg, args)
+    folder = Path(cfg.train.output_dir)
+    weights = cfg.train.init_checkpoint if args.eval_only else ""
+    prepare_output_folder(folder, resume=args.resume, overwrite=args.overwrite, weights=weights)
+    with kept_config(folder) if args.eval_only else nullcontext():
+        default_setup(cfg, args)
     setup_logger(cfg.train.output_dir, comm.get_rank(), name="rankdet")
     log_provenance()
     if args.eval_only:
@@ -46,4 +53,7 @@ def main(args: Namespace) -> None:
 
 
 if __name__ == "__main__":
-    launch(main, default_argument_parser(epilog=EXAMPLES).parse_args())
+    parser = default_argument_parser(epilog=EXAMPLES)
+    parser.add_argument("--overwrite", action="store_true", help="delete the run in the folder")
+    parser.add_argument("--dist-timeout", type=int, default=1800, metavar="SECONDS")
+    launch(main, parser.parse_args())

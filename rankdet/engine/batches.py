@@ -1,19 +1,33 @@
 """The stream of training batches, which a resumed run continues where it was interrupted."""
 
+import logging
 import math
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
+import torch
 from detectron2.config import instantiate
-from detectron2.data import ToIterableDataset
+from detectron2.data import DatasetFromList, build_detection_train_loader
+from detectron2.data.build import trivial_batch_collator
+from detectron2.data.samplers import TrainingSampler
 from detectron2.utils import comm
 from detectron2.utils.env import seed_all_rng
+from detectron2.utils.registry import locate
+from detectron2.utils.serialize import PicklableWrapper
 from omegaconf import DictConfig
-from torch.utils.data import Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
-Batch = list[dict[str, Any]]
+logger = logging.getLogger(__name__)
+
+Record = dict[str, Any]
+Batch = list[Record]
+Place = tuple[int, int]
+"""Position in the stream of a rank, and index of the image that stands there."""
+
+MAX_REFUSALS = 100
+"""So many images in a row may be refused by a mapper, before the training ends."""
 
 
 class BatchStream:
@@ -31,8 +45,7 @@ class BatchStream:
         self.start_iter = start_iter
 
     def __iter__(self) -> Iterator[Batch]:
-        # Workers seed themselves from the state that the generators are in at the first batch.
-        seed_all_rng(_mix(self.seed, comm.get_rank(), self.start_iter))
+        seed_all_rng(_mix(self.seed, comm.get_rank()))  # for a sampler that draws its seed now
         for iteration, batch in enumerate(self.dataset, self.start_iter):
             seed_all_rng(_mix(self.seed, comm.get_rank(), iteration))
             yield batch
@@ -41,15 +54,15 @@ class BatchStream:
 def training_batches(cfg: DictConfig, seed: int, start_iter: int) -> BatchStream:
     """Give the batches of a training from ``start_iter`` on, without end.
 
-    Before each batch is handed out, all random number generators are seeded anew, so that the
-    sampling of anchors and proposals depends on seed, rank and iteration only. A run that is
-    interrupted and resumed so gives the weights of one that is not, bit for bit, if its images are
-    all wide or all high, its augmentations draw nothing, and at most one worker loads them (more
-    take turns, and each starts anew). Otherwise a few images change places, and augmentations
-    draw other numbers.
+    Before each batch is handed out, all random number generators are seeded, so that the
+    sampling of anchors and proposals depends on seed, rank and iteration only. The images and
+    their augmentations depend on seed, rank and position in the stream only, see
+    :func:`ordered_train_loader`. So a run that is interrupted and resumed gives the weights of one
+    that is not, bit for bit, with any number of workers.
 
     Args:
-        cfg: the config's ``dataloader.train``.
+        cfg: the config's ``dataloader.train``: Detectron2's ``build_detection_train_loader``, or
+            another loader, which starts from its first batch when the run is resumed.
         seed: the config's ``train.seed``.
         start_iter: iterations that the training has behind it.
 
@@ -57,16 +70,160 @@ def training_batches(cfg: DictConfig, seed: int, start_iter: int) -> BatchStream
         This rank's batches.
     """
     seed_all_rng(_mix(seed))  # Detectron2's samplers draw the seed of their shuffling from NumPy.
-    loader = instantiate(cfg)
-    _skip_images(loader, start_iter * cfg.total_batch_size // comm.get_world_size())
+    target = locate(cfg._target_) if isinstance(cfg._target_, str) else cfg._target_
+    if target is build_detection_train_loader:
+        own = {"_target_": ordered_train_loader, "seed": seed, "start_iter": start_iter}
+        loader = instantiate({**cfg, **own})
+    else:
+        loader = instantiate(cfg)
+        if start_iter:
+            logger.warning(
+                "dataloader.train is no build_detection_train_loader of Detectron2: the resumed "
+                "run gets its batches from the first one on."
+            )
     return BatchStream(loader, seed, start_iter)
+
+
+def ordered_train_loader(  # noqa: PLR0913 - the arguments are Detectron2's, and two more
+    dataset: Sequence[Record] | Dataset[Record],
+    *,
+    mapper: Any,
+    sampler: Sampler[int] | None = None,
+    total_batch_size: int,
+    aspect_ratio_grouping: bool = True,
+    num_workers: int = 0,
+    collate_fn: Any = None,
+    drop_last: bool = True,
+    seed: int,
+    start_iter: int,
+    **loader_options: Any,
+) -> DataLoader[Record]:
+    """Load the batches of Detectron2's ``build_detection_train_loader``, with an order of its own.
+
+    Which images come together follows from the indices of the sampler and the sizes in the data
+    set, before an image is loaded; Detectron2 groups what its workers have loaded, which depends on
+    their number and is lost when a run is interrupted. Each image is mapped with random numbers of
+    its own, so that it does not matter either which worker does it.
+
+    Args:
+        dataset: records in Detectron2's format, or a data set of them.
+        mapper: makes the model's input of a record; one that it refuses by None is replaced by
+            another, drawn at random.
+        sampler: of indices, without end; None: shuffles the data set epoch after epoch.
+        total_batch_size: images of a batch over all ranks.
+        aspect_ratio_grouping: batches have only wide images, or only those that are not.
+        num_workers: processes that load images.
+        collate_fn: makes a batch of a list; None: leaves it.
+        drop_last: leave out the incomplete batches at the end of a sampler that ends.
+        seed: of the random numbers for mapping.
+        start_iter: batches to leave out.
+        loader_options: for PyTorch's ``DataLoader``.
+
+    Returns:
+        This rank's batches from ``start_iter`` on.
+
+    Raises:
+        ValueError: the batch can't be shared among the ranks, or sizes of images are unknown.
+    """
+    world_size = comm.get_world_size()
+    if total_batch_size % world_size:
+        raise ValueError(
+            f"dataloader.train.total_batch_size={total_batch_size} can't be shared among "
+            f"{world_size} processes; give a multiple of {world_size}."
+        )
+    is_wide = _is_wide(dataset) if aspect_ratio_grouping else None
+    images = DatasetFromList(dataset, copy=False) if isinstance(dataset, list) else dataset
+    places = _Places(
+        sampler if sampler is not None else TrainingSampler(len(images)),
+        total_batch_size // world_size,
+        is_wide=is_wide,
+        drop_last=drop_last,
+        start_iter=start_iter,
+    )
+    return DataLoader(
+        _SeededImages(images, mapper, seed),
+        batch_sampler=places,
+        num_workers=num_workers,
+        collate_fn=trivial_batch_collator if collate_fn is None else collate_fn,
+        **loader_options,
+    )
+
+
+class _SeededImages(Dataset[Record]):
+    """The images of a data set by their place, mapped with random numbers that belong to it."""
+
+    def __init__(self, images: Any, mapper: Any, seed: int) -> None:
+        self.images = images
+        self.mapper = PicklableWrapper(mapper) if mapper is not None else None
+        self.seeds = (seed, comm.get_rank())
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, place: Place) -> Record:
+        position, index = place
+        seed_all_rng(_mix(*self.seeds, position, 0))
+        for _ in range(MAX_REFUSALS):
+            image = self.images[index]
+            mapped = image if self.mapper is None else self.mapper(image)
+            if mapped is not None:
+                return mapped
+            index = random.randrange(len(self))
+        raise ValueError(
+            f"dataloader.train.mapper gives None for {MAX_REFUSALS} images in a row; check the "
+            "images and the mapper."
+        )
+
+
+class _Places(Sampler[list[Place]]):
+    """The places of the images of each batch, from a batch on."""
+
+    def __init__(
+        self,
+        indices: Iterable[int],
+        batch_size: int,
+        *,
+        is_wide: torch.Tensor | None,
+        drop_last: bool,
+        start_iter: int,
+    ) -> None:
+        self.indices = indices
+        self.batch_size = batch_size
+        self.is_wide = is_wide
+        self.drop_last = drop_last
+        self.start_iter = start_iter
+
+    def __iter__(self) -> Iterator[list[Place]]:
+        return islice(self._batches(), self.start_iter, None)
+
+    def _batches(self) -> Iterator[list[Place]]:
+        waiting: dict[bool, list[Place]] = {False: [], True: []}
+        for position, index in enumerate(self.indices):
+            group = waiting[self.is_wide is not None and bool(self.is_wide[index])]
+            group.append((position, int(index)))
+            if len(group) == self.batch_size:
+                yield group[:]
+                group.clear()
+        if not self.drop_last:
+            yield from filter(None, waiting.values())
+
+
+def _is_wide(dataset: Iterable[Record]) -> torch.Tensor:
+    """Of each image, whether it is wider than high."""
+    try:
+        return torch.tensor([image["width"] > image["height"] for image in dataset])
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            "an image of the training set has no width or height, by which aspect_ratio_grouping "
+            "makes batches; add them, or set dataloader.train.aspect_ratio_grouping=False."
+        ) from error
 
 
 def epoch_length(loader: Any) -> int:
     """Iterations in which all ranks together see as many images as the data set has.
 
     Args:
-        loader: batches, from Detectron2's ``build_detection_train_loader`` or on top of it.
+        loader: batches, from :func:`training_batches`, or of PyTorch's ``DataLoader``.
 
     Returns:
         Length of the data set over the batch size of all ranks, rounded up.
@@ -76,7 +233,8 @@ def epoch_length(loader: Any) -> int:
     """
     stage, batch_size = loader, None
     while hasattr(stage, "dataset"):
-        batch_size = batch_size or getattr(stage, "batch_size", None)
+        sampler = getattr(stage, "batch_sampler", None)
+        batch_size = batch_size or getattr(sampler or stage, "batch_size", None)
         stage = stage.dataset
     if batch_size is None or not hasattr(stage, "__len__"):
         raise ValueError(
@@ -89,23 +247,3 @@ def epoch_length(loader: Any) -> int:
 def _mix(*numbers: int) -> int:
     """Hash into 32 bits, so that no two ranks or runs share their random numbers."""
     return random.Random(str(numbers)).getrandbits(32)
-
-
-def _skip_images(loader: Any, num_images: int) -> None:
-    """Drop the start of the index stream, which is cheap: no image is loaded."""
-    stage = loader
-    while hasattr(stage, "dataset"):
-        stage = stage.dataset
-        if isinstance(stage, ToIterableDataset):
-            stage.sampler = _LaterSampler(stage.sampler, num_images)
-
-
-class _LaterSampler(Sampler[int]):
-    """A sampler without its first indices."""
-
-    def __init__(self, sampler: Sampler[int], num_skipped: int) -> None:
-        self.sampler = sampler
-        self.num_skipped = num_skipped
-
-    def __iter__(self) -> Iterator[int]:
-        return islice(iter(self.sampler), self.num_skipped, None)

@@ -1,14 +1,17 @@
 """Checkpoints that survive being killed and refuse a model of other classes."""
 
-import os
 import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.utils.file_io import PathManager
 from torch import Tensor
+
+from rankdet.data.atomic_file import atomic_file, write_atomically
 
 _DAMAGES = (
     AttributeError,
@@ -20,6 +23,9 @@ _DAMAGES = (
     pickle.UnpicklingError,
 )
 """What torch.load raises, depending on where a file was cut or what else it holds."""
+
+FINAL = "model_final"
+"""Name of the checkpoint after the last iteration, as Detectron2's hook gives it."""
 
 NON_FINITE = "non_finite"
 """Name of the checkpoint that a run writes when its loss is not finite."""
@@ -59,22 +65,52 @@ def ensure_checkpoint(path: str) -> str:
 class Checkpointer(DetectionCheckpointer):
     """Detectron2's checkpointer with two more guarantees.
 
-    A run killed at any moment leaves a ``last_checkpoint`` that names a complete file to continue
-    from. And a run that continues or judges a model loads all of its weights or none
-    (:meth:`load_strictly`): Detectron2 skips weights of another shape with a warning, which is what
-    fine-tuning wants, and what makes an evaluation meaningless.
+    A run killed at any moment, and a machine that stops, leave a ``last_checkpoint`` that names a
+    complete file to continue from: files get their names when they are on the disk. And a run
+    that continues or judges a model loads all of its weights or none (:meth:`load_strictly`):
+    Detectron2 skips weights of another shape with a warning, which is what fine-tuning wants, and
+    what makes an evaluation meaningless.
     """
 
     is_strict = False
 
-    def tag_last_checkpoint(self, last_filename_basename: str) -> None:
-        """Name the file to resume from, in one atomic step."""
-        if Path(last_filename_basename).stem == NON_FINITE:
+    def save(self, name: str, **extra: Any) -> None:
+        """Write model, checkpointables and ``extra`` to ``name.pth``, whole or not at all.
+
+        Raises:
+            OSError: it can't be written, for instance on a full disk.
+        """
+        if not self.save_dir or not self.save_to_disk:
             return
-        tag = Path(self.save_dir, "last_checkpoint")
-        temporary = tag.with_suffix(".tmp")
-        temporary.write_text(last_filename_basename)
-        os.replace(temporary, tag)
+        parts = {key: part.state_dict() for key, part in self.checkpointables.items()}
+        path = Path(self.save_dir, f"{name}.pth")
+        self.logger.info("Saving checkpoint to %s", path)
+        try:
+            with atomic_file(path, "wb") as file:
+                torch.save({"model": self.model.state_dict(), **parts, **extra}, file)
+        except RuntimeError as error:
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from error  # PyTorch hides what the file has said.
+            raise
+        self.tag_last_checkpoint(path.name)
+
+    def tag_last_checkpoint(self, last_filename_basename: str) -> None:
+        """Name the file to resume from."""
+        if Path(last_filename_basename).stem != NON_FINITE:
+            write_atomically(Path(self.save_dir, "last_checkpoint"), last_filename_basename)
+
+    def copy_as_final(self, path: str) -> None:
+        """Give the last checkpoint of a training the name of the final one, which was not written.
+
+        Args:
+            path: checkpoint of the last iteration.
+        """
+        if not self.save_to_disk or Path(path).stem == FINAL:
+            return
+        final = Path(self.save_dir, f"{FINAL}.pth")
+        with open(path, "rb") as source, atomic_file(final, "wb") as target:
+            shutil.copyfileobj(source, target)
+        self.tag_last_checkpoint(final.name)
 
     def load_strictly(self, path: str) -> dict[str, Any]:
         """Load a checkpoint of exactly this model.

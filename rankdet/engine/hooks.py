@@ -2,10 +2,14 @@
 
 import logging
 import math
+import os
+import re
+from pathlib import Path
 from typing import Any
 
 import torch
 from detectron2.engine import HookBase
+from detectron2.engine.hooks import PeriodicCheckpointer
 from detectron2.utils import comm
 from fvcore.common.checkpoint import Checkpointer
 from torch import Tensor, nn
@@ -95,6 +99,24 @@ def lacks_epoch_length(loss: nn.Module) -> bool:
     """Whether a loss goes by epochs and does not know how long they are."""
     starts_at_once = isinstance(loss, PCBLoss) and loss.start_epoch == 0
     return getattr(loss, "iterations_per_epoch", 0) is None and not starts_at_once
+
+
+class CheckpointHook(PeriodicCheckpointer):
+    """Writes checkpoints as Detectron2's hook does, and knows those before an interruption.
+
+    They count for ``max_to_keep``; Detectron2's hook leaves them for ever.
+    """
+
+    def before_train(self) -> None:
+        """Find the checkpoints of the iterations that lie behind."""
+        super().before_train()
+        names = (f"model_{i:07d}.pth" for i in self._saved_iterations())
+        self.recent_checkpoints = [os.path.join(self.checkpointer.save_dir, n) for n in names]
+
+    def _saved_iterations(self) -> list[int]:
+        stems = [path.stem for path in Path(self.checkpointer.save_dir).glob("model_*.pth")]
+        numbers = [int(stem[6:]) for stem in stems if re.fullmatch(r"model_\d{7}", stem)]
+        return sorted(number for number in numbers if number < self.trainer.start_iter)
 
 
 class GradientClippingHook(HookBase):

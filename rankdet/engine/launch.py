@@ -1,18 +1,25 @@
 """Starting one or many processes, by Detectron2's launcher or under torchrun."""
 
 import gc
+import logging
 import os
 import sys
 import traceback
 from argparse import Namespace
 from collections.abc import Callable
+from datetime import timedelta
 
 import torch
 from detectron2.engine import launch as d2_launch
 from detectron2.utils import comm
-from torch.multiprocessing import ProcessExitedException
+from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
+
+from rankdet.engine.network import choose_interface, explain_lost, lost_connection
+from rankdet.engine.output_folder import OutputFolderError, is_write_error
 
 Main = Callable[[Namespace], None]
+
+_EXPLAINED = (ValueError, FileNotFoundError, FloatingPointError, OutputFolderError)
 
 
 def launch(main: Main, args: Namespace) -> None:
@@ -20,11 +27,12 @@ def launch(main: Main, args: Namespace) -> None:
 
     Under torchrun the processes exist already and only have to find each other; otherwise
     Detectron2 starts ``args.num_gpus`` of them on this machine. On a machine without CUDA they talk
-    by gloo.
+    by gloo, whose interface to other machines is that of the route to the master.
 
     Args:
         main: entry point of each process.
-        args: has Detectron2's ``num_gpus``, ``num_machines``, ``machine_rank``, ``dist_url``.
+        args: has Detectron2's ``num_gpus``, ``num_machines``, ``machine_rank``, ``dist_url``, and
+            ``dist_timeout``: so many seconds the processes wait for each other.
 
     Raises:
         SystemExit: see :func:`run_explained`.
@@ -36,25 +44,45 @@ def launch(main: Main, args: Namespace) -> None:
 
 
 def run_explained(function: Callable[..., None], *args: object) -> None:
-    """Call a function; an error that rankdet itself raises ends the process with its sentence.
+    """Call a function; an error with an :func:`explanation` ends the process with it.
 
     Args:
         function: what to call.
         args: for it.
 
     Raises:
-        SystemExit: rankdet raised a ValueError, FileNotFoundError or FloatingPointError. All other
-            errors pass, with their traceback.
+        SystemExit: the error has an explanation. All others pass, with their traceback.
     """
+    train_loop = logging.getLogger("detectron2.engine.train_loop")
+    train_loop.addFilter(_is_unexplained)
     try:
         function(*args)
-    except (ValueError, FileNotFoundError, FloatingPointError) as error:
-        *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-        if not frame.f_globals["__name__"].startswith("rankdet."):
+    except Exception as error:
+        sentence = explanation(error)
+        if not sentence:
             raise
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {sentence}")
     finally:
+        train_loop.removeFilter(_is_unexplained)
         _leave_gloo()
+
+
+def explanation(error: BaseException) -> str:
+    """The sentence of an error that its user can do something about; empty: it has none.
+
+    These are what rankdet itself raises as one of ``_EXPLAINED``, and a lost connection between
+    the processes.
+    """
+    if isinstance(error, _EXPLAINED):
+        *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+        return str(error) if frame.f_globals["__name__"].startswith("rankdet.") else ""
+    return lost_connection(error)
+
+
+def _is_unexplained(record: logging.LogRecord) -> bool:
+    """Whether Detectron2's log of an error says more than the sentence that follows."""
+    error = record.exc_info[1] if record.exc_info else None
+    return error is None or not (explanation(error) or is_write_error(error))
 
 
 def _leave_gloo() -> None:
@@ -81,6 +109,8 @@ def _start(main: Main, args: Namespace) -> None:
         raise ValueError(
             f"--num-gpus is {args.num_gpus}, but {num_visible} GPUs are visible; ask for fewer."
         )
+    if args.num_machines > 1:
+        choose_interface(args.dist_url, args.machine_rank)
     try:
         d2_launch(
             run_explained,
@@ -89,19 +119,31 @@ def _start(main: Main, args: Namespace) -> None:
             args.machine_rank,
             args.dist_url,
             args=(main, args),
+            timeout=timedelta(seconds=args.dist_timeout),
         )
     except ProcessExitedException as error:
-        # The process has said why, unless a signal ended it.
         if error.signal_name:
+            raise ValueError(
+                f"a process of the job was ended by {error.signal_name}, perhaps for want of "
+                "memory; go on with --resume."
+            ) from error
+        sys.exit(error.exit_code)  # The process has said why.
+    except ProcessRaisedException as error:
+        if "in init_process_group" not in str(error):
             raise
-        sys.exit(error.exit_code)
+        raise ValueError(explain_lost(str(error).strip().splitlines()[-1])) from error
 
 
 def _join_torchrun(main: Main, args: Namespace) -> None:
     has_cuda = torch.cuda.is_available()
     if has_cuda:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    torch.distributed.init_process_group("nccl" if has_cuda else "gloo")
+    if os.environ["WORLD_SIZE"] != os.environ["LOCAL_WORLD_SIZE"]:
+        master = f"tcp://{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+        choose_interface(master, int(os.environ["GROUP_RANK"]))
+    torch.distributed.init_process_group(
+        "nccl" if has_cuda else "gloo", timeout=timedelta(seconds=args.dist_timeout)
+    )
     comm.create_local_process_group(int(os.environ["LOCAL_WORLD_SIZE"]))
     comm.synchronize()
     main(args)

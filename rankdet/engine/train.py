@@ -19,15 +19,23 @@ from omegaconf import DictConfig, ListConfig
 from tabulate import tabulate
 from torch import nn
 
+from rankdet.data.atomic_file import write_atomically
 from rankdet.engine.batches import training_batches
 from rankdet.engine.checkpoint import Checkpointer, ensure_checkpoint, last_checkpoint
 from rankdet.engine.checks import check_datasets, check_device
 from rankdet.engine.hooks import (
     BackgroundRatioHook,
+    CheckpointHook,
     EpochLengthHook,
     FiniteLossHook,
     NonFiniteLossError,
     lacks_epoch_length,
+)
+from rankdet.engine.output_folder import (
+    RESULTS_FILE,
+    drop_later_metrics,
+    ensure_space,
+    explained_writing,
 )
 from rankdet.losses.ecm import ECMLoss
 
@@ -80,7 +88,7 @@ def evaluate(cfg: DictConfig, model: nn.Module) -> Metrics:
     loader = instantiate(cfg.dataloader.test)
     results = inference_on_dataset(model, loader, instantiate(cfg.dataloader.evaluator)) or {}
     if comm.is_main_process():
-        _report(results, Path(cfg.train.output_dir, "results.json"))
+        _report(results, Path(cfg.train.output_dir, RESULTS_FILE))
     return results
 
 
@@ -115,10 +123,12 @@ def train(cfg: DictConfig, resume: bool = False) -> None:
 
     Raises:
         NonFiniteLossError: a loss, or what it is computed from, became NaN or infinite.
+        OutputFolderError: nothing can be written any more, for instance on a full disk.
     """
     trainer = build_trainer(cfg, resume)
     try:
-        trainer.train(trainer.start_iter, cfg.train.max_iter)
+        with explained_writing(Path(cfg.train.output_dir)):
+            trainer.train(trainer.start_iter, cfg.train.max_iter)
     except NonFiniteLossError:
         raise
     except FloatingPointError as error:
@@ -137,8 +147,10 @@ def build_trainer(cfg: DictConfig, resume: bool = False) -> SimpleTrainer:
         is its :class:`FiniteLossHook`.
 
     Raises:
-        ValueError: AMP without CUDA, or a checkpoint of another model.
+        ValueError: AMP without CUDA, a checkpoint of another model, or one with more iterations
+            than ``train.max_iter``.
         FileNotFoundError: the weights to start from do not exist.
+        OutputFolderError: the disk has no room for a checkpoint.
     """
     _check_amp(cfg)
     model = build_model(cfg)
@@ -146,7 +158,12 @@ def build_trainer(cfg: DictConfig, resume: bool = False) -> SimpleTrainer:
     checkpointer = Checkpointer(model, cfg.train.output_dir, trainer=trainer)
     trainer.finite_loss = FiniteLossHook(checkpointer)
     trainer.register_hooks(_build_hooks(cfg, trainer, checkpointer))
+    ensure_space(Path(cfg.train.output_dir), _checkpoint_bytes(trainer))
     trainer.start_iter = _load_start(cfg, trainer, checkpointer, resume)
+    if comm.is_main_process():
+        drop_later_metrics(Path(cfg.train.output_dir), trainer.start_iter)
+        writers = default_writers(cfg.train.output_dir, cfg.train.max_iter)
+        trainer.register_hooks([d2_hooks.PeriodicWriter(writers, period=cfg.train.log_period)])
     _warn_of_missing_hooks(trainer)
     trainer.data_loader = training_batches(cfg.dataloader.train, cfg.train.seed, trainer.start_iter)
     return trainer
@@ -170,7 +187,7 @@ def _report(results: Metrics, path: Path) -> None:
     known = {
         t: {k: v if math.isfinite(v) else None for k, v in r.items()} for t, r in results.items()
     }
-    path.write_text(json.dumps(known, indent=1) + "\n")
+    write_atomically(path, json.dumps(known, indent=1) + "\n")
 
 
 def ddp_options(cfg: DictConfig) -> dict[str, Any]:
@@ -202,21 +219,15 @@ def _build_trainer(cfg: DictConfig, model: nn.Module) -> SimpleTrainer:
 def _build_hooks(
     cfg: DictConfig, trainer: SimpleTrainer, checkpointer: Checkpointer
 ) -> list[HookBase]:
-    """All hooks in the order of their work: loss state and schedule, checkpoint, metrics."""
-    is_main = comm.is_main_process()
-    checkpoints = d2_hooks.PeriodicCheckpointer(checkpointer, **cfg.train.checkpointer)
-    writers = d2_hooks.PeriodicWriter(
-        default_writers(cfg.train.output_dir, cfg.train.max_iter) if is_main else [],
-        period=cfg.train.log_period,
-    )
+    """All hooks but the writers, in the order of their work: loss state, schedule, checkpoint."""
+    checkpoints = CheckpointHook(checkpointer, **cfg.train.checkpointer)
     return [
         d2_hooks.IterationTimer(),
         trainer.finite_loss,
         *(instantiate(hook) for hook in cfg.get("hooks", {}).values()),
         d2_hooks.LRScheduler(scheduler=instantiate(cfg.lr_multiplier)),
-        *([checkpoints] if is_main else []),
+        *([checkpoints] if comm.is_main_process() else []),
         d2_hooks.EvalHook(cfg.train.eval_period, lambda: evaluate(cfg, trainer.model)),
-        *([writers] if is_main else []),
     ]
 
 
@@ -247,12 +258,35 @@ def _load_start(
 ) -> int:
     """Load the last checkpoint or the initial weights; gives the iteration to start with."""
     last = last_checkpoint(cfg.train.output_dir) if resume else None
-    if last is None:
+    start_iter = 0
+    if last is not None:
+        checkpointer.load_strictly(last)
+        start_iter = int(trainer.iter) + 1
+        _ensure_reachable_end(cfg, start_iter)
+        if start_iter == cfg.train.max_iter:
+            checkpointer.copy_as_final(last)  # A run killed while it wrote its last file lacks it.
+    else:
         if resume:
             logger.warning("%s holds no checkpoint: starts anew.", cfg.train.output_dir)
         if cfg.train.init_checkpoint:
             ensure_checkpoint(cfg.train.init_checkpoint)
         checkpointer.load(cfg.train.init_checkpoint, checkpointables=[])
-        return 0
-    checkpointer.load_strictly(last)
-    return int(trainer.iter) + 1
+    return start_iter
+
+
+def _ensure_reachable_end(cfg: DictConfig, start_iter: int) -> None:
+    if start_iter > cfg.train.max_iter:
+        raise ValueError(
+            f"the run in {cfg.train.output_dir} has {start_iter} iterations behind it, more than "
+            f"train.max_iter={cfg.train.max_iter}; give {start_iter} or more, or start in another "
+            "folder."
+        )
+
+
+def _checkpoint_bytes(trainer: SimpleTrainer) -> int:
+    """Least size of a checkpoint: the model, and what the optimiser keeps of each weight."""
+    defaults = trainer.optimizer.defaults
+    copies = 2 if "betas" in defaults else int(bool(defaults.get("momentum")))
+    trained = (p for group in trainer.optimizer.param_groups for p in group["params"])
+    tensors = [*trainer.model.state_dict().values(), *(copies * list(trained))]
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)

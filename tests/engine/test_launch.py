@@ -1,10 +1,13 @@
+import errno
+import logging
 from argparse import Namespace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import torch
 from launch_ranks import threads_after_two_ranks
-from torch.multiprocessing import ProcessExitedException
+from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 from two_stage_toy import miss_checkpoint
 
 from rankdet.engine import launch as engine
@@ -13,7 +16,9 @@ from rankdet.engine.launch import launch, run_explained
 
 
 def arguments(num_gpus=1):
-    return Namespace(num_gpus=num_gpus, num_machines=1, machine_rank=0, dist_url="auto")
+    return Namespace(
+        num_gpus=num_gpus, num_machines=1, machine_rank=0, dist_url="auto", dist_timeout=60
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -65,28 +70,97 @@ def test_more_gpus_than_there_are(monkeypatch):
         launch(print, arguments(num_gpus=3))
 
 
-@pytest.mark.parametrize(
-    ("signal", "expected"), [(None, SystemExit), ("SIGKILL", ProcessExitedException)]
-)
-def test_death_of_a_process(monkeypatch, signal, expected):
+def dying(monkeypatch, error):
     def die(*args, **kwargs):
-        raise ProcessExitedException(
-            "died", error_index=0, error_pid=1, exit_code=1, signal_name=signal
-        )
+        raise error
 
     monkeypatch.setattr(engine, "d2_launch", die)
-    with pytest.raises(expected):
+    with pytest.raises(SystemExit) as exit_:
         launch(print, arguments(num_gpus=2))
+    return exit_.value.code
+
+
+@pytest.mark.parametrize(
+    ("signal", "expected"),
+    [
+        (None, 1),
+        (
+            "SIGKILL",
+            "error: a process of the job was ended by SIGKILL, perhaps for want of memory; go on "
+            "with --resume.",
+        ),
+    ],
+)
+def test_death_of_a_process(monkeypatch, signal, expected):
+    error = ProcessExitedException(
+        "died", error_index=0, error_pid=1, exit_code=1, signal_name=signal
+    )
+    assert dying(monkeypatch, error) == expected
+
+
+def test_processes_that_never_meet(monkeypatch):
+    text = "Traceback:\n ... in init_process_group\ntorch.DistStoreError: 2/3 clients joined.\n"
+    sentence = dying(monkeypatch, ProcessRaisedException(text, 0, 1))
+    assert sentence.startswith("error: the connection to another process of the job was lost, or")
+    assert "--dist-timeout (torch.DistStoreError: 2/3 clients joined); start" in sentence
+
+
+def test_other_error_of_a_process_keeps_its_traceback(monkeypatch):
+    def fail(*args, **kwargs):
+        raise ProcessRaisedException("Traceback: ... in main\nTypeError: odd", 0, 1)
+
+    monkeypatch.setattr(engine, "d2_launch", fail)
+    with pytest.raises(ProcessRaisedException):
+        launch(print, arguments(num_gpus=2))
+
+
+def test_log_has_no_traceback_of_an_error_with_a_sentence(caplog):
+    def fail(error):
+        try:
+            raise error
+        except type(error):
+            logging.getLogger("detectron2.engine.train_loop").exception("Exception during training")
+            raise
+
+    with pytest.raises(SystemExit, match="lost"):
+        run_explained(fail, RuntimeError("[gloo/transport/tcp/pair.cc:547] Connection closed"))
+    with pytest.raises(OSError, match="full"):
+        run_explained(fail, OSError(errno.ENOSPC, "full"))
+    assert not caplog.records
+    with pytest.raises(TypeError):
+        run_explained(fail, TypeError("odd"))
+    assert len(caplog.records) == 1
 
 
 def test_torchrun_processes_join_each_other(monkeypatch):
     joined, calls = [], []
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "1")
-    monkeypatch.setenv("LOCAL_RANK", "0")
+    for name, value in {"WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1", "LOCAL_RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.distributed, "init_process_group", joined.append)
+    monkeypatch.setattr(
+        torch.distributed,
+        "init_process_group",
+        lambda *args, **kwargs: joined.append((args, kwargs)),
+    )
     monkeypatch.setattr(engine.comm, "create_local_process_group", joined.append)
     launch(calls.append, arguments())
-    assert joined == ["gloo", 1]
+    assert joined == [(("gloo",), {"timeout": timedelta(seconds=60)}), 1]
     assert len(calls) == 1
+
+
+def test_torchrun_on_several_machines_chooses_the_interface(monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    variables = {
+        "WORLD_SIZE": "2",
+        "LOCAL_WORLD_SIZE": "1",
+        "LOCAL_RANK": "0",
+        "GROUP_RANK": "1",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": "1",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("GLOO_SOCKET_IFNAME", raising=False)
+    with pytest.raises(SystemExit, match=r"tcp://127.0.0.1:1 is a loopback address"):
+        launch(print, arguments())

@@ -254,5 +254,5 @@ def test_hooks_come_in_the_order_of_their_work(tmp_path):
     names = [type(hook).__name__ for hook in build_trainer(config(tmp_path))._hooks]
     measured = names.index(BackgroundRatioHook.__name__)
     assert names.index("FiniteLossHook") < names.index("GradientClippingHook")
-    assert measured < names.index("LRScheduler") < names.index("PeriodicCheckpointer")
+    assert measured < names.index("LRScheduler") < names.index("CheckpointHook")
     assert names.index("EvalHook") < names.index("PeriodicWriter")
