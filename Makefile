@@ -10,7 +10,7 @@ INSTALLED := .venv/.installed
 QUICK_START := configs/glyphs/mask_rcnn_r18_fpn_ecm.py
 QUICK_START_OUTPUT := output/glyphs/mask_rcnn_r18_fpn_ecm
 
-.PHONY: install demo test lint bench clean
+.PHONY: install demo test torture lint bench clean
 
 install: $(INSTALLED)
 
@@ -21,6 +21,10 @@ demo: $(INSTALLED)
 # One thread per worker: PyTorch's threads and the workers would fight for the cores.
 test: $(INSTALLED)
 	OMP_NUM_THREADS=1 pytest --numprocesses auto --maxprocesses 8
+
+# Kills trainings at every bad moment and resumes them; about ten minutes.
+torture: $(INSTALLED)
+	OMP_NUM_THREADS=1 python tests/torture.py
 
 lint: $(INSTALLED)
 	ruff check

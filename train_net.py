@@ -2,7 +2,7 @@
 """Train or evaluate an experiment: python train_net.py --config-file configs/.../NAME.py."""
 
 import sys
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -52,8 +52,13 @@ def main(args: Namespace) -> None:
         train(cfg, resume=args.resume)
 
 
-if __name__ == "__main__":
+def argument_parser() -> ArgumentParser:
+    """Detectron2's arguments, and those of this script."""
     parser = default_argument_parser(epilog=EXAMPLES)
     parser.add_argument("--overwrite", action="store_true", help="delete the run in the folder")
     parser.add_argument("--dist-timeout", type=int, default=1800, metavar="SECONDS")
-    launch(main, parser.parse_args())
+    return parser
+
+
+if __name__ == "__main__":
+    launch(main, argument_parser().parse_args())

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from detectron2.engine import HookBase
-from detectron2.engine.hooks import PeriodicCheckpointer
+from detectron2.engine.hooks import EvalHook, PeriodicCheckpointer
 from detectron2.utils import comm
 from fvcore.common.checkpoint import Checkpointer
 from torch import Tensor, nn
@@ -117,6 +117,27 @@ class CheckpointHook(PeriodicCheckpointer):
         stems = [path.stem for path in Path(self.checkpointer.save_dir).glob("model_*.pth")]
         numbers = [int(stem[6:]) for stem in stems if re.fullmatch(r"model_\d{7}", stem)]
         return sorted(number for number in numbers if number < self.trainer.start_iter)
+
+
+class EvaluationHook(EvalHook):
+    """Evaluates as Detectron2's hook does, but at the start of the next iteration.
+
+    So a run that was killed in an evaluation, and is resumed from the checkpoint before it,
+    evaluates then; and the metrics bear the number of iterations that the model has behind it.
+    """
+
+    def before_step(self) -> None:
+        """Evaluate after every so many iterations; the last time is after the training."""
+        if self._period > 0 and self.trainer.iter > 0 and self.trainer.iter % self._period == 0:
+            self._do_eval()
+
+    def after_step(self) -> None:
+        """Do nothing: the checkpoint of this iteration comes first."""
+
+    def after_train(self) -> None:
+        """Evaluate the finished run; one that is only evaluated again logs it at the same place."""
+        self.trainer.storage.iter = min(self.trainer.iter, self.trainer.max_iter)
+        super().after_train()
 
 
 class GradientClippingHook(HookBase):

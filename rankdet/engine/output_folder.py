@@ -52,7 +52,9 @@ def prepare_output_folder(
             ensure_writable(folder)
             if overwrite:
                 delete_run(folder)
-            elif not resume:
+            elif resume:
+                _delete_partial_files(folder)
+            else:
                 _ensure_no_other_run(folder, weights)
         except (OSError, ValueError) as error:
             problem = str(error)
@@ -77,6 +79,12 @@ def ensure_writable(folder: Path) -> None:
             f"train.output_dir={folder} can't be written ({_reason(error)}); make room or give "
             "another folder."
         ) from error
+
+
+def _delete_partial_files(folder: Path) -> None:
+    """Delete what a killed run was writing."""
+    for path in folder.glob(f"*{PARTIAL_SUFFIX}"):
+        path.unlink()
 
 
 def delete_run(folder: Path) -> None:

@@ -27,6 +27,7 @@ from rankdet.engine.hooks import (
     BackgroundRatioHook,
     CheckpointHook,
     EpochLengthHook,
+    EvaluationHook,
     FiniteLossHook,
     NonFiniteLossError,
     lacks_epoch_length,
@@ -157,13 +158,11 @@ def build_trainer(cfg: DictConfig, resume: bool = False) -> SimpleTrainer:
     trainer = _build_trainer(cfg, model)
     checkpointer = Checkpointer(model, cfg.train.output_dir, trainer=trainer)
     trainer.finite_loss = FiniteLossHook(checkpointer)
-    trainer.register_hooks(_build_hooks(cfg, trainer, checkpointer))
+    trainer.register_hooks(_build_hooks(cfg, trainer))
     ensure_space(Path(cfg.train.output_dir), _checkpoint_bytes(trainer))
     trainer.start_iter = _load_start(cfg, trainer, checkpointer, resume)
     if comm.is_main_process():
-        drop_later_metrics(Path(cfg.train.output_dir), trainer.start_iter)
-        writers = default_writers(cfg.train.output_dir, cfg.train.max_iter)
-        trainer.register_hooks([d2_hooks.PeriodicWriter(writers, period=cfg.train.log_period)])
+        trainer.register_hooks(_build_writing_hooks(cfg, trainer.start_iter, checkpointer))
     _warn_of_missing_hooks(trainer)
     trainer.data_loader = training_batches(cfg.dataloader.train, cfg.train.seed, trainer.start_iter)
     return trainer
@@ -216,18 +215,26 @@ def _build_trainer(cfg: DictConfig, model: nn.Module) -> SimpleTrainer:
     )
 
 
-def _build_hooks(
-    cfg: DictConfig, trainer: SimpleTrainer, checkpointer: Checkpointer
-) -> list[HookBase]:
-    """All hooks but the writers, in the order of their work: loss state, schedule, checkpoint."""
-    checkpoints = CheckpointHook(checkpointer, **cfg.train.checkpointer)
+def _build_hooks(cfg: DictConfig, trainer: SimpleTrainer) -> list[HookBase]:
+    """All hooks that do not write, in the order of their work."""
     return [
+        EvaluationHook(cfg.train.eval_period, lambda: evaluate(cfg, trainer.model)),
         d2_hooks.IterationTimer(),
         trainer.finite_loss,
         *(instantiate(hook) for hook in cfg.get("hooks", {}).values()),
         d2_hooks.LRScheduler(scheduler=instantiate(cfg.lr_multiplier)),
-        *([checkpoints] if comm.is_main_process() else []),
-        d2_hooks.EvalHook(cfg.train.eval_period, lambda: evaluate(cfg, trainer.model)),
+    ]
+
+
+def _build_writing_hooks(
+    cfg: DictConfig, start_iter: int, checkpointer: Checkpointer
+) -> list[HookBase]:
+    """The metrics, and behind them the checkpoint: a resumed run does not make up for metrics."""
+    drop_later_metrics(Path(cfg.train.output_dir), start_iter)
+    writers = default_writers(cfg.train.output_dir, cfg.train.max_iter)
+    return [
+        d2_hooks.PeriodicWriter(writers, period=cfg.train.log_period),
+        CheckpointHook(checkpointer, **cfg.train.checkpointer),
     ]
 
 

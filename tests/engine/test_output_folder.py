@@ -56,7 +56,8 @@ def test_training_that_did_not_begin_is_no_run(tmp_path, trace):
 
 def test_run_goes_on_in_its_folder(run):
     prepare(run, resume=True)
-    assert (run / "last_checkpoint").exists()
+    assert {path.name for path in run.glob("*.*")} >= set(RUN[:-2]) - {"last_checkpoint"}
+    assert not list(run.glob("*.partial"))
 
 
 def test_overwriting_deletes_the_run_and_nothing_else(run):

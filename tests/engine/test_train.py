@@ -1,6 +1,8 @@
 import json
 import logging
 import math
+import shutil
+from argparse import Namespace
 
 import pytest
 import torch
@@ -10,7 +12,8 @@ from smoke_run import OVERRIDES, ROOT, AtIteration, smoke_config
 
 from rankdet.engine import train as engine
 from rankdet.engine.config import load_config
-from rankdet.engine.hooks import BackgroundRatioHook, NonFiniteLossError
+from rankdet.engine.hooks import BackgroundRatioHook, CheckpointHook, NonFiniteLossError
+from rankdet.engine.output_folder import OutputFolderError
 from rankdet.engine.train import build_trainer, evaluate_checkpoint, train
 
 NUM_ITERATIONS = 6
@@ -124,6 +127,61 @@ def test_finished_run_is_evaluated_again_but_not_trained(whole):
     train(config(whole), resume=True)
     assert json.loads((whole / "results.json").read_text()) == expected
     assert (whole / "model_final.pth").stat().st_mtime_ns == checkpoint
+
+
+def test_every_iteration_is_in_the_metrics_once(whole, resumed):
+    found = [[r["iteration"] for r in records(folder)] for folder in (whole, resumed)]
+    assert sorted(found[0]) == [0, 1, 3, 5, 6]
+    assert len(set(found[1])) == len(found[1])
+    assert set(found[1]) >= {1, 3, 5, 6}
+
+
+def copy_of_run(run_folder, folder):
+    """The files that a resumed run reads, in another folder."""
+    folder.mkdir()
+    for path in [*run_folder.glob("*.pth"), run_folder / "metrics.json"]:
+        shutil.copy(path, folder)
+    return folder
+
+
+def test_run_killed_while_it_wrote_the_final_checkpoint_gets_it(whole, tmp_path):
+    folder = copy_of_run(whole, tmp_path / "killed")
+    (folder / "model_final.pth").unlink()
+    (folder / "model_final.pth.partial").write_bytes(b"half")
+    last = f"model_{NUM_ITERATIONS - 1:07d}.pth"
+    (folder / "last_checkpoint").write_text(last)
+    train(config(folder), resume=True)
+    assert_equal(final_state(folder), final_state(whole))
+    assert (folder / "last_checkpoint").read_text() == "model_final.pth"
+    assert json.loads((folder / "results.json").read_text()) == json.loads(
+        (whole / "results.json").read_text()
+    )
+    assert not list(folder.glob("*.partial"))
+
+
+def test_run_with_more_iterations_than_asked_for_is_refused(whole, tmp_path):
+    folder = copy_of_run(whole, tmp_path / "longer")
+    (folder / "last_checkpoint").write_text("model_final.pth")
+    with pytest.raises(ValueError, match=r"has 6 iterations behind it, more than train.max_iter=4"):
+        build_trainer(config(folder, "train.max_iter=4"), resume=True)
+
+
+def test_checkpoints_from_before_an_interruption_count(whole, tmp_path):
+    folder = copy_of_run(whole, tmp_path / "resumed")
+    (folder / "last_checkpoint").write_text(f"model_{CHECKPOINT_AFTER - 1:07d}.pth")
+    trainer = build_trainer(config(folder, "train.checkpointer.max_to_keep=1"), resume=True)
+    hook = next(h for h in trainer._hooks if isinstance(h, CheckpointHook))
+    trainer.max_iter = NUM_ITERATIONS
+    hook.before_train()
+    assert hook.recent_checkpoints == [f"{folder}/model_{CHECKPOINT_AFTER - 1:07d}.pth"]
+
+
+def test_disk_without_room_is_found_before_the_training(tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: Namespace(free=1_000_000))
+    with pytest.raises(
+        OutputFolderError, match=r"has room for 1 MB, but a checkpoint takes \d\d MB"
+    ):
+        build_trainer(config(tmp_path))
 
 
 def test_evaluation_of_a_checkpoint_gives_the_results_of_the_run(whole, tmp_path):
@@ -253,6 +311,25 @@ def test_several_data_set_names(tmp_path):
 def test_hooks_come_in_the_order_of_their_work(tmp_path):
     names = [type(hook).__name__ for hook in build_trainer(config(tmp_path))._hooks]
     measured = names.index(BackgroundRatioHook.__name__)
+    assert names.index("EvaluationHook") < names.index("IterationTimer")
     assert names.index("FiniteLossHook") < names.index("GradientClippingHook")
-    assert measured < names.index("LRScheduler") < names.index("CheckpointHook")
-    assert names.index("EvalHook") < names.index("PeriodicWriter")
+    assert measured < names.index("LRScheduler") < names.index("PeriodicWriter")
+    assert names.index("PeriodicWriter") < names.index("CheckpointHook")
+
+
+def evaluated_iterations(folder):
+    return [r["iteration"] for r in records(folder) if "bbox/AP" in r]
+
+
+def test_run_killed_in_an_evaluation_evaluates_when_it_is_resumed(tmp_path, monkeypatch):
+    cfg = config(tmp_path, "train.eval_period=3")
+    monkeypatch.setattr(engine, "evaluate", lambda cfg, model: kill(None))
+    with pytest.raises(KilledError):
+        run(cfg)
+    assert evaluated_iterations(tmp_path) == []
+    monkeypatch.setattr(engine, "evaluate", lambda cfg, model: {"bbox": {"AP": 1.0}})
+    for _ in range(2):
+        train(cfg, resume=True)
+        assert evaluated_iterations(tmp_path) == [3, 6]
+    found = [r["iteration"] for r in records(tmp_path)]
+    assert len(set(found)) == len(found)
