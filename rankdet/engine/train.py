@@ -36,6 +36,7 @@ from rankdet.engine.output_folder import (
     RESULTS_FILE,
     drop_later_metrics,
     ensure_space,
+    ensure_writable,
     explained_writing,
 )
 from rankdet.losses.ecm import ECMLoss
@@ -159,6 +160,7 @@ def build_trainer(cfg: DictConfig, resume: bool = False) -> SimpleTrainer:
     checkpointer = Checkpointer(model, cfg.train.output_dir, trainer=trainer)
     trainer.finite_loss = FiniteLossHook(checkpointer)
     trainer.register_hooks(_build_hooks(cfg, trainer))
+    ensure_writable(Path(cfg.train.output_dir))
     ensure_space(Path(cfg.train.output_dir), _checkpoint_bytes(trainer))
     trainer.start_iter = _load_start(cfg, trainer, checkpointer, resume)
     if comm.is_main_process():
