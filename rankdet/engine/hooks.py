@@ -85,12 +85,12 @@ class EpochLengthHook(HookBase):
                 self._report_start(loss)
 
     def _report_start(self, loss: PCBLoss) -> None:
-        logger.info("PCB starts at iteration %d.", loss.start_iteration)
-        if loss.start_iteration >= self.trainer.max_iter:
+        logger.info("PCB starts at iteration %d.", loss.start_iteration())
+        if loss.start_iteration() >= self.trainer.max_iter:
             logger.warning(
                 "PCB starts at iteration %d, but the training ends at %d: its soft targets are "
                 "never used. Lower start_epoch or train longer.",
-                loss.start_iteration,
+                loss.start_iteration(),
                 self.trainer.max_iter,
             )
 

@@ -13,6 +13,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+SMALLEST_DELTA = torch.finfo(torch.float32).tiny
+"""Least half width of a smoothed step, logits: below, float32 has subnormal numbers, or 0."""
+
 
 class LabelSums(Protocol):
     """Sums over pairs of positives that a comparison of their labels y selects."""
@@ -209,6 +212,11 @@ def check_settings(delta: float, algorithm: str, algorithms: Mapping[str, Any]) 
     """Raise ValueError for a delta that is no width or an algorithm that is not offered."""
     if not 0 <= delta < math.inf:
         raise ValueError(f"delta is {delta}; give the half width of the step, >= 0 and finite.")
+    if 0 < delta < SMALLEST_DELTA:
+        raise ValueError(
+            f"delta is {delta}, which float32 cannot divide by; give 0, the hard step, or at least "
+            f"{SMALLEST_DELTA:.3g}."
+        )
     if algorithm not in algorithms:
         known = ", ".join(repr(name) for name in algorithms)
         raise ValueError(f"algorithm is {algorithm!r}; this loss has {known}.")

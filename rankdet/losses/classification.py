@@ -2,6 +2,8 @@
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -78,7 +80,41 @@ class HeadLoss(nn.Module, ABC):
 
 
 class ClassificationLoss(HeadLoss):
-    """A loss of logits and labels alone; box regression has a loss of its own."""
+    """A loss of logits and labels alone; box regression has a loss of its own.
+
+    A subclass that learns from its batches does so where :attr:`is_learning` says so.
+    """
+
+    _is_paused = False
+
+    @property
+    def is_learning(self) -> bool:
+        """Whether a call updates the statistics: in training, but in one recurrent step only."""
+        return self.training and not self._is_paused
+
+    def learns_in_step(self, step: int, num_steps: int) -> bool:
+        """Whether statistics are taken from a recurrent step: from the first, as labels are.
+
+        Args:
+            step: in [0, ``num_steps``).
+            num_steps: how often a head predicts for the same samples.
+        """
+        return step == 0
+
+    @contextmanager
+    def in_step(self, step: int, num_steps: int) -> Iterator[None]:
+        """Within it, calls are of one recurrent step; so a batch is learned from once.
+
+        Args:
+            step: in [0, ``num_steps``).
+            num_steps: how often a head predicts for the same samples.
+        """
+        before = self._is_paused
+        self._is_paused = not self.learns_in_step(step, num_steps)
+        try:
+            yield
+        finally:
+            self._is_paused = before
 
     @abstractmethod
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:

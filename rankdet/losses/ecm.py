@@ -178,7 +178,7 @@ class ECMLoss(ClassificationLoss):
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """See :func:`ecm_loss`."""
         check_num_logits(logits, self.num_logits)
-        if self.training and self.is_measuring:
+        if self.is_learning and self.is_measuring:
             self._measure(check_inputs(logits, labels, self.num_classes).labels)
         return ecm_loss(logits, labels, self.bias, self.weights)
 

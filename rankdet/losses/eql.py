@@ -189,7 +189,7 @@ class EQLv2Loss(ClassificationLoss):
         """
         weights = self.weights(targets)
         total = F.binary_cross_entropy_with_logits(logits, targets, weight=weights, reduction="sum")
-        if self.training:
+        if self.is_learning:
             self._collect(logits[:, :-1], targets[:, :-1], weights[:, :-1])
         return total
 
@@ -206,6 +206,10 @@ class EQLv2Loss(ClassificationLoss):
             )
         )
         return torch.lerp(neg_weights, pos_weights, targets)
+
+    def learns_in_step(self, step: int, num_steps: int) -> bool:
+        """In the last, whose predictions are those of a test; so all steps weigh alike."""
+        return step == num_steps - 1
 
     def scores(self, logits: Tensor) -> Tensor:
         """``(N, C + 1)``: sigmoid(z_c) (1 - sigmoid(z_bg)); the last column is sigmoid(z_bg)."""

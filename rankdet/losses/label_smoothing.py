@@ -114,7 +114,7 @@ class OnlineLabelSmoothingLoss(LabelSmoothingLoss):
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """See :meth:`ClassificationLoss.forward`; in training, call it on all ranks alike."""
         loss = super().forward(logits, labels)
-        if self.training:
+        if self.is_learning:
             self._collect(logits.detach(), labels)
             self._end_epoch()
         return loss
@@ -122,6 +122,10 @@ class OnlineLabelSmoothingLoss(LabelSmoothingLoss):
     def soft_targets(self, labels: Tensor) -> Tensor:
         """See :meth:`LabelSmoothingLoss.soft_targets`."""
         return self.soft_labels[labels.clamp(max=self.num_classes - 1)]
+
+    def learns_in_step(self, step: int, num_steps: int) -> bool:
+        """In every step: a soft label is a mean prediction, of all ``num_steps`` calls."""
+        return True
 
     @torch.no_grad()
     def _collect(self, logits: Tensor, labels: Tensor) -> None:

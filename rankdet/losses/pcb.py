@@ -33,6 +33,8 @@ class PCBLoss(ClassificationLoss):
       once per iteration (eq. 9), with the last step's predictions, which are those of a test; the
       earlier steps use the matrix of the iteration before.
     - It starts only when every class has been seen, and so may never start, in silence.
+    - Its base learns from a batch in each step, so that Seesaw counts each sample R times. Here the
+      base learns once: Seesaw in the first step, EQL v2 in the last.
 
     Args:
         base: the loss to wrap; number of logits and scores are its.
@@ -76,7 +78,6 @@ class PCBLoss(ClassificationLoss):
         self._iteration = 0  # The same number on the host, where it decides without a sync.
         self._has_reported = False
 
-    @property
     def start_iteration(self) -> int:
         """Iterations without L_PCB.
 
@@ -117,14 +118,19 @@ class PCBLoss(ClassificationLoss):
         check_num_logits(logits, self.num_logits)
         step = self._check_step(step)
         is_last = step == self.num_steps - 1
-        is_active = self._iteration >= self.start_iteration
-        if self.training:
+        is_active = self._iteration >= self.start_iteration()
+        if self.is_learning:
             self._collect(logits, labels, is_last)
         alpha = self.step_alpha(step) if is_active else 0.0
-        if alpha == 0:
-            loss: Tensor = self.base(logits, labels)
-            return loss
-        return self._balanced(logits, labels, alpha)
+        with self.base.in_step(step, self.num_steps):
+            loss: Tensor = (
+                self._balanced(logits, labels, alpha) if alpha else self.base(logits, labels)
+            )
+        return loss
+
+    def learns_in_step(self, step: int, num_steps: int) -> bool:
+        """In every step, of which it is told the number: which counts, it knows itself."""
+        return True
 
     def scores(self, logits: Tensor) -> Tensor:
         """``(N, C + 1)``: those of the base loss."""

@@ -99,8 +99,9 @@ class SeesawLoss(ClassificationLoss):
     """Module of :func:`seesaw_loss` that counts the samples of each class while it trains.
 
     The counts are a buffer: they are in the checkpoint, and each stage of a cascade has its own. A
-    training batch is counted before its loss is formed. The authors use it with a cosine classifier
-    of temperature 20 (:class:`rankdet.modeling.normed_layers.NormedLinear`).
+    training batch is counted before its loss is formed, and once where a head predicts repeatedly.
+    The authors use it with a cosine classifier of temperature 20
+    (:class:`rankdet.modeling.normed_layers.NormedLinear`).
 
     Args:
         num_classes: C, number of foreground classes.
@@ -147,7 +148,7 @@ class SeesawLoss(ClassificationLoss):
     def terms(self, logits: Tensor, labels: Tensor) -> SeesawTerms:
         """See :func:`seesaw_loss`; a batch of a module in training mode is counted."""
         check_num_logits(logits, self.num_logits)
-        if self.training:
+        if self.is_learning:
             self._count(check_inputs(logits, labels, self.num_classes).labels)
         return seesaw_loss(logits, labels, self.class_counts, p=self.p, q=self.q, eps=self.eps)
 

@@ -139,7 +139,7 @@ class SoftTargetEQLv2Loss(EQLv2Loss, SoftTargetLoss):
         """Sum of the losses of the mixed targets by the weights of the labels."""
         weights = self.weights(hard)
         total = F.binary_cross_entropy_with_logits(logits, mixed, weight=weights, reduction="sum")
-        if self.training:
+        if self.is_learning:
             self._collect(logits[:, :-1], hard[:, :-1], weights[:, :-1])
         return total
 
@@ -188,7 +188,7 @@ class SoftTargetSeesawLoss(SeesawLoss, SoftTargetLoss):
         """See :meth:`SoftTargetLoss.mix`."""
         check_num_logits(logits, self.num_logits)
         x = check_inputs(logits, labels, self.num_classes)
-        if self.training:
+        if self.is_learning:
             self._count(x.labels)
         classes, objectness = x.logits[:, : self.num_classes], x.logits[:, self.num_classes :]
         hard, soft = self._class_losses(classes, x.labels, targets)

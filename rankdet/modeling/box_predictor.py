@@ -115,7 +115,7 @@ class BoxPredictor(FastRCNNOutputLayers):
             ``loss_cls`` and ``loss_box_reg``, weighted scalars.
         """
         logits, deltas = predictions
-        labels, boxes, gt_boxes = roi_targets(proposals)
+        labels, boxes, gt_boxes = roi_targets(proposals, logits.device)
         self.log_accuracy(logits, labels)
         losses = {
             "loss_cls": self.loss(logits, labels),
@@ -134,7 +134,8 @@ class BoxPredictor(FastRCNNOutputLayers):
     ) -> tuple[Tensor, ...]:
         """Scores ``(R_i, C + 1)`` of the R_i proposals of each image, background last."""
         scores = self.calibration(self.loss.scores(predictions[0].float()))
-        return scores.split([len(p) for p in proposals])
+        # Not len(): a trace would take its int for the number of proposals of every image.
+        return scores.split([p.proposal_boxes.tensor.shape[0] for p in proposals])
 
 
 def check_loss_type(loss: nn.Module, head: nn.Module) -> None:

@@ -121,7 +121,8 @@ class IterativeROIHeads(StandardROIHeads):
     All steps share their weights, proposals and targets. Each step has a classification loss, and
     boxes are regressed in the last step alone, with weight 1: so the paper's appendix and the
     released code (eq. 12 sums box losses, too). Any loss will do: one that knows no steps is called
-    in each of them, which is table 4's iterative paradigm without PCB. :class:`DeepSupervision` as
+    in each of them, which is table 4's iterative paradigm without PCB, and learns from a batch in
+    one step only (:meth:`ClassificationLoss.learns_in_step`). :class:`DeepSupervision` as
     ``refinement`` makes it table 4's DSN. With one step these are Detectron2's heads.
 
     Source: PCB section 3.3; appendix A.
@@ -221,14 +222,16 @@ class IterativeROIHeads(StandardROIHeads):
 
     def _losses(self, steps: list[Predictions], proposals: list[Instances]) -> dict[str, Tensor]:
         """Weighted losses; the last step is the predictor's own, boxes included."""
-        loss, labels = self.box_predictor.loss, roi_targets(proposals).labels
+        loss, labels = self.box_predictor.loss, roi_targets(proposals, steps[0][0].device).labels
         weight = self.box_predictor.loss_weight.get("loss_cls", 1.0)
         losses = {}
         for step, (logits, _) in enumerate(steps[:-1]):
             which = (step,) if isinstance(loss, PCBLoss) else ()
-            step_loss = loss(logits, labels, *which)
+            with loss.in_step(step, len(steps)):
+                step_loss = loss(logits, labels, *which)
             losses[f"loss_cls_step{step}"] = self.step_weights[step] * weight * step_loss
-        last = self.box_predictor.losses(steps[-1], proposals)
+        with loss.in_step(len(steps) - 1, len(steps)):
+            last = self.box_predictor.losses(steps[-1], proposals)
         last["loss_cls"] = self.step_weights[-1] * last["loss_cls"]
         return {**losses, **last}
 

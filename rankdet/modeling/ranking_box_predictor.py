@@ -88,7 +88,7 @@ class RankingBoxPredictor(BoxPredictor):
             Weighted scalars, ``loss_box_reg`` and those of the loss.
         """
         logits, deltas = predictions
-        labels, boxes, gt_boxes = roi_targets(proposals)
+        labels, boxes, gt_boxes = roi_targets(proposals, logits.device)
         self.log_accuracy(logits, labels)
         weights = score_weights(logits).split([len(p) for p in proposals])
         for image, image_weights in zip(proposals, weights, strict=True):

@@ -23,8 +23,19 @@ class RoITargets(NamedTuple):
     gt_boxes: Tensor
 
 
-def roi_targets(proposals: list[Instances]) -> RoITargets:
-    """Join the labelled proposals of all images."""
+def roi_targets(proposals: list[Instances], device: torch.device) -> RoITargets:
+    """Join the labelled proposals of all images.
+
+    Args:
+        proposals: of each image; none, as Detectron2's heads take, too, are N = 0.
+        device: where the targets of no images are.
+
+    Returns:
+        The targets of all N proposals.
+    """
+    if not proposals:
+        boxes = torch.zeros(0, 4, device=device)
+        return RoITargets(torch.zeros(0, dtype=torch.int64, device=device), boxes, boxes)
     return RoITargets(
         labels=torch.cat([p.gt_classes for p in proposals]),
         boxes=torch.cat([p.proposal_boxes.tensor for p in proposals]),

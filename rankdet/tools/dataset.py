@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from detectron2.data import Metadata
-from detectron2.data.detection_utils import read_image, transform_instance_annotations
+from detectron2.data.detection_utils import transform_instance_annotations
 from detectron2.data.transforms import ResizeTransform
 from detectron2.utils.visualizer import Visualizer
 from fvcore.transforms.transform import TransformList
@@ -29,6 +29,7 @@ from rankdet.tools.command_line import (
     tool_parser,
 )
 from rankdet.tools.dataset_summary import as_text, plot, summarize
+from rankdet.tools.pictures import read_picture
 
 _CELL = 384  # pixels, least width of a drawn image
 
@@ -95,7 +96,7 @@ def load(name: str) -> tuple[list[Record], Metadata]:
 
 
 def _draw_record(record: dict[str, Any], metadata: Metadata) -> npt.NDArray[np.uint8]:
-    pixels = read_image(record["file_name"], "RGB")
+    pixels = read_picture(record["file_name"])
     height, width = pixels.shape[:2]
     # Enlarged before drawing, as the labels would be as small as the image.
     size = [round(side * max(1.0, _CELL / width)) for side in (height, width)]

@@ -7,7 +7,8 @@ Detectron2 is not on PyPI, so there are two routes:
   of another project carries. They lack the compiled ``detectron2._C`` (deformable convolution,
   rotated boxes, C++ COCO evaluation), which rankdet does not use.
 
-Run: ``python rankdet/tools/install_detectron2.py [--route official|pypi]``
+Run: ``python rankdet/tools/install_detectron2.py [--route official|pypi]`` in a checkout, and
+``python -m rankdet.tools.install_detectron2`` where rankdet is installed.
 """
 
 import argparse
@@ -50,7 +51,7 @@ REQUIREMENTS = (
     "hydra-core>=1.1",
     "packaging",
 )
-LICENSE_FILE = Path(__file__).resolve().parents[2] / "LICENSE"
+CHECKOUT = Path(__file__).resolve().parents[2]
 
 Run = Callable[..., None]
 """``run(command, timeout=None)``: runs a command, raises `InstallError` where it fails."""
@@ -162,6 +163,24 @@ def tree_digest(tree: dict[str, bytes]) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
+def licence() -> bytes:
+    """Return the Apache License 2.0, which Detectron2 has, too, from the checkout or the wheel.
+
+    Raises:
+        InstallError: rankdet is neither a checkout nor an installed package.
+    """
+    if (CHECKOUT / "setup.py").is_file():
+        return (CHECKOUT / "LICENSE").read_bytes()
+    try:
+        files = importlib.metadata.files("rankdet") or []
+    except importlib.metadata.PackageNotFoundError:
+        files = []
+    for file in files:
+        if file.name == "LICENSE":
+            return Path(str(file.locate())).read_bytes()
+    raise InstallError(f"{CHECKOUT} has no LICENSE of rankdet; install rankdet with pip")
+
+
 def pack_wheel(tree: dict[str, bytes], folder: Path) -> Path:
     """Pack the files and their metadata as a wheel in ``folder`` and return its path."""
     info = f"detectron2-{VERSION}.dist-info"
@@ -169,7 +188,7 @@ def pack_wheel(tree: dict[str, bytes], folder: Path) -> Path:
         f"{info}/METADATA": _metadata().encode(),
         f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: rankdet\n"
         b"Root-Is-Purelib: true\nTag: py3-none-any\n",
-        f"{info}/LICENSE": LICENSE_FILE.read_bytes(),
+        f"{info}/LICENSE": licence(),
     }
     record = "".join(f"{path},{_record_entry(data)}\n" for path, data in files.items())
     files[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n".encode()

@@ -6,11 +6,11 @@ The flags are those of Detectron2's demo.py; --opts before key=value may be left
 
 import argparse
 import glob
+import logging
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from detectron2.data.detection_utils import read_image
 from detectron2.utils.video_visualizer import VideoVisualizer
 from detectron2.utils.visualizer import Visualizer
 from PIL import Image
@@ -18,10 +18,14 @@ from tqdm import tqdm
 
 from rankdet.tools.command_line import errors_as_sentences, split_overrides, tool_parser
 from rankdet.tools.detector import ByteArray, Detector, load_detector
+from rankdet.tools.pictures import read_picture
 from rankdet.tools.video import VIDEO_SUFFIXES, Video, ensure_windows, show, write_video
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 _MIN_SIDE = 480  # pixels; smaller pictures are enlarged, so that the labels can be read
+_MAX_SIDE = 4000  # pixels, to which a long and narrow picture is enlarged
+
+logger = logging.getLogger(__name__)
 
 _EXAMPLE = """
 examples:
@@ -136,12 +140,14 @@ def _draw_files(
     """Each file with its picture and the number of detections; others go to ``unreadable``."""
     for file in files:
         try:
-            image = read_image(str(file), "RGB")
-        except (OSError, SyntaxError):  # The second is Pillow's for a broken PNG.
+            image = read_picture(file)
+        except ValueError as error:
+            logger.warning("%s", error)
             unreadable.append(file)
             continue
         found = detector(image)
-        scale = max(1.0, _MIN_SIDE / min(image.shape[:2]))
+        sides = image.shape[:2]
+        scale = max(1.0, min(_MIN_SIDE / min(sides), _MAX_SIDE / max(sides)))
         visualizer = Visualizer(image, detector.metadata, scale=scale)
         yield file, visualizer.draw_instance_predictions(found).get_image(), len(found)
 

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from detectron2.data.detection_utils import (
     annotations_to_instances,
-    read_image,
     transform_instance_annotations,
 )
 from detectron2.data.transforms import ResizeTransform
@@ -20,6 +19,7 @@ from torchvision.ops import nms
 
 from rankdet.tools.frequency_groups import LABELS, Classes, legend_handles
 from rankdet.tools.object_overlay import ByteArray, draw_objects
+from rankdet.tools.pictures import read_picture
 
 Record = dict[str, Any]
 
@@ -140,7 +140,7 @@ def _draw_pair(pair: SubFigure, record: Record, detections: Instances, classes: 
 
 def _load(record: Record) -> tuple[ByteArray, Instances]:
     """The image and its objects, enlarged or shrunk to the size of the drawing."""
-    pixels = read_image(record["file_name"], "RGB")
+    pixels = read_picture(record["file_name"])
     size = _drawn_size(record)
     transform = TransformList([ResizeTransform(*pixels.shape[:2], *size)])
     annotations = [

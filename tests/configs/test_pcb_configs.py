@@ -77,7 +77,7 @@ def test_pcb_starts_after_two_thirds_of_the_training(path):
         # As the hook does, from the number of images.
         assert not is_lvis or is_random(path)
         loss.iterations_per_epoch = EPOCHS[path.parent.name][1] if is_lvis else 1400 // 8
-    assert loss.start_iteration == pytest.approx(2 / 3 * cfg.train.max_iter, abs=6)
+    assert loss.start_iteration() == pytest.approx(2 / 3 * cfg.train.max_iter, abs=6)
 
 
 @by_name

@@ -45,11 +45,14 @@ class SlowSoftmax:
         exp = logits[:, : self.num_classes].exp()
         return exp / exp.sum(1, keepdim=True)
 
-    def begin(self, logits, labels):
-        """Statistics that change before the loss."""
+    def begin(self, labels):
+        """Statistics of a batch that change before its first step."""
 
-    def end(self, logits, labels):
-        """Statistics that change after it."""
+    def begin_step(self):
+        """What is collected in a step starts here."""
+
+    def end(self):
+        """Statistics of a batch that change after its last step."""
 
     def hard(self, z, y):
         return -(z[y].exp() / z.exp().sum()).log()
@@ -72,7 +75,7 @@ class SlowSeesaw(SlowSoftmax):
         super().__init__(num_classes, released)
         self.counts = [0] * num_classes
 
-    def begin(self, logits, labels):
+    def begin(self, labels):
         for y in labels.tolist():
             if y < self.num_classes:
                 self.counts[y] += 1
@@ -121,10 +124,10 @@ class SlowEQLv2(SlowSoftmax):
     def probs(self, logits):
         return 1 / (1 + (-logits[:, : self.num_classes]).exp())
 
-    def begin(self, logits, labels):
+    def begin_step(self):
         self.new_sums = self.sums.clone()
 
-    def end(self, logits, labels):
+    def end(self):
         self.sums = self.new_sums.clone()
 
     def weights(self, i):
@@ -162,25 +165,24 @@ class SlowPCB:
 
     def __call__(self, logits_of_steps, labels):
         losses, num_steps = [], len(logits_of_steps)
+        self.base.begin(labels)
         for step, logits in enumerate(logits_of_steps):
             if self.every_step or step == num_steps - 1:
                 probs = self.base.probs(logits.detach())
                 self.matrix = next_matrix(self.matrix, probs, labels, self.momentum)
             alpha = self.alpha * (step / (num_steps - 1) if num_steps > 1 else 1)
             losses.append(self.step(logits, labels, alpha if self.iteration >= self.start else 0))
+        self.base.end()
         self.iteration += 1
         return losses
 
-    def step(self, logits, labels, alpha, update=True):
+    def step(self, logits, labels, alpha):
         base, total = self.base, 0
-        if update:
-            base.begin(logits, labels)
+        base.begin_step()
         for z, y in zip(logits, labels.tolist(), strict=True):
             is_soft = alpha > 0 and y in self.matrix
             target = (
                 soft_target(self.matrix, y, base.num_classes, base.normalized) if is_soft else 0
             )
             total = total + base.loss(z, y, target, alpha if is_soft else 0)
-        if update:
-            base.end(logits, labels)
         return total / len(labels)

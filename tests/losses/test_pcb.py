@@ -69,7 +69,7 @@ class PCBTester(LossTester):
         return loss.eval()
 
     def reference(self, logits, labels):
-        return self.slow.step(logits, labels, self.slow.alpha, update=False)
+        return self.slow.step(logits, labels, self.slow.alpha)
 
     def test_initial_logits_leave_background_alone(self):
         loss = self.make()
@@ -219,7 +219,7 @@ def test_an_unknown_epoch_length_is_no_silent_wait():
     with pytest.raises(RuntimeError, match="starts after 16 epochs, but iterations_per_epoch is"):
         loss(logits, labels)
     loss.iterations_per_epoch = 7
-    assert loss.start_iteration == 112
+    assert loss.start_iteration() == 112
 
 
 def test_bad_arguments_are_named():

@@ -40,7 +40,7 @@ class ScoreVoting:
         """
         ious = pairwise_iou(kept.pred_boxes, candidates.pred_boxes)
         is_voter = kept.pred_classes[:, None] == candidates.pred_classes
-        is_voter &= ious > _SMALLEST_IOU
+        is_voter = is_voter & (ious > _SMALLEST_IOU)  # In place, ONNX has no such operation.
         votes = candidates.scores * torch.exp(-(1 - ious).square() / self.sigma)
         # float64: neither autocast nor TF32 touch this product of weights and pixels.
         votes = votes.double() * is_voter

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from rankdet.tools.benchmark.report import machine
+from rankdet.tools.checkout import CHECKOUT, ensure_checkout
+from rankdet.tools.command_line import errors_as_sentences
 
 BENCHMARKS = (
     "class_stats",
@@ -15,6 +17,7 @@ BENCHMARKS = (
     "pcb_iteration",
     "ranking_iteration",
 )
+_OF_CONFIGS = ("dense_iteration", "iteration", "pcb_iteration", "ranking_iteration")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -44,8 +47,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     if arguments.help:
         options = ["--help"]
+    names = arguments.names or BENCHMARKS
+    with errors_as_sentences():
+        for name in set(names) & set(() if arguments.help else _OF_CONFIGS):
+            ensure_checkout(f"benchmark {name}", CHECKOUT / "configs")
     print(machine())
-    for name in arguments.names or BENCHMARKS:
+    for name in names:
         print(f"\n{name}: {_summary(modules[name].__doc__)}")
         modules[name].main(options)
 

@@ -12,8 +12,9 @@ from tabulate import tabulate
 
 from rankdet.engine.config import load_config
 from rankdet.tools.benchmark.interleaved import FORMATS, HEADERS, compare, iterations, load_batches
+from rankdet.tools.checkout import CHECKOUT
 
-CONFIGS = Path(__file__).parents[3] / "configs"
+CONFIGS = CHECKOUT / "configs"
 # The default loss of each detector.
 DETECTORS = {
     **dict.fromkeys(("retinanet", "fcos", "atss", "paa"), "focal"),

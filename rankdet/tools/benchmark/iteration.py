@@ -3,7 +3,6 @@
 import argparse
 import itertools
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,8 +16,9 @@ from rankdet.losses.ecm import ECMLoss
 from rankdet.losses.sigmoid import SigmoidBCELoss
 from rankdet.losses.softmax import SoftmaxCrossEntropyLoss
 from rankdet.tools.benchmark.interleaved import FORMATS, HEADERS, compare, iterations, load_batches
+from rankdet.tools.checkout import CHECKOUT
 
-CONFIG = Path(__file__).parents[3] / "configs/glyphs/mask_rcnn_r18_fpn.py"
+CONFIG = CHECKOUT / "configs/glyphs/mask_rcnn_r18_fpn.py"
 PREDICTOR_ONLY = ("loss", "prior_prob", "classifier")
 
 

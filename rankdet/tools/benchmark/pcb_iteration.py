@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from omegaconf import DictConfig
 from tabulate import tabulate
@@ -10,8 +9,9 @@ from tabulate import tabulate
 from rankdet.engine.config import load_config
 from rankdet.tools.benchmark.interleaved import FORMATS, HEADERS, compare, iterations, load_batches
 from rankdet.tools.benchmark.iteration import relabel
+from rankdet.tools.checkout import CHECKOUT
 
-CONFIGS = Path(__file__).parents[3] / "configs/glyphs"
+CONFIGS = CHECKOUT / "configs/glyphs"
 METHODS = {"softmax": "pcb", "EQL v2": "eqlv2_pcb", "Seesaw": "seesaw_pcb"}
 
 

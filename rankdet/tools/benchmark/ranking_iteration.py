@@ -2,15 +2,15 @@
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from omegaconf import DictConfig
 from tabulate import tabulate
 
 from rankdet.engine.config import load_config
 from rankdet.tools.benchmark.interleaved import FORMATS, HEADERS, compare, iterations, load_batches
+from rankdet.tools.checkout import CHECKOUT
 
-CONFIGS = Path(__file__).parents[3] / "configs/glyphs"
+CONFIGS = CHECKOUT / "configs/glyphs"
 RANKING = {"AP": "ap", "BAP": "bap", "aLRP": "alrp", "NDCG": "ndcg", "RS": "rs", "BRS": "brs"}
 ALL_PROPOSALS = 10**6
 

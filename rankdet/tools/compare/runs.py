@@ -13,8 +13,9 @@ from omegaconf import DictConfig
 
 from rankdet.engine.checkpoint import last_checkpoint
 from rankdet.engine.config import load_config
+from rankdet.tools.checkout import CHECKOUT, ensure_checkout
 
-TRAIN_NET = Path(__file__).parents[3] / "train_net.py"
+TRAIN_NET = CHECKOUT / "train_net.py"
 _OWN_KEYS = {"train.seed": "--seeds", "train.output_dir": "--output"}
 _TAIL = 1 << 16  # bytes, more than the longest line of metrics.json
 
@@ -117,10 +118,7 @@ def _own_overrides(seed: int, folder: Path) -> tuple[str, str]:
 def _check_arguments(
     config_files: Sequence[Path], seeds: Sequence[int], overrides: Iterable[str]
 ) -> None:
-    if not TRAIN_NET.is_file():
-        raise FileNotFoundError(
-            f"{TRAIN_NET} does not exist; comparisons need a checkout: pip install --editable ."
-        )
+    ensure_checkout("compare", TRAIN_NET)
     names = [file.stem for file in config_files]
     if len(set(names)) < len(names):
         raise ValueError(f"--configs has two files of one name, {', '.join(names)}; rename one.")

@@ -8,10 +8,10 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from detectron2.data.detection_utils import read_image
 from PIL import Image, ImageDraw
 
 from rankdet.tools.frequency_groups import LABELS
+from rankdet.tools.pictures import read_picture
 from rankdet.tools.report.examples import Example
 from rankdet.tools.report.markup import Section, details, figure, grid, name, paragraph
 from rankdet.tools.report.method import Method
@@ -103,7 +103,7 @@ def _crop(example: Example, image_files: Mapping[int | str, str]) -> str:
 
 @lru_cache(maxsize=8)
 def _read(path: str) -> Image.Image:
-    return Image.fromarray(read_image(path, "RGB"))
+    return Image.fromarray(read_picture(path))
 
 
 def _corners(box: Sequence[float]) -> tuple[float, float, float, float]:
