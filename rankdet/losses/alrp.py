@@ -50,7 +50,7 @@ def alrp_loss(
     Source: aLRP eqs. 9 - 14.
 
     Args:
-        logits: ``(L,)``, all images, anchors and classes in one ranking.
+        logits: ``(L,)``, images, anchors and classes of a process in one ranking.
         targets: ``(L,)``: > 0 positive, 0 negative, < 0 ignored.
         loc_errors: ``(P,)`` E = (1 - IoU) / (1 - 0.5) of the positives in the order of ``targets``,
             in [0, 1]; with GIoU, as released, they may be larger.

@@ -30,7 +30,7 @@ def ap_loss(
     = 0 only (Theorem 4.1; with this rule also where logits tie); it is here for comparison.
 
     Args:
-        logits: ``(L,)``, all images, anchors and classes in one ranking.
+        logits: ``(L,)``, images, anchors and classes of a process in one ranking.
         targets: ``(L,)``: > 0 positive, 0 negative, < 0 ignored.
         delta: half width of the step, logits; 0 is the hard step with H(0) = 1.
         interpolate: use the largest precision of all positives that do not score higher, as the

@@ -28,7 +28,7 @@ def ndcg_loss(
     target, rank 1 for every positive, cannot be reached by more than one.
 
     Args:
-        logits: ``(L,)``, all images, anchors and classes in one ranking.
+        logits: ``(L,)``, images, anchors and classes of a process in one ranking.
         targets: ``(L,)``: > 0 positive, 0 negative, < 0 ignored.
         delta: half width of the step, logits; 0 is the hard step with H(0) = 1.
         algorithm: "exact" (about one sort) or "pairwise" (the definition).

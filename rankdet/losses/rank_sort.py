@@ -45,7 +45,7 @@ def rank_sort_loss(
     released code ignores the weight of the second scalar; here each has its own gradient.
 
     Args:
-        logits: ``(L,)``, all images, proposals and classes in one ranking.
+        logits: ``(L,)``, images, proposals and classes of a process in one ranking.
         targets: ``(L,)``: IoU in (0, 1] of a positive's decoded box, 0 negative, < 0 ignored. A
             positive whose IoU is 0 needs a tiny positive label.
         delta: half width of the step, logits; 0 is the hard step with H(0) = 1.

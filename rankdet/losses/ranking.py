@@ -36,7 +36,8 @@ class RankingInputs(NamedTuple):
 class RankingLoss(JointLoss):
     """A joint loss that looks at the order of the logits and at nothing else.
 
-    All images, rows and classes of one process are one ranking; processes do not see each other's.
+    All images, rows and classes of one process are one ranking; processes do not see each other's,
+    so that the loss of a batch depends on how many share it.
     A foreground row whose IoU is 0 stays a positive. Without foreground all losses are 0.
 
     Args:

@@ -22,7 +22,7 @@ _NAMES = {
 
 
 class RankingRPN(RPN):
-    """Detectron2's RPN with all anchors of all images in one ranking, without sampling.
+    """Detectron2's RPN with all anchors of a process in one ranking, without sampling.
 
     Anchors that the matcher leaves undecided are ignored. Boxes are trained by GIoU on the decoded
     boxes.

@@ -238,3 +238,13 @@ def test_bad_arguments_are_named():
         PCBLoss(base, start_epoch=0)(*random_batch(3, NUM_CLASSES + 1), 1)
     with pytest.raises(ValueError, match="eps is 0"):
         SoftTargetSeesawLoss(NUM_CLASSES, eps=0)
+
+
+def test_it_can_be_traced_before_any_training():
+    """torch.jit reads every attribute of a module: none may raise."""
+    loss = PCBLoss(SoftTargetSoftmaxLoss(NUM_CLASSES)).eval()
+    head = torch.nn.Sequential(torch.nn.Linear(2, NUM_CLASSES + 1))
+    head.add_module("loss", loss)
+    head.forward = lambda x: loss.scores(head[0](x))
+    x = torch.randn(3, 2)
+    assert torch.equal(torch.jit.trace(head, x, check_trace=False)(x), head(x))

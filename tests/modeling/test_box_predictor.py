@@ -207,3 +207,33 @@ def test_bad_prior_is_named(prior_prob):
 def test_a_misspelt_option_is_an_error():
     with pytest.raises(TypeError, match="test_nms_tresh"):
         make_predictor(SigmoidBCELoss(NUM_CLASSES), test_nms_tresh=0.5)
+
+
+@parametrize_losses
+def test_no_images_cost_nothing_as_in_detectron2(make_loss):
+    predictor = make_predictor(make_loss())
+    with EventStorage():
+        losses = predictor.losses(predictor(torch.zeros(0, NUM_FEATURES)), [])
+    assert {name: loss.item() for name, loss in losses.items()} == {
+        "loss_cls": 0,
+        "loss_box_reg": 0,
+    }
+    sum(losses.values()).backward()
+
+
+def test_a_trace_takes_any_number_of_proposals():
+    predictor = make_predictor(SoftmaxCrossEntropyLoss(NUM_CLASSES)).eval()
+
+    def scores(logits, first, second):
+        images = [Instances((9, 9), proposal_boxes=Boxes(x)) for x in (first, second)]
+        return predictor.predict_probs((logits, None), images)
+
+    def inputs(*numbers):
+        boxes = [torch.rand(number, 4) for number in numbers]
+        return (torch.randn(sum(numbers), NUM_CLASSES + 1), *boxes)
+
+    traced = torch.jit.trace(scores, inputs(3, 2), check_trace=False)
+    for numbers in ((1, 5), (4, 0)):
+        example = inputs(*numbers)
+        for found, expected in zip(traced(*example), scores(*example), strict=True):
+            assert torch.equal(found, expected)
