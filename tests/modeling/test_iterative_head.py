@@ -14,17 +14,14 @@ from modeling.iterative_toy import (
     make_heads,
     make_pcb,
     pooled_shape,
+    recorded_steps,
     run,
     standard_parts,
 )
 from torch.nn.functional import layer_norm
 from torch.nn.parallel import DistributedDataParallel
 
-from rankdet.losses.ecm import ECMLoss
-from rankdet.losses.pcb import PCBLoss
 from rankdet.losses.rank_sort import RankSortLoss
-from rankdet.losses.soft_targets import SoftTargetSeesawLoss
-from rankdet.losses.softmax import SoftmaxCrossEntropyLoss
 from rankdet.modeling.box_predictor import STATS_PERIOD
 from rankdet.modeling.iterative_head import IterativeROIHeads
 
@@ -81,13 +78,6 @@ def test_steps_equal_a_slow_computation(size, normalizes, agnostic):
     torch.testing.assert_close(*gradients, rtol=1e-10, atol=1e-12)
 
 
-def recorded_steps(roi_heads):
-    """List that fills with the predictions of all steps."""
-    steps, predictor = [], roi_heads.box_predictor
-    predictor.register_forward_hook(lambda module, args, output: steps.append(output))
-    return steps
-
-
 @bases
 def test_losses_are_those_of_the_steps_in_order(base):
     loss_weight = {"loss_cls": 2.0, "loss_box_reg": 3.0}
@@ -109,38 +99,6 @@ def test_losses_are_those_of_the_steps_in_order(base):
     torch.testing.assert_close(losses["loss_box_reg"], 3 * box_loss)
     assert set(losses) == {"loss_cls_step0", "loss_cls_step1", "loss_cls", "loss_box_reg"}
     assert slow.num_iterations == roi_heads.box_predictor.loss.num_iterations == 3
-
-
-@pytest.mark.parametrize(
-    ("make_loss", "learning_step"),
-    [(SoftmaxCrossEntropyLoss, 0), (BASES[1], 1), (BASES[2], 0), (lambda n: ECMLoss([9] * n), 0)],
-)
-def test_a_loss_without_steps_supervises_every_step_and_learns_once(make_loss, learning_step):
-    roi_heads = make_heads(make_loss(NUM_CLASSES), options={"step_weights": (0.5, 2.0)})
-    steps = recorded_steps(roi_heads)
-    slow = copy.deepcopy(roi_heads.box_predictor.loss)
-    for _ in range(3):
-        steps.clear()
-        with EventStorage():
-            sampled, losses = roi_heads(None, *make_batch())
-        labels = torch.cat([image.gt_classes for image in sampled])
-        expected = [
-            slow.train(step == learning_step)(logits, labels)
-            for step, (logits, _) in enumerate(steps)
-        ]
-        torch.testing.assert_close(losses["loss_cls_step0"], 0.5 * expected[0])
-        torch.testing.assert_close(losses["loss_cls"], 2.0 * expected[1])
-    for name, value in roi_heads.box_predictor.loss.state_dict().items():
-        torch.testing.assert_close(value, slow.state_dict()[name])
-
-
-def test_seesaw_below_pcb_counts_each_sample_once():
-    loss = PCBLoss(SoftTargetSeesawLoss(NUM_CLASSES), num_steps=3, start_epoch=0)
-    roi_heads = make_heads(loss)
-    with EventStorage():
-        sampled, _ = roi_heads(None, *make_batch())
-    labels = torch.cat([image.gt_classes for image in sampled])
-    assert loss.base.class_counts.tolist() == labels.bincount(minlength=4)[:3].tolist()
 
 
 def test_one_step_is_detectron2s_head():

@@ -247,3 +247,18 @@ def test_runs_by_path_before_anything_is_installed():
     command = [sys.executable, "-I", "-S", installer.__file__, "--help"]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "--route" in result.stdout
+
+
+def test_a_wheel_brings_the_licence(tmp_path, monkeypatch):
+
+    class File(importlib.metadata.PackagePath):
+        def locate(self):
+            return tmp_path / self.name
+
+    (tmp_path / "LICENSE").write_bytes(b"licence of the wheel")
+    monkeypatch.setattr(installer, "CHECKOUT", tmp_path)
+    monkeypatch.setattr(importlib.metadata, "files", lambda name: [File("LICENSE")])
+    assert installer.licence() == b"licence of the wheel"
+    monkeypatch.setattr(importlib.metadata, "files", lambda name: None)
+    with pytest.raises(installer.InstallError, match="has no LICENSE of rankdet"):
+        installer.licence()
