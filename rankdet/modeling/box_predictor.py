@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from rankdet.losses.calibration import Calibration
 from rankdet.losses.classification import ClassificationLoss, HeadLoss
-from rankdet.modeling.targets import roi_targets
+from rankdet.modeling.targets import num_proposals, roi_boxes, roi_targets
 
 STATS_PERIOD = 20  # iterations; reading accuracies back costs a host sync
 
@@ -134,8 +134,15 @@ class BoxPredictor(FastRCNNOutputLayers):
     ) -> tuple[Tensor, ...]:
         """Scores ``(R_i, C + 1)`` of the R_i proposals of each image, background last."""
         scores = self.calibration(self.loss.scores(predictions[0].float()))
-        # Not len(): a trace would take its int for the number of proposals of every image.
-        return scores.split([p.proposal_boxes.tensor.shape[0] for p in proposals])
+        return scores.split(num_proposals(proposals))
+
+    def predict_boxes(
+        self, predictions: tuple[Tensor, Tensor], proposals: list[Instances]
+    ) -> tuple[Tensor, ...]:
+        """Boxes ``(R_i, 4 or 4 C)`` of the R_i proposals of each image, pixels."""
+        boxes = roi_boxes(proposals, predictions[1].device)
+        predicted: Tensor = self.box2box_transform.apply_deltas(predictions[1], boxes)
+        return predicted.split(num_proposals(proposals))
 
 
 def check_loss_type(loss: nn.Module, head: nn.Module) -> None:

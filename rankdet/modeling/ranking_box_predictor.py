@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from rankdet.losses.ranking import RankingLoss, score_weights
 from rankdet.modeling.box_predictor import BoxPredictor, linear_classifier, log_statistics
-from rankdet.modeling.targets import box_quality, roi_targets
+from rankdet.modeling.targets import box_quality, num_proposals, roi_targets
 
 
 class RankingBoxPredictor(BoxPredictor):
@@ -90,7 +90,7 @@ class RankingBoxPredictor(BoxPredictor):
         logits, deltas = predictions
         labels, boxes, gt_boxes = roi_targets(proposals, logits.device)
         self.log_accuracy(logits, labels)
-        weights = score_weights(logits).split([len(p) for p in proposals])
+        weights = score_weights(logits).split(num_proposals(proposals))
         for image, image_weights in zip(proposals, weights, strict=True):
             image.score_weights = image_weights
         rows = ((labels >= 0) & (labels < self.num_classes)).nonzero().squeeze(1)

@@ -33,14 +33,26 @@ def roi_targets(proposals: list[Instances], device: torch.device) -> RoITargets:
     Returns:
         The targets of all N proposals.
     """
+    boxes = roi_boxes(proposals, device)
     if not proposals:
-        boxes = torch.zeros(0, 4, device=device)
         return RoITargets(torch.zeros(0, dtype=torch.int64, device=device), boxes, boxes)
     return RoITargets(
         labels=torch.cat([p.gt_classes for p in proposals]),
-        boxes=torch.cat([p.proposal_boxes.tensor for p in proposals]),
+        boxes=boxes,
         gt_boxes=torch.cat([p.get(_gt_field(p)).tensor for p in proposals]),
     )
+
+
+def roi_boxes(proposals: list[Instances], device: torch.device) -> Tensor:
+    """Boxes ``(N, 4)`` of the proposals of all images, of which there may be none."""
+    return torch.cat(
+        [torch.zeros(0, 4, device=device), *(image.proposal_boxes.tensor for image in proposals)]
+    )
+
+
+def num_proposals(proposals: list[Instances]) -> list[int]:
+    """Number of proposals of each image, which a trace follows; ``len`` would be a constant."""
+    return [image.proposal_boxes.tensor.shape[0] for image in proposals]
 
 
 def _gt_field(proposals: Instances) -> str:

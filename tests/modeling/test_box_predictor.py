@@ -224,16 +224,21 @@ def test_no_images_cost_nothing_as_in_detectron2(make_loss):
 def test_a_trace_takes_any_number_of_proposals():
     predictor = make_predictor(SoftmaxCrossEntropyLoss(NUM_CLASSES)).eval()
 
-    def scores(logits, first, second):
+    def predict(logits, deltas, first, second):
         images = [Instances((9, 9), proposal_boxes=Boxes(x)) for x in (first, second)]
-        return predictor.predict_probs((logits, None), images)
+        predictions = (logits, deltas)
+        return (
+            *predictor.predict_probs(predictions, images),
+            *predictor.predict_boxes(predictions, images),
+        )
 
     def inputs(*numbers):
         boxes = [torch.rand(number, 4) for number in numbers]
-        return (torch.randn(sum(numbers), NUM_CLASSES + 1), *boxes)
+        total = sum(numbers)
+        return (torch.randn(total, NUM_CLASSES + 1), torch.randn(total, 4 * NUM_CLASSES), *boxes)
 
-    traced = torch.jit.trace(scores, inputs(3, 2), check_trace=False)
+    traced = torch.jit.trace(predict, inputs(3, 2), check_trace=False)
     for numbers in ((1, 5), (4, 0)):
         example = inputs(*numbers)
-        for found, expected in zip(traced(*example), scores(*example), strict=True):
+        for found, expected in zip(traced(*example), predict(*example), strict=True):
             assert torch.equal(found, expected)
