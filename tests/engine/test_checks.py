@@ -3,6 +3,8 @@ import json
 import pytest
 from dense_detector import make_retinanet
 from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.structures import BoxMode
+from PIL import Image
 from ranking_detector import make_predictor, make_rpn
 from torch import nn
 
@@ -104,10 +106,18 @@ def test_annotation_of_an_unknown_category_is_named(registered, tmp_path):
 
 
 @pytest.fixture
-def only_dicts():
+def only_dicts(tmp_path):
     """A data set of two classes without an annotation file."""
     name = "only_dicts"
-    annotated = {"file_name": "1.png", "annotations": [{"category_id": 1}, {"category_id": 0}]}
+    Image.new("RGB", (8, 6)).save(tmp_path / "1.png")
+    box = {"bbox": [1, 1, 5, 5], "bbox_mode": BoxMode.XYXY_ABS}
+    annotated = {
+        "file_name": str(tmp_path / "1.png"),
+        "image_id": 1,
+        "width": 8,
+        "height": 6,
+        "annotations": [{"category_id": 1, **box}, {"category_id": 0, **box}],
+    }
     DatasetCatalog.register(name, lambda: [annotated])
     MetadataCatalog.get(name).thing_classes = ["a", "b"]
     yield name

@@ -110,7 +110,7 @@ def test_dataset_that_is_not_embedded_can_not_be_generated():
 
 def test_missing_files_are_named(coco, tmp_path):
     (tmp_path / "coco.json").unlink()
-    with pytest.raises(SystemExit, match=r"'tool_coco' does not exist: .*coco\.json; set"):
+    with pytest.raises(SystemExit, match=r"'tool_coco' does not exist: .*coco\.json; the path is"):
         main(["describe", coco])
 
 
