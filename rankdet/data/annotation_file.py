@@ -51,12 +51,16 @@ def read_annotations(path: str | Path, *, dataset_name: str = "", masks: bool = 
     return content
 
 
-def read_with_judged_masks(path: Path, *, dataset_name: str = "") -> Record:
+def read_with_judged_masks(
+    path: Path, *, dataset_name: str = "", needs_annotations: bool = False
+) -> Record:
     """Read an annotation file, but only what its masks are.
 
     Args:
         path: See :func:`read_annotations`.
         dataset_name: Likewise.
+        needs_annotations: Refuse a file without the list `annotations`, as Detectron2's reader of
+            LVIS files fails on it.
 
     Returns:
         The parsed file, each `segmentation` replaced by a :class:`rankdet.data.masks.Mask`, which
@@ -66,7 +70,7 @@ def read_with_judged_masks(path: Path, *, dataset_name: str = "") -> Record:
         FileNotFoundError: See :func:`read_annotations`.
         ValueError: Likewise, masks aside.
     """
-    content = _parse(path, dataset_name, _with_judged_mask)
+    content = _parse(path, dataset_name, _with_judged_mask, needs_annotations)
     check_content(content, str(path))
     return content
 
@@ -105,7 +109,12 @@ def how_to_get(dataset_name: str) -> str:
     return "; give the path of an existing file."
 
 
-def _parse(path: Path, dataset_name: str, hook: Callable[[Record], Record] | None) -> Record:
+def _parse(
+    path: Path,
+    dataset_name: str,
+    hook: Callable[[Record], Record] | None,
+    needs_annotations: bool = False,
+) -> Record:
     owner = f" of dataset {dataset_name!r}" if dataset_name else ""
     if not path.is_file():
         raise FileNotFoundError(
@@ -119,13 +128,13 @@ def _parse(path: Path, dataset_name: str, hook: Callable[[Record], Record] | Non
             f"The annotation file{owner} is not valid JSON ({error}): {path} "
             f"({path.stat().st_size} bytes) is cut short or damaged; download or generate it again."
         ) from error
-    if isinstance(content, dict):
+    if isinstance(content, dict) and not needs_annotations:
         content.setdefault("annotations", [])
     for key in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
             raise ValueError(
                 f"The annotation file{owner} has no list {key!r}: {path}; rankdet reads the "
-                "format of LVIS and COCO."
+                f'format of LVIS and COCO, in which an empty one is "{key}": [].'
             )
     return dict(content)
 

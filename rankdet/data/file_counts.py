@@ -60,7 +60,9 @@ def file_counts(path: Path, *, dataset_name: str = "", reader: Reader = "other")
     cached = _restored(read_cache(kept_in))
     if cached is not None:
         return cached
-    content = read_with_judged_masks(path, dataset_name=dataset_name)
+    content = read_with_judged_masks(
+        path, dataset_name=dataset_name, needs_annotations=reader == "lvis"
+    )
     _check_readable(content, reader, str(path))
     counts = _count(content, str(path), reader)
     write_cache(kept_in, counts._asdict())
