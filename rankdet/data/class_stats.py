@@ -10,6 +10,7 @@ from detectron2.utils.logger import log_first_n
 from torch import Tensor
 
 from rankdet.data.dataset_dicts import check_dicts, count_dicts
+from rankdet.data.dataset_warnings import empty_classes_warning, left_out_warning
 from rankdet.data.file_counts import FileCounts, file_counts
 from rankdet.data.registered import (
     annotation_path,
@@ -18,9 +19,7 @@ from rankdet.data.registered import (
     load_dicts,
     reader_of,
 )
-from rankdet.data.trained_objects import CROWD, Found
-
-MAX_NAMES_IN_WARNING = 20
+from rankdet.data.trained_objects import Found
 
 
 class ClassCounts(NamedTuple):
@@ -42,6 +41,8 @@ class DatasetCounts(NamedTuple):
     """Reason to the number of annotations that are not trained on, and what names the first."""
     masks: Found
     """Kind of mask to the number of trained instances, and what names the first."""
+    lacks_negatives: bool
+    """See :func:`rankdet.data.annotation_file.lacks_negatives`."""
 
 
 def class_counts(dataset_names: str | Iterable[str]) -> ClassCounts:
@@ -73,8 +74,9 @@ def class_counts(dataset_names: str | Iterable[str]) -> ClassCounts:
         check_same_classes(names[0], first.class_names, name, more.class_names)
         counts = ClassCounts(*(a + b for a, b in zip(counts, more.counts, strict=True)))
     for name, one in zip(names, (first, *others), strict=True):
-        _warn_of_left_out(name, one)
-    _warn_of_empty_classes(counts.instances, first.class_names)
+        _warn(left_out_warning(name, one.left_out, int(one.counts.instances.sum())))
+    instances = counts.instances.tolist()
+    _warn(empty_classes_warning(instances, first.class_names, "training instance"))
     return counts
 
 
@@ -103,7 +105,7 @@ def dataset_counts(name: str) -> DatasetCounts:
     check_dicts(dicts, len(class_names), name)
     images, instances, left_out, masks = count_dicts(dicts, len(class_names))
     counts = ClassCounts(torch.tensor(images), torch.tensor(instances))
-    return DatasetCounts(counts, list(class_names), left_out, masks)
+    return DatasetCounts(counts, list(class_names), left_out, masks, False)
 
 
 def check_same_classes(
@@ -167,9 +169,7 @@ def _by_class_id(counts: FileCounts, metadata: Any) -> DatasetCounts:
                 "metadata and annotation file do not belong together."
             )
     _check_names(counts, by_category, class_names, metadata)
-    return DatasetCounts(
-        ClassCounts(*torch.from_numpy(totals)), class_names, counts.left_out, counts.masks
-    )
+    return DatasetCounts(ClassCounts(*torch.from_numpy(totals)), class_names, *counts[4:])
 
 
 def _check_names(
@@ -188,28 +188,6 @@ def _check_names(
             )
 
 
-def _warn_of_left_out(name: str, counted: DatasetCounts) -> None:
-    defects = {why: found for why, found in counted.left_out.items() if why != CROWD}
-    if defects:
-        total = sum(number for number, _ in counted.left_out.values())
-        total += int(counted.counts.instances.sum())
-        listed = "; ".join(f"{n} {why}, the first is {one}" for why, (n, one) in defects.items())
-        log_first_n(
-            logging.WARNING,
-            f"Dataset {name!r}: Detectron2 does not train on {sum(n for n, _ in defects.values())} "
-            f"of {total} annotations, and they are not counted: {listed}",
-            key="message",
-        )
-
-
-def _warn_of_empty_classes(instances: Tensor, class_names: list[str]) -> None:
-    empty = [class_names[i] for i in torch.nonzero(instances == 0).flatten().tolist()]
-    if empty:
-        listed = ", ".join(empty[:MAX_NAMES_IN_WARNING])
-        more = len(empty) - MAX_NAMES_IN_WARNING
-        log_first_n(
-            logging.WARNING,
-            f"{len(empty)} of {len(class_names)} classes have no training instance: {listed}"
-            + (f" and {more} more" if more > 0 else ""),
-            key="message",
-        )
+def _warn(text: str) -> None:
+    if text:
+        log_first_n(logging.WARNING, text, key="message")

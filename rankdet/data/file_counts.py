@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from rankdet.data.annotation_checks import Record, boxes, check_mask, column
-from rankdet.data.annotation_file import read_with_judged_masks
+from rankdet.data.annotation_file import lacks_negatives, read_with_judged_masks
 from rankdet.data.disk_cache import cache_file, read_cache, version_of, write_cache
 from rankdet.data.trained_objects import Found, Objects, count_pairs, found, left_out
 
@@ -27,6 +27,8 @@ class FileCounts(NamedTuple):
     """Reason to the number of annotations that are not trained on, and the id of the first."""
     masks: Found
     """Kind of mask to the number of instances that are trained on, and the id of the first."""
+    lacks_negatives: bool
+    """See :func:`rankdet.data.annotation_file.lacks_negatives`."""
 
 
 def file_counts(path: Path, *, dataset_name: str = "", reader: Reader = "other") -> FileCounts:
@@ -163,6 +165,7 @@ def _count(content: Record, path: str, reader: Reader = "other") -> FileCounts:
         instances,
         found(reasons, objects.ids),
         found(np.array(objects.masks, np.str_)[trained], [objects.ids[i] for i in trained]),
+        lacks_negatives(content),
     )
 
 

@@ -49,11 +49,11 @@ def judge_mask(mask: Any) -> Mask:
     try:
         if isinstance(mask, list):
             return _judge_polygons(mask)
-        if isinstance(mask, dict) and mask:
-            return _judge_rle(mask)
+        if isinstance(mask, dict):
+            return _judge_rle(mask) if mask else NO_MASK
     except ValueError as error:
         return Mask("damaged", problem=str(error))
-    if mask is None or mask == {}:
+    if mask is None:
         return NO_MASK
     return Mask("damaged", problem="it must be a list of polygons, or run lengths (RLE)")
 

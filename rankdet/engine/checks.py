@@ -16,6 +16,7 @@ from rankdet.data.class_stats import (
     class_counts,
     dataset_counts,
 )
+from rankdet.data.dataset_warnings import deep_images_warning
 from rankdet.data.image_files import check_images
 from rankdet.losses.classification import ClassificationLoss
 from rankdet.modeling.dense.detector import OneStageDetector
@@ -153,15 +154,9 @@ def _check_masks(name: str, counted: DatasetCounts, mapper: Mapping[str, Any] | 
 
 
 def _check_images(name: str) -> None:
-    deep = check_images(name).deep
-    if deep:
-        logger.warning(
-            "%d images of data set %r have more than 8 bits per channel; Detectron2 makes all "
-            "values above 255 white: %s ... Convert them to 8 bits.",
-            len(deep),
-            name,
-            deep[0],
-        )
+    warning = deep_images_warning(name, check_images(name).deep)
+    if warning:
+        logger.warning(warning)
 
 
 def _check_num_classes(model: nn.Module, dataset_name: str, num_classes: int) -> None:

@@ -28,7 +28,13 @@ def content(pairs: list[tuple[int, int]]) -> dict[str, Any]:
 
 PAIRS = [(1, 2), (1, 2), (2, 2), (900_000_000_000, 30)]
 COUNTS = FileCounts(
-    [2, 11, 30], ["class 2", "class 11", "class 30"], [2, 0, 1], [3, 0, 1], {}, {"none": [4, 1]}
+    [2, 11, 30],
+    ["class 2", "class 11", "class 30"],
+    [2, 0, 1],
+    [3, 0, 1],
+    {},
+    {"none": [4, 1]},
+    False,
 )
 
 
