@@ -9,7 +9,7 @@ import torch
 from detectron2.utils.logger import log_first_n
 from torch import Tensor
 
-from rankdet.data.dataset_dicts import check_dicts, count_dicts
+from rankdet.data.dataset_dicts import count_dicts
 from rankdet.data.dataset_warnings import empty_classes_warning, left_out_warning
 from rankdet.data.file_counts import FileCounts, file_counts
 from rankdet.data.registered import (
@@ -87,7 +87,7 @@ def dataset_counts(name: str) -> DatasetCounts:
         name: A registered data set.
 
     Raises:
-        ValueError: See :func:`class_counts`; or its dicts are not what Detectron2 trains on.
+        ValueError: See :func:`class_counts`.
         FileNotFoundError: A file is missing.
     """
     metadata = ensure_dataset(name)
@@ -102,7 +102,6 @@ def dataset_counts(name: str) -> DatasetCounts:
             f"The classes of dataset {name!r} are unknown; set "
             f"MetadataCatalog.get({name!r}).thing_classes to the list of their names."
         )
-    check_dicts(dicts, len(class_names), name)
     images, instances, left_out, masks = count_dicts(dicts, len(class_names))
     counts = ClassCounts(torch.tensor(images), torch.tensor(instances))
     return DatasetCounts(counts, list(class_names), left_out, masks, False)

@@ -19,19 +19,24 @@ _NUMBERS: Any = (int, float, np.integer, np.floating)
 _MODES = {BoxMode.XYXY_ABS: 4, BoxMode.XYWH_ABS: 4, BoxMode.XYWHA_ABS: 5}
 
 
-def check_dicts(dicts: list[Record], num_classes: int, name: str) -> None:
+def check_dicts(dicts: Any, num_classes: int | None, name: str) -> None:
     """Check what training and evaluation need of the dicts.
 
     Args:
         dicts: What the function of a data set returns.
-        num_classes: C.
+        num_classes: C; None: unknown, any class is good.
         name: Of the data set, for the messages.
 
     Raises:
-        ValueError: An image lacks its file name, id, height or width, or `annotations` while others
-            have them; or an object's box, mode, class, crowd mark or mask is not what Detectron2
-            takes.
+        ValueError: It is no list of dicts, or empty; an image lacks its file name, id, height or
+            width, or `annotations` while others have them; or an object's box, mode, class, crowd
+            mark or mask is not what Detectron2 takes.
     """
+    if not isinstance(dicts, list) or not all(isinstance(record, dict) for record in dicts):
+        raise ValueError(
+            f"The function of dataset {name!r} returns {_kind(dicts)}; it must return a list of "
+            "dicts in Detectron2's format."
+        )
     if not dicts:
         raise ValueError(f"Dataset {name!r} is empty: its function returns no image.")
     has_annotations = "annotations" in dicts[0]
@@ -74,6 +79,12 @@ def count_dicts(dicts: list[Record], num_classes: int) -> tuple[list[int], list[
         found(reasons, objects.ids),
         found(masks, [objects.ids[index] for index in trained]),
     )
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, list):
+        return next(f"a list with {one!r} in it" for one in value if not isinstance(one, dict))
+    return f"a {type(value).__name__}"
 
 
 def _objects(dicts: list[Record]) -> Objects:
@@ -119,7 +130,7 @@ def _annotations(record: Record, owner: str) -> list[Record]:
     return annotations
 
 
-def _check_object(one: Record, record: Record, num_classes: int, owner: str) -> None:
+def _check_object(one: Record, record: Record, num_classes: int | None, owner: str) -> None:
     problem = (
         _class_problem(one.get("category_id"), num_classes)
         or _box_problem(one)
@@ -131,11 +142,12 @@ def _check_object(one: Record, record: Record, num_classes: int, owner: str) -> 
         )
 
 
-def _class_problem(category_id: Any, num_classes: int) -> str:
+def _class_problem(category_id: Any, num_classes: int | None) -> str:
     is_integer = isinstance(category_id, int | np.integer) and not isinstance(category_id, bool)
-    if is_integer and 0 <= category_id < num_classes:
+    if is_integer and 0 <= category_id and (num_classes is None or category_id < num_classes):
         return ""
-    return f"category_id {category_id!r}; it must be an integer in 0 .. {num_classes - 1}"
+    most = "" if num_classes is None else f" {num_classes - 1}"
+    return f"category_id {category_id!r}; it must be an integer in 0 ..{most}"
 
 
 def _box_problem(annotation: Record) -> str:

@@ -10,6 +10,7 @@ from detectron2.utils.file_io import PathManager
 
 from rankdet.data.annotation_checks import Record
 from rankdet.data.annotation_file import how_to_get
+from rankdet.data.dataset_dicts import check_dicts
 from rankdet.data.file_counts import Reader, file_counts
 
 
@@ -45,8 +46,8 @@ def load_dicts(name: str) -> list[Record]:
 
     Raises:
         FileNotFoundError: A file is missing.
-        ValueError: A package is missing, its annotation file is damaged, or the reader does not
-            find what it expects.
+        ValueError: A package is missing, its annotation file is damaged, the reader does not find
+            what it expects, or a user's function returns other than dicts in Detectron2's format.
     """
     metadata = ensure_dataset(name)
     path = annotation_path(metadata)
@@ -69,11 +70,9 @@ def load_dicts(name: str) -> list[Record]:
             f"Dataset {name!r} can't be read: its reader stopped at {str(error)!r}"
             f"{how_to_get(name)}"
         ) from error
-    if not isinstance(dicts, list) or not all(isinstance(record, dict) for record in dicts):
-        raise ValueError(
-            f"The function of dataset {name!r} returns {_kind(dicts)}; it must return a list of "
-            "dicts in Detectron2's format."
-        )
+    if path is None:
+        class_names = metadata.get("thing_classes")
+        check_dicts(dicts, None if class_names is None else len(class_names), name)
     return dicts
 
 
@@ -110,9 +109,3 @@ def class_ids(metadata: Any, category_ids: Iterable[int]) -> dict[int, int]:
     if metadata.get("evaluator_type") == "lvis":
         return {category_id: category_id - 1 for category_id in category_ids}
     return {category_id: i for i, category_id in enumerate(sorted(category_ids))}
-
-
-def _kind(value: Any) -> str:
-    if isinstance(value, list):
-        return next(f"a list with {one!r} in it" for one in value if not isinstance(one, dict))
-    return f"a {type(value).__name__}"

@@ -143,7 +143,10 @@ def _draw_record(record: dict[str, Any], metadata: Metadata) -> npt.NDArray[np.u
         if not one.get("iscrowd", 0)
     ]
     drawn = Visualizer(transform.apply_image(pixels), metadata)
-    drawn.draw_dataset_dict({"annotations": annotations})
+    # The visualizer wants masks for all objects, or for none.
+    for has_mask in (False, True):
+        group = [one for one in annotations if ("segmentation" in one) == has_mask]
+        drawn.draw_dataset_dict({"annotations": group})
     return np.asarray(drawn.output.get_image(), dtype=np.uint8)
 
 
@@ -153,10 +156,10 @@ def _print_warnings(warnings: list[str]) -> None:
 
 
 def _drawable(annotation: Record) -> Record:
-    """Detectron2's visualizer fails on masks without foreground."""
-    kind = judge_mask(annotation.get("segmentation")).kind
-    is_drawn = kind in ("polygons", "rle")
-    return {k: v for k, v in annotation.items() if is_drawn or k != "segmentation"}
+    """Without key points, and without a mask that has no foreground: the visualizer fails there."""
+    has_mask = judge_mask(annotation.get("segmentation")).kind in ("polygons", "rle")
+    left_out = {"keypoints"} if has_mask else {"keypoints", "segmentation"}
+    return {key: value for key, value in annotation.items() if key not in left_out}
 
 
 def _save(figure: Figure, output: Path) -> None:

@@ -22,6 +22,7 @@ from detectron2.structures import BoxMode
 from pycocotools import mask as coco_mask
 
 from rankdet.data import instance_counts
+from rankdet.data.registered import load_dicts
 from rankdet.engine.checks import check_datasets
 from rankdet.tools.dataset import main
 
@@ -211,6 +212,14 @@ def test_run_lengths_of_pycocotools_for_bit_masks(folder, register):
         ValueError, match=r"1 masks as run lengths \(RLE\), the first is in .*2\.png"
     ):
         accept(name, masks=True)
+
+
+def test_every_reader_of_the_dicts_gets_the_sentence(folder, register):
+    dicts = balloons(folder)
+    thing_without("bbox_mode")(dicts)
+    name = register(lambda: dicts, classes=None)
+    with pytest.raises(ValueError, match=r"image 1 .*2\.png\) has bbox_mode None"):
+        load_dicts(name)
 
 
 CLASS_CASES = [

@@ -6,9 +6,11 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import BoxMode
 from PIL import Image
 from ranking_detector import make_predictor, make_rpn
+from smoke_run import smoke_config
 from torch import nn
 
 from rankdet.engine.checks import check_datasets, check_device
+from rankdet.engine.train import build_model
 from rankdet.losses.rank_sort import RankSortLoss
 from rankdet.losses.softmax import SoftmaxCrossEntropyLoss
 
@@ -135,3 +137,10 @@ def test_missing_files_of_an_evaluation_set_without_annotation_file_are_named():
     name = "cityscapes_fine_instance_seg_val"
     with pytest.raises(FileNotFoundError, match=f"dataset '{name}' .*cityscapes/leftImg8bit/val"):
         check_datasets(detector(8), [], [name])
+
+
+def test_what_the_mapper_leaves_out_is_known_before_the_training(tmp_path):
+    cfg = smoke_config(tmp_path, "dataloader.train.mapper.use_instance_mask=False")
+    with pytest.raises(ValueError, match=r"set dataloader\.train\.mapper\.use_instance_mask=True"):
+        build_model(cfg)
+    build_model(cfg, splits=["test"])
