@@ -123,6 +123,8 @@ def _parse(
     try:
         with path.open(encoding="utf-8") as file, _paused_garbage_collection():
             content = json.load(file, object_hook=hook)
+    except OSError as error:
+        raise ValueError(f"The annotation file{owner} can't be read ({error}).") from error
     except (ValueError, RecursionError) as error:  # JSONDecodeError, UnicodeDecodeError
         raise ValueError(
             f"The annotation file{owner} is not valid JSON ({error}): {path} "

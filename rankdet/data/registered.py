@@ -67,8 +67,8 @@ def load_dicts(name: str) -> list[Record]:
         ) from error
     except (AssertionError, ValueError, KeyError) as error:
         raise ValueError(
-            f"Dataset {name!r} can't be read: its reader stopped at {str(error)!r}"
-            f"{how_to_get(name)}"
+            f"Dataset {name!r} can't be read: its reader stopped at {str(error)!r}; "
+            f"{_remedy(error)}"
         ) from error
     if path is None:
         class_names = metadata.get("thing_classes")
@@ -91,9 +91,18 @@ def annotation_path(metadata: Any) -> Path | None:
 
     Args:
         metadata: The dataset's Detectron2 `Metadata`.
+
+    Raises:
+        ValueError: It is a URL from which it can't be fetched.
     """
     json_file = metadata.get("json_file")
-    return None if json_file is None else Path(PathManager.get_local_path(json_file))
+    try:
+        return None if json_file is None else Path(PathManager.get_local_path(json_file))
+    except OSError as error:
+        raise ValueError(
+            f"The annotation file {json_file} of dataset {metadata.name!r} can't be fetched "
+            f"({error}); download it, and register the data set with its path."
+        ) from error
 
 
 def class_ids(metadata: Any, category_ids: Iterable[int]) -> dict[int, int]:
@@ -109,3 +118,12 @@ def class_ids(metadata: Any, category_ids: Iterable[int]) -> dict[int, int]:
     if metadata.get("evaluator_type") == "lvis":
         return {category_id: category_id - 1 for category_id in category_ids}
     return {category_id: i for i, category_id in enumerate(sorted(category_ids))}
+
+
+def _remedy(error: Exception) -> str:
+    if "No built-in metadata" in str(error):
+        return (
+            "register_lvis_instances takes the classes of LVIS v1 or v0.5 from the dataset's name; "
+            "register classes of your own by register_coco_instances."
+        )
+    return "check the files of the data set."

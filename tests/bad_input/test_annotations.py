@@ -14,6 +14,7 @@ from bad_input.small_data import (
     accept,
     changed,
     dropping,
+    forget,
     mapper_config,
     of_all,
     registered,
@@ -21,6 +22,8 @@ from bad_input.small_data import (
     small_content,
     write_small_images,
 )
+from detectron2.data import MetadataCatalog
+from detectron2.data.datasets import register_lvis_instances
 
 from rankdet.data import instance_counts
 from rankdet.engine.checks import check_datasets
@@ -381,6 +384,37 @@ def test_missing_annotation_file(case, tmp_path):
         (tmp_path / "own.json").unlink()
         with pytest.raises(FileNotFoundError, match=case.sentence):
             check_datasets(Heads(), [case.bad], [])
+
+
+def test_test_set_needs_no_annotations(folder):
+    content = changed(lambda c: c.pop("annotations"))
+    with registered(content, folder) as name:
+        check_datasets(Heads(), [], [name])
+
+
+def test_unreadable_file_is_named(folder, monkeypatch):
+    def refuse(*_args, **_options):
+        raise PermissionError(13, "Permission denied")
+
+    with registered(small_content(), folder) as name:
+        monkeypatch.setattr(Path, "open", refuse)
+        with pytest.raises(ValueError, match=r"'small' can't be read \(.*Permission denied\)"):
+            check_datasets(Heads(), [name], [])
+
+
+def test_url_that_can_not_be_fetched_is_named(folder):
+    with registered(small_content(), folder) as name:
+        MetadataCatalog.get(name).__dict__["json_file"] = "http://127.0.0.1:9/a.json"
+        with pytest.raises(ValueError, match=r"127\.0\.0\.1:9/a\.json of .* can't be fetched"):
+            check_datasets(Heads(), [name], [])
+
+
+def test_lvis_of_own_classes_by_the_function_for_lvis(folder):
+    register_lvis_instances("mine", {}, str(folder / "mine.json"), f"{folder}/")
+    (folder / "mine.json").write_text(json.dumps(small_content()))
+    with pytest.raises(ValueError, match=r"'No built-in metadata .* by register_coco_instances"):
+        check_datasets(Heads(), ["mine"], [])
+    forget("mine")
 
 
 def test_one_warning_names_what_is_left_out(folder, caplog):
