@@ -9,6 +9,7 @@ import torch
 from detectron2.utils.logger import log_first_n
 from torch import Tensor
 
+from rankdet.data.annotation_checks import Record
 from rankdet.data.dataset_dicts import count_dicts
 from rankdet.data.dataset_warnings import empty_classes_warning, left_out_warning
 from rankdet.data.file_counts import FileCounts, file_counts
@@ -17,6 +18,7 @@ from rankdet.data.registered import (
     class_ids,
     ensure_dataset,
     load_dicts,
+    named_classes,
     reader_of,
 )
 from rankdet.data.trained_objects import Found
@@ -40,7 +42,7 @@ class DatasetCounts(NamedTuple):
     left_out: Found
     """Reason to the number of annotations that are not trained on, and what names the first."""
     masks: Found
-    """Kind of mask to the number of trained instances, and what names the first."""
+    """Kind of mask to the number of masks that reach the mapper, and what names the first."""
     lacks_negatives: bool
     """See :func:`rankdet.data.annotation_file.lacks_negatives`."""
 
@@ -68,23 +70,40 @@ def class_counts(dataset_names: str | Iterable[str]) -> ClassCounts:
     names = [dataset_names] if isinstance(dataset_names, str) else list(dataset_names)
     if not names:
         raise ValueError("dataset_names is empty; give at least one registered dataset.")
-    first, *others = [dataset_counts(name) for name in names]
+    return add_counts({name: dataset_counts(name) for name in names}, names)
+
+
+def add_counts(counted: dict[str, DatasetCounts], names: list[str]) -> ClassCounts:
+    """Add the counts of data sets, with the warnings of :func:`class_counts`.
+
+    Args:
+        counted: of data sets, by name.
+        names: which to add; a name can repeat.
+
+    Raises:
+        ValueError: their classes differ.
+    """
+    first = counted[names[0]]
     counts = first.counts
-    for name, more in zip(names[1:], others, strict=True):
+    for name in names[1:]:
+        more = counted[name]
         check_same_classes(names[0], first.class_names, name, more.class_names)
         counts = ClassCounts(*(a + b for a, b in zip(counts, more.counts, strict=True)))
-    for name, one in zip(names, (first, *others), strict=True):
+    for name in dict.fromkeys(names):
+        one = counted[name]
         _warn(left_out_warning(name, one.left_out, int(one.counts.instances.sum())))
     instances = counts.instances.tolist()
     _warn(empty_classes_warning(instances, first.class_names, "training instance"))
     return counts
 
 
-def dataset_counts(name: str) -> DatasetCounts:
+def dataset_counts(name: str, dicts: list[Record] | None = None) -> DatasetCounts:
     """Count one data set, and say what is left out and what its masks are.
 
     Args:
         name: A registered data set.
+        dicts: What :func:`load_dicts` gives for it, where that is known already; read only without
+            an annotation file.
 
     Raises:
         ValueError: See :func:`class_counts`.
@@ -95,16 +114,16 @@ def dataset_counts(name: str) -> DatasetCounts:
     if path is not None:
         in_file = file_counts(path, dataset_name=name, reader=reader_of(metadata))
         return _by_class_id(in_file, metadata)
-    dicts = load_dicts(name)
-    class_names = metadata.get("thing_classes")
+    dicts = load_dicts(name) if dicts is None else dicts
+    class_names = named_classes(metadata)
     if class_names is None:
         raise ValueError(
             f"The classes of dataset {name!r} are unknown; set "
             f"MetadataCatalog.get({name!r}).thing_classes to the list of their names."
         )
-    images, instances, left_out, masks = count_dicts(dicts, len(class_names))
-    counts = ClassCounts(torch.tensor(images), torch.tensor(instances))
-    return DatasetCounts(counts, list(class_names), left_out, masks, False)
+    found = count_dicts(dicts, len(class_names))
+    counts = ClassCounts(torch.tensor(found.images), torch.tensor(found.instances))
+    return DatasetCounts(counts, class_names, found.left_out, found.masks, False)
 
 
 def check_same_classes(
@@ -153,7 +172,7 @@ def image_counts(dataset_names: str | Iterable[str]) -> Tensor:
 
 def _by_class_id(counts: FileCounts, metadata: Any) -> DatasetCounts:
     by_category = class_ids(metadata, counts.category_ids)
-    class_names = list(metadata.get("thing_classes") or counts.names)
+    class_names = named_classes(metadata) or counts.names
     totals = np.zeros((2, len(class_names)), np.int64)
     for category_id, images, instances in zip(
         counts.category_ids, counts.images, counts.instances, strict=True
@@ -177,8 +196,9 @@ def _check_names(
     """Compare those of file and metadata; for LVIS Detectron2 takes synonyms, which may differ."""
     if reader_of(metadata) != "coco":
         return
+    by_class = dict(enumerate(class_names))
     for category_id, name in zip(counts.category_ids, counts.names, strict=True):
-        known = class_names[by_category[category_id]] if category_id in by_category else name
+        known = by_class.get(by_category.get(category_id, -1), name)
         if known != name:
             raise ValueError(
                 f"Category {category_id} of dataset {metadata.name!r} is {name!r} in its "

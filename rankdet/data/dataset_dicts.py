@@ -7,7 +7,7 @@ from detectron2.structures import BoxMode
 
 from rankdet.data.annotation_checks import Record
 from rankdet.data.masks import MAX_COORDINATE, judge_mask
-from rankdet.data.trained_objects import Found, Objects, count_pairs, found, left_out
+from rankdet.data.trained_objects import Objects, Trained, trained
 
 _FIELDS: list[tuple[str, Any, str]] = [
     ("file_name", str, "the path of the image"),
@@ -59,26 +59,14 @@ def check_dicts(dicts: Any, num_classes: int | None, name: str) -> None:
             _check_object(one, record, num_classes, owner)
 
 
-def count_dicts(dicts: list[Record], num_classes: int) -> tuple[list[int], list[int], Found, Found]:
-    """Count the images and instances of each class that Detectron2 trains on.
+def count_dicts(dicts: list[Record], num_classes: int) -> Trained:
+    """Count what Detectron2 trains on.
 
     Args:
         dicts: Checked ones.
         num_classes: C.
-
-    Returns:
-        Images and instances of each class, C numbers each; what is left out and the kinds of masks,
-        as in :class:`rankdet.data.file_counts.FileCounts`.
     """
-    objects = _objects(dicts)
-    reasons = left_out(objects)
-    trained = np.flatnonzero(reasons == "")
-    masks = np.array(objects.masks, np.str_)[trained]
-    return (
-        *count_pairs(objects.images[trained], objects.classes[trained], num_classes),
-        found(reasons, objects.ids),
-        found(masks, [objects.ids[index] for index in trained]),
-    )
+    return trained(_objects(dicts), num_classes)
 
 
 def _kind(value: Any) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from rankdet.data.annotation_checks import Record, boxes, check_mask, column
 from rankdet.data.annotation_file import lacks_negatives, read_with_judged_masks
 from rankdet.data.disk_cache import cache_file, read_cache, version_of, write_cache
-from rankdet.data.trained_objects import Found, Objects, count_pairs, found, left_out
+from rankdet.data.trained_objects import Found, Objects, trained
 
 Reader = Literal["coco", "lvis", "other"]
 """What reads a file: Detectron2's `load_coco_json` or `load_lvis_json`, or a user's function."""
@@ -26,7 +26,7 @@ class FileCounts(NamedTuple):
     left_out: Found
     """Reason to the number of annotations that are not trained on, and the id of the first."""
     masks: Found
-    """Kind of mask to the number of instances that are trained on, and the id of the first."""
+    """Kind of mask to the number of masks that reach the mapper, and the id of the first object."""
     lacks_negatives: bool
     """See :func:`rankdet.data.annotation_file.lacks_negatives`."""
 
@@ -37,7 +37,8 @@ def file_counts(path: Path, *, dataset_name: str = "", reader: Reader = "other")
     Only what Detectron2 trains on is counted. Its reader of COCO files drops objects whose polygons
     are all invalid (an odd number of coordinates or fewer than six), for box detectors, too; its
     mapper drops crowds, and boxes without area in the image. Its reader of LVIS files does not know
-    crowds, and trains on them as on single objects.
+    crowds, and trains on them as on single objects. Detectors of boxes and of masks train on the
+    same objects: one of masks is refused where a mask is missing or empty.
 
     The result is kept in `$RANKDET_CACHE` (default `~/.cache/rankdet`) under a key of the file's
     path, size and modification time, so that a second call need not read the file.
@@ -152,19 +153,10 @@ def _check_coco_fields(annotation: Record, path: str) -> None:
 
 def _count(content: Record, path: str, reader: Reader = "other") -> FileCounts:
     categories = sorted(content["categories"], key=lambda category: int(category["id"]))
-    objects = _objects(content, path, reader)
-    reasons = left_out(objects)
-    trained = np.flatnonzero(reasons == "")
-    images, instances = count_pairs(
-        objects.images[trained], objects.classes[trained], len(categories)
-    )
     return FileCounts(
         [category["id"] for category in categories],
         [str(category.get("name", category["id"])) for category in categories],
-        images,
-        instances,
-        found(reasons, objects.ids),
-        found(np.array(objects.masks, np.str_)[trained], [objects.ids[i] for i in trained]),
+        *trained(_objects(content, path, reader), len(categories)),
         lacks_negatives(content),
     )
 
@@ -192,5 +184,5 @@ def _objects(content: Record, path: str, reader: Reader) -> Objects:
         masks=[
             one["segmentation"].kind if "segmentation" in one else "none" for one in annotations
         ],
-        drops_polygons=reader == "coco",
+        drops_polygons=True,
     )

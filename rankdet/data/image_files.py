@@ -32,7 +32,9 @@ class ImageDefects(NamedTuple):
     """Images of more than 8 bits per channel, in which Detectron2 makes all above 255 white."""
 
 
-def check_images(name: str, *, decode: bool = False) -> ImageDefects:
+def check_images(
+    name: str, *, dicts: list[Record] | None = None, decode: bool = False
+) -> ImageDefects:
     """Open all images of a data set, and compare their sizes with the annotations.
 
     Only headers are read, by many threads: about 3,000 images per second from a local disk, so that
@@ -42,6 +44,7 @@ def check_images(name: str, *, decode: bool = False) -> ImageDefects:
 
     Args:
         name: a registered data set.
+        dicts: its dicts, where they are known already.
         decode: read all pixels, too, which alone finds files that were cut off; the note of an
             earlier success does not count.
 
@@ -57,7 +60,7 @@ def check_images(name: str, *, decode: bool = False) -> ImageDefects:
     if not decode and os.environ.get("RANKDET_CHECK_IMAGES") == "0":
         return ImageDefects([], [])
     path = annotation_path(ensure_dataset(name))
-    records = None if path is not None else load_dicts(name)
+    records = load_dicts(name) if dicts is None and path is None else dicts
     kept_in = cache_file("images", _key(name, path, records))
     noted = read_cache(kept_in)
     if not decode and _is_valid(noted):
@@ -138,9 +141,12 @@ def _oriented_size(image: Image.Image) -> tuple[int, int]:
 
 
 def _key(name: str, path: Path | None, records: list[Record] | None) -> str:
+    # Paths of images can be relative.
+    place = os.getcwd()
     if path is not None:
-        return f"{name} {version_of(path)} {ensure_dataset(name).get('image_root')}"
-    return repr([(one["file_name"], one["height"], one["width"]) for one in records or []])
+        return f"{name} {place} {version_of(path)} {ensure_dataset(name).get('image_root')}"
+    files = [(one["file_name"], one["height"], one["width"]) for one in records or []]
+    return f"{name} {place} {files}"
 
 
 def _folder_times(records: list[Record]) -> dict[str, int]:

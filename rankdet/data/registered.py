@@ -71,7 +71,7 @@ def load_dicts(name: str) -> list[Record]:
             f"{_remedy(error)}"
         ) from error
     if path is None:
-        class_names = metadata.get("thing_classes")
+        class_names = named_classes(metadata)
         check_dicts(dicts, None if class_names is None else len(class_names), name)
     return dicts
 
@@ -84,6 +84,26 @@ def reader_of(metadata: Any) -> Reader:
     """
     kind = metadata.get("evaluator_type")
     return kind if kind in ("coco", "lvis") else "other"
+
+
+def named_classes(metadata: Any) -> list[str] | None:
+    """Names of the classes in the metadata of a data set; None: there are none (yet).
+
+    Args:
+        metadata: The dataset's Detectron2 `Metadata`.
+
+    Raises:
+        ValueError: They are no list of strings.
+    """
+    names = metadata.get("thing_classes")
+    if names is None:
+        return None
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise ValueError(
+            f"thing_classes of dataset {metadata.name!r} is {names!r}; it must be a list of "
+            "strings."
+        )
+    return list(names)
 
 
 def annotation_path(metadata: Any) -> Path | None:

@@ -1,7 +1,7 @@
 """Which annotated objects reach the training, by what Detectron2's readers and mapper leave out."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -66,6 +66,41 @@ def left_out(objects: Objects) -> npt.NDArray[np.str_]:
     reasons = [CROWD, NO_POLYGON, NO_SIZE, OUTSIDE]
     conditions = [objects.is_crowd, has_no_polygon & objects.drops_polygons, is_flat, is_outside]
     return np.select(conditions, [np.array(reason) for reason in reasons], np.array(""))
+
+
+class Trained(NamedTuple):
+    """What a data set gives to training."""
+
+    images: list[int]
+    """Of each class, those that show it."""
+    instances: list[int]
+    """Of each class, those that are trained on."""
+    left_out: Found
+    """By reason, the annotations that are not trained on."""
+    masks: Found
+    """By kind, the masks that reach the mapper."""
+
+
+def trained(objects: Objects, num_classes: int) -> Trained:
+    """Count what is trained on and what is not.
+
+    Args:
+        objects: N annotations.
+        num_classes: C.
+    """
+    reasons = left_out(objects)
+    chosen = np.flatnonzero(reasons == "")
+    masks = np.array(objects.masks, np.str_)
+    if not objects.drops_polygons:
+        # One bad polygon is enough for Detectron2's mapper to fail.
+        masks = np.where(masks == "partly", "invalid", masks)
+    # The mapper collects the masks before it leaves out boxes without area.
+    masks = np.where(np.isin(reasons, [CROWD, NO_POLYGON]), "", masks)
+    return Trained(
+        *count_pairs(objects.images[chosen], objects.classes[chosen], num_classes),
+        found(reasons, objects.ids),
+        found(masks, objects.ids),
+    )
 
 
 def found(labels: npt.NDArray[np.str_], ids: list[Any]) -> Found:

@@ -12,12 +12,13 @@ from torch import nn
 
 from rankdet.data.class_stats import (
     DatasetCounts,
+    add_counts,
     check_same_classes,
-    class_counts,
     dataset_counts,
 )
 from rankdet.data.dataset_warnings import deep_images_warning
 from rankdet.data.image_files import check_images
+from rankdet.data.registered import annotation_path, ensure_dataset, load_dicts
 from rankdet.losses.classification import ClassificationLoss
 from rankdet.modeling.dense.detector import OneStageDetector
 
@@ -78,7 +79,11 @@ def _on_main_process(check: Callable[[], None]) -> None:
             check()
         except Exception as raised:  # Of any kind: else the others would wait for ever.
             error = raised
-    error = comm.all_gather(error)[0] if comm.get_world_size() > 1 else error
+    if comm.get_world_size() > 1:
+        # Its kind and text, as not every error can be sent.
+        kind = next((kind for kind in _SENTENCES if isinstance(error, kind)), RuntimeError)
+        kind, text = comm.all_gather((kind, None if error is None else str(error)))[0]
+        error = error or (None if text is None else kind(text))
     if error is not None:
         raise error
 
@@ -89,20 +94,23 @@ def _check_datasets(
     test_names: list[str],
     mapper: Mapping[str, Any] | None,
 ) -> None:
-    counted = {name: dataset_counts(name) for name in [*train_names, *test_names]}
+    names = [*train_names, *test_names]
+    without_file = [name for name in names if annotation_path(ensure_dataset(name)) is None]
+    dicts = {name: load_dicts(name) for name in without_file}
+    counted = {name: dataset_counts(name, dicts.get(name)) for name in names}
     for name, one in counted.items():
         _check_num_classes(model, name, len(one.class_names))
-    first = next(iter(counted), "")
-    for name in counted:
-        check_same_classes(first, counted[first].class_names, name, counted[name].class_names)
+        check_same_classes(names[0], counted[names[0]].class_names, name, one.class_names)
     for name in train_names:
         _check_objects(name, counted[name])
         if _trains_masks(model):
             _check_masks(name, counted[name], mapper)
     if train_names:
-        class_counts(train_names)  # For its warnings.
+        add_counts(counted, train_names)  # For its warnings.
     for name in counted:
-        _check_images(name)
+        warning = deep_images_warning(name, check_images(name, dicts=dicts.get(name)).deep)
+        if warning:
+            logger.warning(warning)
 
 
 def _check_objects(name: str, counted: DatasetCounts) -> None:
@@ -119,6 +127,7 @@ def _trains_masks(model: nn.Module) -> bool:
     return any(isinstance(m, ROIHeads) and getattr(m, "mask_on", False) for m in model.modules())
 
 
+_SENTENCES = (FileNotFoundError, ValueError)
 _NO_MASKS = {
     "none": "without a mask",
     "empty": "with an empty mask",
@@ -151,12 +160,6 @@ def _check_masks(name: str, counted: DatasetCounts, mapper: Mapping[str, Any] | 
             "the mapper does not take as polygons; set "
             "dataloader.train.mapper.instance_mask_format=bitmask."
         )
-
-
-def _check_images(name: str) -> None:
-    warning = deep_images_warning(name, check_images(name).deep)
-    if warning:
-        logger.warning(warning)
 
 
 def _check_num_classes(model: nn.Module, dataset_name: str, num_classes: int) -> None:

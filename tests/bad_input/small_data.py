@@ -15,6 +15,7 @@ from detectron2.data import (
 )
 from detectron2.data.datasets import load_lvis_json, register_coco_instances
 from detectron2.modeling.roi_heads import ROIHeads
+from detectron2.structures import BoxMode
 from PIL import Image
 
 from rankdet.engine.checks import check_datasets
@@ -105,6 +106,39 @@ def registered(
         MetadataCatalog.get(name).set(
             json_file=str(path), image_root=f"{folder}/", evaluator_type="lvis"
         )
+    try:
+        yield name
+    finally:
+        forget(name)
+
+
+def balloons(folder: Path) -> list[dict[str, Any]]:
+    """Two images with an object each, masks included."""
+    return [
+        {
+            "file_name": f"{folder}/{number}.png",
+            "image_id": number,
+            "height": HEIGHT,
+            "width": WIDTH,
+            "annotations": [
+                {
+                    "bbox": [0, 0, 9, 9],
+                    "bbox_mode": BoxMode.XYXY_ABS,
+                    "category_id": number - 1,
+                    "segmentation": [[0, 0, 9, 0, 9, 9]],
+                }
+            ],
+        }
+        for number in (1, 2)
+    ]
+
+
+@contextmanager
+def registered_function(dicts: list[dict[str, Any]]) -> Iterator[str]:
+    """Register a function that returns such dicts, for the time of the context."""
+    name = "balloons"
+    DatasetCatalog.register(name, lambda: copy.deepcopy(dicts))
+    MetadataCatalog.get(name).thing_classes = CLASSES
     try:
         yield name
     finally:

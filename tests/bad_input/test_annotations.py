@@ -266,6 +266,13 @@ MASK_MODEL_CASES = [
         changed(dropping("annotations", 1, "segmentation")),
         "trains masks, but .*'small' has 1 objects without a mask, the first is 2; .*mask_in_feat",
     ),
+    Case(
+        "no mask and no box for a mask model",
+        changed(
+            dropping("annotations", 1, "segmentation"), setting("annotations", 1, bbox=[0] * 4)
+        ),
+        "1 objects without a mask, the first is 2",
+    ),
     Case("boxes only for a mask model", changed(of_all("annotations", segmentation=[])), "3 objec"),
     Case(
         "RLE for polygons",

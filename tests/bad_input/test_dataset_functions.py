@@ -13,6 +13,7 @@ from bad_input.small_data import (
     WIDTH,
     Heads,
     accept,
+    balloons,
     forget,
     mapper_config,
     write_small_images,
@@ -52,27 +53,6 @@ def register():
     yield register
     for name in names:
         forget(name)
-
-
-def balloons(folder):
-    """Two images with an object each, masks included."""
-    return [
-        {
-            "file_name": f"{folder}/{number}.png",
-            "image_id": number,
-            "height": HEIGHT,
-            "width": WIDTH,
-            "annotations": [
-                {
-                    "bbox": [0, 0, 9, 9],
-                    "bbox_mode": BoxMode.XYXY_ABS,
-                    "category_id": number - 1,
-                    "segmentation": [GOOD],
-                }
-            ],
-        }
-        for number in (1, 2)
-    ]
 
 
 def image(**fields):
@@ -164,6 +144,9 @@ MASK_CASES = [
     Case(
         "odd polygon", thing(segmentation=[[*GOOD, 1]]), "1 objects with a polygon of an odd number"
     ),
+    Case(
+        "one polygon of two is odd", thing(segmentation=[GOOD, [1, 2, 3]]), "1 objects with a poly"
+    ),
     Case("polygon is an array", thing(segmentation=[np.array(GOOD)]), meaning="a list of numbers"),
 ]
 RETURN_CASES = [
@@ -225,6 +208,8 @@ def test_every_reader_of_the_dicts_gets_the_sentence(folder, register):
 CLASS_CASES = [
     Case("no class names", None, "classes of dataset 'balloon_val' are unknown; set Metadata"),
     Case("class names in another order", CLASSES[::-1], "'balloon_val' have different order"),
+    Case("class names are one string", "cat", "thing_classes of .*'balloon_val' is 'cat'; it must"),
+    Case("class names are numbers", [0, 1], r"is \[0, 1\]; it must be a list of strings"),
     Case("one more class", [*CLASSES, "bird"], "num_classes=2, but data set 'balloon_val' has 3"),
 ]
 

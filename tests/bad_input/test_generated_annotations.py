@@ -7,7 +7,14 @@ from math import inf, nan
 from typing import Any
 
 import pytest
-from bad_input.small_data import accept, registered, small_content, write_small_images
+from bad_input.small_data import (
+    accept,
+    balloons,
+    registered,
+    registered_function,
+    small_content,
+    write_small_images,
+)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -82,12 +89,15 @@ def is_a_sentence(error: BaseException) -> bool:
     return frame.f_globals["__name__"].startswith("rankdet.") and str(error).endswith(".")
 
 
-@settings(
-    max_examples=200,
+FEW = settings(
+    max_examples=150,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
+
+
+@FEW
 @given(
     content=contents(),
     reader=st.sampled_from(["coco", "coco", "lvis"]),
@@ -102,3 +112,28 @@ def test_garbage_ends_in_a_sentence_or_is_trained_on(folder, content, reader, ma
         assert is_a_sentence(error), f"{json.dumps(content)}: {error!r}"
         if "'small'" not in str(error):
             assert str(folder / "small.json") in str(error)
+
+
+OBJECT_FIELDS = ("bbox", "bbox_mode", "category_id", "segmentation", "iscrowd", "keypoints")
+IMAGE_FIELDS = ("file_name", "image_id", "height", "width", "annotations")
+
+
+@FEW
+@given(
+    garbage=st.one_of(GARBAGE, st.just(MISSING)),
+    field=st.sampled_from([*OBJECT_FIELDS, *IMAGE_FIELDS]),
+    index=st.sampled_from([0, 1]),
+    masks=st.booleans(),
+)
+def test_garbage_in_dicts_of_a_function(folder, garbage, field, index, masks):
+    """The fields that Detectron2's mapper reads, of one image or its object."""
+    dicts = balloons(folder)
+    target = dicts[index]["annotations"][0] if field in OBJECT_FIELDS else dicts[index]
+    target.pop(field, None)
+    if garbage is not MISSING:
+        target[field] = garbage
+    try:
+        with registered_function(dicts) as name:
+            assert accept(name, masks) == instance_counts(name).tolist()
+    except ValueError as error:
+        assert is_a_sentence(error), f"{dicts}: {error!r}"

@@ -227,7 +227,7 @@ def test_check_can_be_left_out(folder, looks, monkeypatch):
 
 def test_other_processes_wait_for_the_main_one_and_fail_with_it(folder, looks, monkeypatch):
     Path(folder, "2.png").unlink()
-    error = ValueError("what the main process found")
+    error = (ValueError, "what the main process found")
     monkeypatch.setattr(comm, "is_main_process", lambda: False)
     monkeypatch.setattr(comm, "get_world_size", lambda: 2)
     monkeypatch.setattr(comm, "all_gather", lambda own: [error, own])
