@@ -109,6 +109,18 @@ def how_to_get(dataset_name: str) -> str:
     return "; give the path of an existing file."
 
 
+@contextmanager
+def paused_garbage_collection() -> Iterator[None]:
+    """Parsing makes millions of objects, none of them garbage: looking for some costs a third."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 def _parse(
     path: Path,
     dataset_name: str,
@@ -121,7 +133,7 @@ def _parse(
             f"The annotation file{owner} does not exist: {path}{how_to_get(dataset_name)}"
         )
     try:
-        with path.open(encoding="utf-8") as file, _paused_garbage_collection():
+        with path.open(encoding="utf-8") as file, paused_garbage_collection():
             content = json.load(file, object_hook=hook)
     except OSError as error:
         raise ValueError(f"The annotation file{owner} can't be read ({error}).") from error
@@ -139,18 +151,6 @@ def _parse(
                 f'format of LVIS and COCO, in which an empty one is "{key}": [].'
             )
     return dict(content)
-
-
-@contextmanager
-def _paused_garbage_collection() -> Iterator[None]:
-    """Parsing makes millions of objects, none of them garbage: looking for some costs a third."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _without_mask(record: Record) -> Record:

@@ -6,7 +6,11 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from rankdet.data.annotation_checks import Record, boxes, check_mask, column
-from rankdet.data.annotation_file import lacks_negatives, read_with_judged_masks
+from rankdet.data.annotation_file import (
+    lacks_negatives,
+    paused_garbage_collection,
+    read_with_judged_masks,
+)
 from rankdet.data.disk_cache import cache_file, read_cache, version_of, write_cache
 from rankdet.data.trained_objects import Found, Objects, trained
 
@@ -63,11 +67,12 @@ def file_counts(path: Path, *, dataset_name: str = "", reader: Reader = "other")
     cached = _restored(read_cache(kept_in))
     if cached is not None:
         return cached
-    content = read_with_judged_masks(
-        path, dataset_name=dataset_name, needs_annotations=reader == "lvis"
-    )
-    _check_readable(content, reader, str(path))
-    counts = _count(content, str(path), reader)
+    with paused_garbage_collection():
+        content = read_with_judged_masks(
+            path, dataset_name=dataset_name, needs_annotations=reader == "lvis"
+        )
+        _check_readable(content, reader, str(path))
+        counts = _count(content, str(path), reader)
     write_cache(kept_in, counts._asdict())
     return counts
 
