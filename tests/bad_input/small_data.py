@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+from bad_input.case import Case
 from detectron2.data import (
     DatasetCatalog,
     DatasetMapper,
@@ -18,6 +20,7 @@ from detectron2.modeling.roi_heads import ROIHeads
 from detectron2.structures import BoxMode
 from PIL import Image
 
+from rankdet.data import instance_counts
 from rankdet.engine.checks import check_datasets
 
 WIDTH, HEIGHT = 40, 32
@@ -191,3 +194,20 @@ def accept(name: str, masks: bool = False, mask_format: str = "polygon") -> list
         for class_id in one.gt_classes.tolist():
             trained[class_id] += 1
     return trained
+
+
+def check_case(
+    case: Case,
+    folder: Path,
+    masks: bool = False,
+    mask_format: str = "polygon",
+    reader: str = "coco",
+) -> None:
+    """The sentence comes, or Detectron2 trains on exactly what is counted."""
+    with registered(case.bad, folder, reader) as name:
+        if case.sentence:
+            with pytest.raises(ValueError, match=case.sentence):
+                accept(name, masks, mask_format)
+        else:
+            trained = accept(name, masks, mask_format)
+            assert trained == instance_counts(name).tolist(), case.meaning

@@ -16,7 +16,6 @@ from bad_input.small_data import (
     balloons,
     forget,
     mapper_config,
-    write_small_images,
 )
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import BoxMode
@@ -29,13 +28,6 @@ from rankdet.tools.dataset import main
 
 GOOD = [0, 0, 9, 0, 9, 9]
 FULL = coco_mask.encode(np.ones((HEIGHT, WIDTH), np.uint8, order="F"))
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("balloons")
-    write_small_images(folder)
-    return folder
 
 
 @pytest.fixture

@@ -6,14 +6,12 @@ import traceback
 from math import inf, nan
 from typing import Any
 
-import pytest
 from bad_input.small_data import (
     accept,
     balloons,
     registered,
     registered_function,
     small_content,
-    write_small_images,
 )
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -49,15 +47,6 @@ FIELDS = [
     for field in (*records[0], *({"annotations": ("ignore", "keypoints")}.get(kind, ())))
 ]
 MISSING = object()
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("generated")
-    write_small_images(folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RANKDET_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield folder
 
 
 @st.composite
