@@ -2,26 +2,33 @@
 
 import gc
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
+from detectron2.data.datasets import builtin
 
-Record = dict[str, Any]
-Int64Array = npt.NDArray[np.int64]
-IdArray = Int64Array | npt.NDArray[np.str_]
+from rankdet.data.annotation_checks import Record, check_content, check_mask
+from rankdet.data.masks import judge_mask, mask_area, valid_polygons
 
-HOW_TO_GET = (
-    'the README sections "LVIS v1" and "COCO and Cityscapes" say how to get and arrange these'
+_HOW_TO_GET = (
+    "; set DETECTRON2_DATASETS to the folder that holds the data sets (the README sections "
+    '"LVIS v1" and "COCO and Cityscapes" say how to get and arrange these).'
+)
+_BUILTIN_SPLITS = (
+    *builtin._PREDEFINED_SPLITS_COCO.values(),
+    *builtin._PREDEFINED_SPLITS_LVIS.values(),
 )
 
 
 def read_annotations(path: str | Path, *, dataset_name: str = "", masks: bool = True) -> Record:
     """Read an annotation file in the format of LVIS or COCO and check that it is consistent.
+
+    A file without the list `annotations`, as challenges publish for their test sets, has none of
+    them. An annotation without `area` gets that of its mask, or else of its box. Polygons with an
+    odd number of coordinates, or fewer than six, are dropped, as Detectron2's reader of COCO files
+    does; an annotation that loses all of them stays, with the mask [].
 
     Args:
         path: The JSON file, with the lists `images`, `annotations` and `categories`.
@@ -35,100 +42,75 @@ def read_annotations(path: str | Path, *, dataset_name: str = "", masks: bool = 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: It is not valid JSON, lacks a key, repeats an id, refers to an image or a
-            category that does not exist, or has a box of negative or non-finite size.
+            category that does not exist, has a box of negative, non-finite or giant size, a mask
+            that can't be read, or a field of another type.
     """
-    content = _parse(Path(path), dataset_name, masks)
-    _check(content, str(path))
+    content = _parse(Path(path), dataset_name, None if masks else _without_mask)
+    check_content(content, str(path))
+    _complete(content, str(path), masks)
     return content
 
 
-def column(records: list[Record], key: str, where: str) -> Int64Array:
-    """Collect the integers under one key of all records.
+def read_with_judged_masks(
+    path: Path, *, dataset_name: str = "", needs_annotations: bool = False
+) -> Record:
+    """Read an annotation file, but only what its masks are.
 
     Args:
-        records: N images, annotations or categories.
-        key: Name of an integer field that every record has.
-        where: What the records are, for the message ("annotations of FILE").
+        path: See :func:`read_annotations`.
+        dataset_name: Likewise.
+        needs_annotations: Refuse a file without the list `annotations`, as Detectron2's reader of
+            LVIS files fails on it.
 
     Returns:
-        int64, (N,).
+        The parsed file, each `segmentation` replaced by a :class:`rankdet.data.masks.Mask`, which
+        can be of a damaged one.
 
     Raises:
-        ValueError: A record is no JSON object, lacks the key, or holds something else than an
-            integer there, or one beyond 64 bits.
+        FileNotFoundError: See :func:`read_annotations`.
+        ValueError: Likewise, masks aside.
     """
-    try:
-        values = [record[key] for record in records]
-        # NumPy would make integers of 1.5, "1" and true.
-        if set(map(type, values)) <= {int}:
-            return np.array(values, np.int64)
-    except (KeyError, TypeError, OverflowError):
-        pass
-    raise ValueError(_first_defect(records, key, where))
+    content = _parse(path, dataset_name, _with_judged_mask, needs_annotations)
+    check_content(content, str(path))
+    return content
 
 
-def image_ids(records: list[Record], key: str, where: str) -> IdArray:
-    """Collect the ids of images: integers, or strings where all are strings.
+def lacks_negatives(content: Record) -> bool:
+    """Whether a federated file names no absent class for any image, so that confusions are free.
 
-    LVIS and COCO have integers; what Detectron2 converts to COCO's format has the ids of the data
-    set, which are file names for Cityscapes.
+    By the rules of LVIS a detection counts only where its class is annotated, or listed in the
+    image's `neg_category_ids`. If these are all empty, a detection of a wrong class never counts,
+    and AP comes out far too high.
 
     Args:
-        records: N images or annotations.
-        key: Name of the field.
-        where: What the records are, for the message.
+        content: A parsed annotation file.
 
     Returns:
-        int64 or str, (N,).
-
-    Raises:
-        ValueError: See :func:`column`.
+        True if some image has the field and all that have it leave it empty.
     """
-    if records and all(isinstance(r, dict) and type(r.get(key)) is str for r in records):
-        return np.array([record[key] for record in records], np.str_)
-    return column(records, key, where)
+    negatives = [i["neg_category_ids"] for i in content["images"] if "neg_category_ids" in i]
+    return bool(negatives) and not any(negatives)
 
 
-def _first_defect(records: list[Any], key: str, where: str) -> str:
-    limits = np.iinfo(np.int64)
-    for index, record in enumerate(records):
-        if not isinstance(record, dict):
-            return f"Entry {index} of the {where} is {record!r}; it must be a JSON object."
-        value = record.get(key)
-        if type(value) is not int or not limits.min <= value <= limits.max:
-            break
-    return (
-        f"Entry {index} of the {where} has {value!r} as {key!r}; every entry needs an integer "
-        "of at most 64 bits there."
-    )
+def how_to_get(dataset_name: str) -> str:
+    """The end of a message about a missing file: what to do.
 
-
-def _parse(path: Path, dataset_name: str, masks: bool) -> Record:
-    owner = f" of dataset {dataset_name!r}" if dataset_name else ""
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"The annotation file{owner} does not exist: {path}; set DETECTRON2_DATASETS to the "
-            f"folder that holds the data sets ({HOW_TO_GET})."
+    Args:
+        dataset_name: Of the data set that the file belongs to; "": unknown.
+    """
+    is_builtin = any(dataset_name in splits for splits in _BUILTIN_SPLITS)
+    if is_builtin or dataset_name.startswith("cityscapes_fine_"):
+        return _HOW_TO_GET
+    if dataset_name:
+        return (
+            f"; the path is the one that {dataset_name!r} was registered with: correct it there, "
+            "or put the file in its place."
         )
-    try:
-        with path.open(encoding="utf-8") as file, _paused_garbage_collection():
-            content = json.load(file, object_hook=None if masks else _without_mask)
-    except ValueError as error:  # JSONDecodeError, UnicodeDecodeError
-        raise ValueError(
-            f"The annotation file{owner} is not valid JSON ({error}): {path} "
-            f"({path.stat().st_size} bytes) is cut short or damaged; download or generate it again."
-        ) from error
-    for key in ("images", "annotations", "categories"):
-        if not isinstance(content, dict) or not isinstance(content.get(key), list):
-            raise ValueError(
-                f"The annotation file{owner} has no list {key!r}: {path}; rankdet reads the "
-                "format of LVIS and COCO."
-            )
-    return dict(content)
+    return "; give the path of an existing file."
 
 
 @contextmanager
-def _paused_garbage_collection() -> Iterator[None]:
+def paused_garbage_collection() -> Iterator[None]:
     """Parsing makes millions of objects, none of them garbage: looking for some costs a third."""
     was_enabled = gc.isenabled()
     gc.disable()
@@ -139,65 +121,69 @@ def _paused_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
+def _parse(
+    path: Path,
+    dataset_name: str,
+    hook: Callable[[Record], Record] | None,
+    needs_annotations: bool = False,
+) -> Record:
+    owner = f" of dataset {dataset_name!r}" if dataset_name else ""
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"The annotation file{owner} does not exist: {path}{how_to_get(dataset_name)}"
+        )
+    try:
+        with path.open(encoding="utf-8") as file, paused_garbage_collection():
+            content = json.load(file, object_hook=hook)
+    except OSError as error:
+        raise ValueError(f"The annotation file{owner} can't be read ({error}).") from error
+    except (ValueError, RecursionError) as error:  # JSONDecodeError, UnicodeDecodeError
+        raise ValueError(
+            f"The annotation file{owner} is not valid JSON ({error}): {path} "
+            f"({path.stat().st_size} bytes) is cut short or damaged; download or generate it again."
+        ) from error
+    if isinstance(content, dict) and not needs_annotations:
+        content.setdefault("annotations", [])
+    for key in ("images", "annotations", "categories"):
+        if not isinstance(content, dict) or not isinstance(content.get(key), list):
+            raise ValueError(
+                f"The annotation file{owner} has no list {key!r}: {path}; rankdet reads the "
+                f'format of LVIS and COCO, in which an empty one is "{key}": [].'
+            )
+    return dict(content)
+
+
 def _without_mask(record: Record) -> Record:
-    record.pop("segmentation", None)
+    # Without an area it follows from the mask, for which the image must be known.
+    if "segmentation" in record and record.get("area") is not None:
+        del record["segmentation"]
     return record
 
 
-def _check(content: Record, path: str) -> None:
-    of_kind = {"images": image_ids, "annotations": column, "categories": column}
-    ids = {kind: read(content[kind], "id", f"{kind} of {path}") for kind, read in of_kind.items()}
-    for kind, values in ids.items():
-        _check_unique(values, f"{kind} of {path}")
-    for key, kind in (("image_id", "images"), ("category_id", "categories")):
-        values = of_kind[kind](content["annotations"], key, f"annotations of {path}")
-        # NumPy would take 1 and "1" for equal.
-        is_same_type = values.dtype.kind == ids[kind].dtype.kind
-        unknown = ~np.isin(values, ids[kind]) | (not is_same_type)
-        if unknown.any():
-            bad = int(unknown.argmax())
-            raise ValueError(
-                f"Annotation {ids['annotations'][bad]} of {path} has the {key} "
-                f"{values[bad].item()!r}, "
-                f"which is not among the file's {len(ids[kind])} {kind}."
-            )
-    _check_boxes(content["annotations"], path)
+def _with_judged_mask(record: Record) -> Record:
+    if "segmentation" in record:
+        record["segmentation"] = judge_mask(record["segmentation"])
+    return record
 
 
-def _check_unique(ids: IdArray, where: str) -> None:
-    values, counts = np.unique(ids, return_counts=True)
-    if len(values) < len(ids):
-        bad = int(counts.argmax())
-        raise ValueError(f"Id {values[bad]} occurs {counts[bad]} times among the {where}.")
+def _complete(content: Record, path: str, masks: bool) -> None:
+    sizes = {i["id"]: (i.get("height"), i.get("width")) for i in content["images"]}
+    for one in content["annotations"]:
+        if "segmentation" in one:
+            kind = check_mask(one, sizes[one["image_id"]], path).kind
+            if kind in ("partly", "invalid", "none"):
+                one["segmentation"] = valid_polygons(one["segmentation"])
+        if one.get("area") is None:
+            one["area"] = _area(one, sizes[one["image_id"]])
+        if not masks:
+            one.pop("segmentation", None)
 
 
-def _check_boxes(annotations: list[Record], path: str) -> None:
-    try:
-        boxes = _box_array([annotation["bbox"] for annotation in annotations])
-    except (KeyError, TypeError, ValueError, OverflowError):
-        boxes = np.stack([_box_or_nan(annotation.get("bbox")) for annotation in annotations])
-    good = np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] >= 0).all(axis=1)
-    if not good.all():
-        bad = annotations[int(good.argmin())]
-        raise ValueError(
-            f"Annotation {bad['id']} of {path} has {bad.get('bbox')!r} as 'bbox'; it must be "
-            "[x, y, width, height] with finite numbers, width and height not negative."
-        )
-
-
-def _box_array(boxes: Iterable[list[float]]) -> npt.NDArray[np.float64]:
-    boxes = list(boxes)
-    if any(len(box) != 4 for box in boxes):
-        raise ValueError("A box has four numbers.")
-    numbers = list(chain.from_iterable(boxes))
-    # NumPy would make a number of "1.5" or true.
-    if not set(map(type, numbers)) <= {int, float}:
-        raise TypeError("A box consists of numbers.")
-    return np.array(numbers, np.float64).reshape(-1, 4)
-
-
-def _box_or_nan(box: Any) -> npt.NDArray[np.float64]:
-    try:
-        return _box_array([box]).reshape(4)
-    except (TypeError, ValueError, OverflowError):
-        return np.full(4, np.nan)
+def _area(annotation: Record, size: tuple[Any, Any]) -> float:
+    mask = annotation.get("segmentation")
+    # Without its size the image can't cut off what of the polygons lies outside.
+    if mask and (isinstance(mask, dict) or all(type(side) is int for side in size)):
+        area = mask_area(mask, size)
+        if area > 0:
+            return area
+    return float(annotation["bbox"][2] * annotation["bbox"][3])

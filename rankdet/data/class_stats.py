@@ -1,22 +1,27 @@
 """How often each class occurs in a registered dataset, as long-tail losses need to know."""
 
-import difflib
 import logging
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from detectron2.data import DatasetCatalog, MetadataCatalog
-from detectron2.utils.file_io import PathManager
 from detectron2.utils.logger import log_first_n
 from torch import Tensor
 
-from rankdet.data.annotation_file import HOW_TO_GET, Record
+from rankdet.data.annotation_checks import Record
+from rankdet.data.dataset_dicts import count_dicts
+from rankdet.data.dataset_warnings import empty_classes_warning, left_out_warning
 from rankdet.data.file_counts import FileCounts, file_counts
-
-MAX_NAMES_IN_WARNING = 20
+from rankdet.data.registered import (
+    annotation_path,
+    class_ids,
+    ensure_dataset,
+    load_dicts,
+    named_classes,
+    reader_of,
+)
+from rankdet.data.trained_objects import Found
 
 
 class ClassCounts(NamedTuple):
@@ -28,13 +33,28 @@ class ClassCounts(NamedTuple):
     """int64, (C,): instances of the class."""
 
 
+class DatasetCounts(NamedTuple):
+    """What a data set gives to training."""
+
+    counts: ClassCounts
+    class_names: list[str]
+    """Of the C classes, by contiguous class id."""
+    left_out: Found
+    """Reason to the number of annotations that are not trained on, and what names the first."""
+    masks: Found
+    """Kind of mask to the number of masks that reach the mapper, and what names the first."""
+    lacks_negatives: bool
+    """See :func:`rankdet.data.annotation_file.lacks_negatives`."""
+
+
 def class_counts(dataset_names: str | Iterable[str]) -> ClassCounts:
     """Count the images and instances of each class in registered datasets.
 
     Datasets with an annotation file (LVIS, COCO, glyphs) are counted from that file, and the
     result is kept on disk until the file changes; others are counted from the dicts of their
-    `DatasetCatalog` function. Crowd annotations are not counted: Detectron2 does not train on
-    them. Classes without an instance are named in one warning.
+    `DatasetCatalog` function. Only what Detectron2 trains on is counted (see
+    :func:`rankdet.data.file_counts.file_counts`). One warning names what is left out for a defect,
+    another one the classes without an instance.
 
     Args:
         dataset_names: A dataset or several over the same classes, whose counts are added.
@@ -50,18 +70,94 @@ def class_counts(dataset_names: str | Iterable[str]) -> ClassCounts:
     names = [dataset_names] if isinstance(dataset_names, str) else list(dataset_names)
     if not names:
         raise ValueError("dataset_names is empty; give at least one registered dataset.")
-    counts, class_names = _dataset_counts(names[0])
+    return add_counts({name: dataset_counts(name) for name in names}, names)
+
+
+def add_counts(counted: dict[str, DatasetCounts], names: list[str]) -> ClassCounts:
+    """Add the counts of data sets, with the warnings of :func:`class_counts`.
+
+    Args:
+        counted: of data sets, by name.
+        names: which to add; a name can repeat.
+
+    Raises:
+        ValueError: their classes differ.
+    """
+    first = counted[names[0]]
+    counts = first.counts
     for name in names[1:]:
-        more, other_names = _dataset_counts(name)
-        if other_names != class_names:
-            raise ValueError(
-                f"The datasets {names[0]!r} ({len(class_names)} classes) and {name!r} "
-                f"({len(other_names)} classes) have different classes, so their counts can't be "
-                "added; train on datasets with the same classes."
-            )
-        counts = ClassCounts(counts.images + more.images, counts.instances + more.instances)
-    _warn_of_empty_classes(counts.instances, class_names)
+        more = counted[name]
+        check_same_classes(names[0], first.class_names, name, more.class_names)
+        counts = ClassCounts(*(a + b for a, b in zip(counts, more.counts, strict=True)))
+    for name in dict.fromkeys(names):
+        one = counted[name]
+        _warn(left_out_warning(name, one.left_out, int(one.counts.instances.sum())))
+    instances = counts.instances.tolist()
+    _warn(empty_classes_warning(instances, first.class_names, "training instance"))
     return counts
+
+
+def dataset_counts(name: str, dicts: list[Record] | None = None) -> DatasetCounts:
+    """Count one data set, and say what is left out and what its masks are.
+
+    Args:
+        name: A registered data set.
+        dicts: What :func:`load_dicts` gives for it, where that is known already; read only without
+            an annotation file.
+
+    Raises:
+        ValueError: See :func:`class_counts`.
+        FileNotFoundError: A file is missing.
+    """
+    metadata = ensure_dataset(name)
+    path = annotation_path(metadata)
+    if path is not None:
+        in_file = file_counts(path, dataset_name=name, reader=reader_of(metadata))
+        return _by_class_id(in_file, metadata)
+    dicts = load_dicts(name) if dicts is None else dicts
+    class_names = named_classes(metadata)
+    if class_names is None:
+        raise ValueError(
+            f"The classes of dataset {name!r} are unknown; set "
+            f"MetadataCatalog.get({name!r}).thing_classes to the list of their names."
+        )
+    found = count_dicts(dicts, len(class_names))
+    counts = ClassCounts(torch.tensor(found.images), torch.tensor(found.instances))
+    return DatasetCounts(counts, class_names, found.left_out, found.masks, False)
+
+
+def check_same_classes(
+    name: str, class_names: list[str], other: str, other_names: list[str]
+) -> None:
+    """Compare the classes of two data sets, whose ids would mean different things otherwise.
+
+    Args:
+        name: The first data set.
+        class_names: Its classes, by contiguous class id.
+        other: The second one.
+        other_names: Its classes.
+
+    Raises:
+        ValueError: They differ in number, names or order.
+    """
+    if len(class_names) != len(other_names):
+        raise ValueError(
+            f"The datasets {name!r} ({len(class_names)} classes) and {other!r} "
+            f"({len(other_names)} classes) have different classes; give data sets with the same "
+            "classes."
+        )
+    differing = [
+        i for i, pair in enumerate(zip(class_names, other_names, strict=True)) if pair[0] != pair[1]
+    ]
+    if differing:
+        first = differing[0]
+        order = "order" if sorted(class_names) == sorted(other_names) else "names"
+        raise ValueError(
+            f"The datasets {name!r} and {other!r} have different {order} of classes: class {first} "
+            f"is {class_names[first]!r} in the first and {other_names[first]!r} in the second "
+            f"({len(differing)} differ), so that one would be scored as the other; give the "
+            "categories of both annotation files the same ids and names."
+        )
 
 
 def instance_counts(dataset_names: str | Iterable[str]) -> Tensor:
@@ -74,103 +170,9 @@ def image_counts(dataset_names: str | Iterable[str]) -> Tensor:
     return class_counts(dataset_names).images
 
 
-def ensure_dataset(name: str) -> Any:
-    """Look up a registered dataset and, where it can generate its files, have it do so.
-
-    Args:
-        name: A name in Detectron2's `DatasetCatalog`.
-
-    Returns:
-        The dataset's Detectron2 `Metadata`.
-
-    Raises:
-        ValueError: There is no dataset of this name.
-    """
-    if name not in DatasetCatalog:
-        nearest = difflib.get_close_matches(name, DatasetCatalog.list(), n=3, cutoff=0.0)
-        raise ValueError(
-            f"Dataset {name!r} is not registered; the nearest names are {', '.join(nearest)}."
-        )
-    metadata = MetadataCatalog.get(name)
-    ensure: Callable[[], object] | None = metadata.get("ensure")
-    if ensure is not None:
-        ensure()
-    return metadata
-
-
-def load_dicts(name: str) -> list[Record]:
-    """Read a dataset by its own function, for instance Detectron2's reader of raw Cityscapes.
-
-    Args:
-        name: A registered dataset.
-
-    Raises:
-        FileNotFoundError: A file is missing.
-        ValueError: A package is missing, or the reader does not find what it expects.
-    """
-    try:
-        dicts: list[Record] = DatasetCatalog.get(name)
-        return dicts
-    except FileNotFoundError as error:
-        raise FileNotFoundError(
-            f"A file of dataset {name!r} does not exist: {error.filename or error}; set "
-            f"DETECTRON2_DATASETS to the folder that holds the data sets ({HOW_TO_GET})."
-        ) from error
-    except ModuleNotFoundError as error:
-        raise ValueError(
-            f"Dataset {name!r} is read by the package {error.name!r}, which is not installed: run "
-            f"`pip install {error.name}`."
-        ) from error
-    except AssertionError as error:
-        raise ValueError(
-            f"Dataset {name!r} is incomplete: its reader stopped at {str(error)!r}; check the "
-            f"files of the data set ({HOW_TO_GET})."
-        ) from error
-
-
-def annotation_path(metadata: Any) -> Path | None:
-    """Where the annotation file of a dataset lies on this machine; None: it has none.
-
-    Args:
-        metadata: The dataset's Detectron2 `Metadata`.
-    """
-    json_file = metadata.get("json_file")
-    return None if json_file is None else Path(PathManager.get_local_path(json_file))
-
-
-def class_ids(metadata: Any, category_ids: Iterable[int]) -> dict[int, int]:
-    """Contiguous class id of each category id, as Detectron2's loaders assign them.
-
-    Args:
-        metadata: The dataset's Detectron2 `Metadata`.
-        category_ids: The ids of all categories in its annotation file.
-    """
-    known: dict[int, int] | None = metadata.get("thing_dataset_id_to_contiguous_id")
-    if known is not None:
-        return known
-    if metadata.get("evaluator_type") == "lvis":
-        return {category_id: category_id - 1 for category_id in category_ids}
-    return {category_id: i for i, category_id in enumerate(sorted(category_ids))}
-
-
-def _dataset_counts(name: str) -> tuple[ClassCounts, list[str]]:
-    metadata = ensure_dataset(name)
-    path = annotation_path(metadata)
-    if path is not None:
-        return _counts_by_class_id(file_counts(path, dataset_name=name), metadata)
-    dicts = load_dicts(name)
-    class_names = metadata.get("thing_classes")
-    if class_names is None:
-        raise ValueError(
-            f"The classes of dataset {name!r} are unknown; set "
-            f"MetadataCatalog.get({name!r}).thing_classes to the list of their names."
-        )
-    return _counts_of_dicts(dicts, len(class_names), name), list(class_names)
-
-
-def _counts_by_class_id(counts: FileCounts, metadata: Any) -> tuple[ClassCounts, list[str]]:
+def _by_class_id(counts: FileCounts, metadata: Any) -> DatasetCounts:
     by_category = class_ids(metadata, counts.category_ids)
-    class_names = list(metadata.get("thing_classes") or counts.names)
+    class_names = named_classes(metadata) or counts.names
     totals = np.zeros((2, len(class_names)), np.int64)
     for category_id, images, instances in zip(
         counts.category_ids, counts.images, counts.instances, strict=True
@@ -184,33 +186,27 @@ def _counts_by_class_id(counts: FileCounts, metadata: Any) -> tuple[ClassCounts,
                 f"{len(class_names)} classes, but has {instances} instances; the dataset's "
                 "metadata and annotation file do not belong together."
             )
-    return ClassCounts(*torch.from_numpy(totals)), class_names
+    _check_names(counts, by_category, class_names, metadata)
+    return DatasetCounts(ClassCounts(*torch.from_numpy(totals)), class_names, *counts[4:])
 
 
-def _counts_of_dicts(dicts: list[Record], num_classes: int, name: str) -> ClassCounts:
-    counts = torch.zeros(2, num_classes, dtype=torch.int64)
-    for record in dicts:
-        found = [a["category_id"] for a in record["annotations"] if not a.get("iscrowd", 0)]
-        classes = torch.tensor(found, dtype=torch.int64)
-        bad = classes[(classes < 0) | (classes >= num_classes)]
-        if len(bad):
+def _check_names(
+    counts: FileCounts, by_category: dict[int, int], class_names: list[str], metadata: Any
+) -> None:
+    """Compare those of file and metadata; for LVIS Detectron2 takes synonyms, which may differ."""
+    if reader_of(metadata) != "coco":
+        return
+    by_class = dict(enumerate(class_names))
+    for category_id, name in zip(counts.category_ids, counts.names, strict=True):
+        known = by_class.get(by_category.get(category_id, -1), name)
+        if known != name:
             raise ValueError(
-                f"An annotation of {record['file_name']} in dataset {name!r} has category_id "
-                f"{bad[0]}; it must lie in 0 .. {num_classes - 1}."
+                f"Category {category_id} of dataset {metadata.name!r} is {name!r} in its "
+                f"annotation file, but {known!r} in thing_classes of its metadata; mend the "
+                "wrong one."
             )
-        per_class = classes.bincount(minlength=num_classes)
-        counts += torch.stack([per_class > 0, per_class])
-    return ClassCounts(*counts)
 
 
-def _warn_of_empty_classes(instances: Tensor, class_names: list[str]) -> None:
-    empty = [class_names[i] for i in torch.nonzero(instances == 0).flatten().tolist()]
-    if empty:
-        listed = ", ".join(empty[:MAX_NAMES_IN_WARNING])
-        more = len(empty) - MAX_NAMES_IN_WARNING
-        log_first_n(
-            logging.WARNING,
-            f"{len(empty)} of {len(class_names)} classes have no training instance: {listed}"
-            + (f" and {more} more" if more > 0 else ""),
-            key="message",
-        )
+def _warn(text: str) -> None:
+    if text:
+        log_first_n(logging.WARNING, text, key="message")

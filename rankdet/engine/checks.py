@@ -1,20 +1,28 @@
 """Checks of data sets and model that are made before any work is lost."""
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import torch
+from detectron2.data import DatasetMapper
 from detectron2.modeling.roi_heads import FastRCNNOutputLayers, ROIHeads
+from detectron2.utils import comm
 from torch import nn
 
 from rankdet.data.class_stats import (
-    annotation_path,
-    class_counts,
-    ensure_dataset,
-    load_dicts,
+    DatasetCounts,
+    add_counts,
+    check_same_classes,
+    dataset_counts,
 )
-from rankdet.data.file_counts import file_counts
+from rankdet.data.dataset_warnings import deep_images_warning
+from rankdet.data.image_files import check_images
+from rankdet.data.registered import annotation_path, ensure_dataset, load_dicts
 from rankdet.losses.classification import ClassificationLoss
 from rankdet.modeling.dense.detector import OneStageDetector
+
+logger = logging.getLogger(__name__)
 
 
 def check_device(device: str) -> None:
@@ -35,43 +43,123 @@ def check_device(device: str) -> None:
         ) from error
 
 
-def check_datasets(model: nn.Module, train_names: Iterable[str], test_names: Iterable[str]) -> None:
-    """Read all annotations and compare the number of classes.
+def check_datasets(
+    model: nn.Module,
+    train_names: Iterable[str],
+    test_names: Iterable[str],
+    mapper: Mapping[str, Any] | None = None,
+) -> None:
+    """Check annotations and images of all data sets, and that they and the model fit together.
 
     What the files hold is kept on disk; data sets without an annotation file are read every time.
+    The main process does the work; the others wait for it, and fail with it.
 
     Args:
         model: detector; it or its RoI heads, predictors and classification losses must agree with
             the data.
         train_names: registered training sets.
         test_names: registered evaluation sets.
+        mapper: config of the training loader's mapper; None: unknown.
 
     Raises:
-        ValueError: a name is not registered, an annotation file is damaged, a data set can't be
-            read, or the model has another number of classes than a data set.
+        ValueError: a name is not registered, annotations are damaged, a data set can't be read, two
+            have different classes, a training set has nothing to train on, or no masks that a mask
+            model can be trained on, the model has another number of classes than a data set, or an
+            image can't be used.
         FileNotFoundError: a file is missing.
     """
     train_names, test_names = list(train_names), list(test_names)
+    _on_main_process(lambda: _check_datasets(model, train_names, test_names, mapper))
+
+
+def _on_main_process(check: Callable[[], None]) -> None:
+    error: Exception | None = None
+    if comm.is_main_process():
+        try:
+            check()
+        except Exception as raised:  # Of any kind: else the others would wait for ever.
+            error = raised
+    if comm.get_world_size() > 1:
+        # Its kind and text, as not every error can be sent.
+        kind = next((kind for kind in _SENTENCES if isinstance(error, kind)), RuntimeError)
+        kind, text = comm.all_gather((kind, None if error is None else str(error)))[0]
+        error = error or (None if text is None else kind(text))
+    if error is not None:
+        raise error
+
+
+def _check_datasets(
+    model: nn.Module,
+    train_names: list[str],
+    test_names: list[str],
+    mapper: Mapping[str, Any] | None,
+) -> None:
+    names = [*train_names, *test_names]
+    without_file = [name for name in names if annotation_path(ensure_dataset(name)) is None]
+    dicts = {name: load_dicts(name) for name in without_file}
+    counted = {name: dataset_counts(name, dicts.get(name)) for name in names}
+    for name, one in counted.items():
+        _check_num_classes(model, name, len(one.class_names))
+        check_same_classes(names[0], counted[names[0]].class_names, name, one.class_names)
+    for name in train_names:
+        _check_objects(name, counted[name])
+        if _trains_masks(model):
+            _check_masks(name, counted[name], mapper)
     if train_names:
-        class_counts(train_names)
-    for name in test_names:
-        if name not in train_names and annotation_path(ensure_dataset(name)) is None:
-            load_dicts(name)
-    for name in [*train_names, *test_names]:
-        class_names = _class_names(name)
-        if class_names:
-            _check_num_classes(model, name, len(class_names))
+        add_counts(counted, train_names)  # For its warnings.
+    for name in counted:
+        warning = deep_images_warning(name, check_images(name, dicts=dicts.get(name)).deep)
+        if warning:
+            logger.warning(warning)
 
 
-def _class_names(dataset_name: str) -> list[str] | None:
-    """Names of the classes, after checking the annotation file; None: unknown."""
-    metadata = ensure_dataset(dataset_name)
-    class_names: list[str] | None = metadata.get("thing_classes")
-    path = annotation_path(metadata)
-    if path is None:
-        return class_names
-    counts = file_counts(path, dataset_name=dataset_name)
-    return class_names or counts.names
+def _check_objects(name: str, counted: DatasetCounts) -> None:
+    if counted.counts.instances.sum():
+        return
+    reasons = "; ".join(f"{number} {why}" for why, (number, _) in counted.left_out.items())
+    raise ValueError(
+        f"data set {name!r} has no object to train on: "
+        + (f"of its annotations are {reasons}." if reasons else "it has no annotations.")
+    )
+
+
+def _trains_masks(model: nn.Module) -> bool:
+    return any(isinstance(m, ROIHeads) and getattr(m, "mask_on", False) for m in model.modules())
+
+
+_SENTENCES = (FileNotFoundError, ValueError)
+_NO_MASKS = {
+    "none": "without a mask",
+    "empty": "with an empty mask",
+    "invalid": "with a polygon of an odd number of coordinates or fewer than 6",
+}
+_BOX_MODEL = "or train a box detector (model.roi_heads.mask_in_features=null)"
+# A mapper of another kind is its user's.
+_MAPPERS = (DatasetMapper, f"{DatasetMapper.__module__}.{DatasetMapper.__name__}")
+
+
+def _check_masks(name: str, counted: DatasetCounts, mapper: Mapping[str, Any] | None) -> None:
+    for kind, words in _NO_MASKS.items():
+        if kind in counted.masks:
+            number, one = counted.masks[kind]
+            raise ValueError(
+                f"the model trains masks, but data set {name!r} has {number} objects {words}, the "
+                f"first is {one}; give them masks, remove them, {_BOX_MODEL}."
+            )
+    if mapper is None or mapper.get("_target_") not in _MAPPERS:
+        return
+    if not mapper.get("use_instance_mask", False):
+        raise ValueError(
+            "the model trains masks, but the mapper leaves them out; set "
+            f"dataloader.train.mapper.use_instance_mask=True, {_BOX_MODEL}."
+        )
+    if "rle" in counted.masks and mapper.get("instance_mask_format", "polygon") != "bitmask":
+        number, one = counted.masks["rle"]
+        raise ValueError(
+            f"data set {name!r} has {number} masks as run lengths (RLE), the first is {one}, which "
+            "the mapper does not take as polygons; set "
+            "dataloader.train.mapper.instance_mask_format=bitmask."
+        )
 
 
 def _check_num_classes(model: nn.Module, dataset_name: str, num_classes: int) -> None:

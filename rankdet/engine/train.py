@@ -65,7 +65,8 @@ def build_model(cfg: DictConfig, splits: Sequence[str] = ("train", "test")) -> n
     check_device(cfg.train.device)
     model = instantiate(cfg.model)
     names = {split: dataset_names(cfg, split) if split in splits else [] for split in SPLITS}
-    check_datasets(model, names["train"], names["test"])
+    mapper = cfg.dataloader.train.get("mapper") if "train" in splits else None
+    check_datasets(model, names["train"], names["test"], mapper)
     return model.to(cfg.train.device)
 
 

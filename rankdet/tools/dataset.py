@@ -1,7 +1,7 @@
-"""Generate, describe and draw datasets: ``python -m rankdet.tools.dataset --help``.
+"""Generate, describe, draw and check datasets: ``python -m rankdet.tools.dataset --help``.
 
-``generate`` makes one of the embedded datasets; ``describe`` and ``draw`` take any dataset that is
-registered with Detectron2 in the format of LVIS or COCO.
+``generate`` makes one of the embedded datasets; the others take any dataset that is registered with
+Detectron2.
 """
 
 import argparse
@@ -19,9 +19,18 @@ from detectron2.utils.visualizer import Visualizer
 from fvcore.transforms.transform import TransformList
 from matplotlib.figure import Figure
 
-from rankdet.data.annotation_file import Record
-from rankdet.data.class_stats import ensure_dataset, load_dicts
+from rankdet.data.annotation_checks import Record
+from rankdet.data.class_stats import dataset_counts
+from rankdet.data.dataset_warnings import (
+    deep_images_warning,
+    empty_classes_warning,
+    left_out_warning,
+    negatives_warning,
+)
 from rankdet.data.glyphs import ensure_glyphs
+from rankdet.data.image_files import check_images
+from rankdet.data.masks import judge_mask
+from rankdet.data.registered import ensure_dataset, load_dicts
 from rankdet.tools.command_line import (
     errors_as_sentences,
     picture_file,
@@ -51,6 +60,8 @@ def describe(options: argparse.Namespace) -> None:
     records, metadata = load(options.name)
     summary = summarize(options.name, records, metadata)
     print(as_text(summary))
+    print()
+    _print_warnings(dataset_warnings(options.name))
     if options.output:
         _save(plot(summary), options.output)
 
@@ -62,6 +73,15 @@ def draw(options: argparse.Namespace) -> None:
     if not annotated:
         raise ValueError(f"{options.name!r} has no annotations to draw.")
     _save(draw_grid(evenly_spaced(annotated, options.num), metadata), options.output)
+
+
+def check(options: argparse.Namespace) -> None:
+    """Check the annotations and all images of a dataset, as a training does when it starts."""
+    _print_warnings(dataset_warnings(options.name))
+    defects = check_images(options.name, decode=options.decode)
+    _print_warnings([deep_images_warning(options.name, defects.deep)])
+    depth = "all pixels" if options.decode else "the headers"
+    print(f"The annotations of {options.name} and {depth} of its images can be read.")
 
 
 def draw_grid(records: Sequence[dict[str, Any]], metadata: Metadata) -> Figure:
@@ -78,6 +98,22 @@ def draw_grid(records: Sequence[dict[str, Any]], metadata: Metadata) -> Figure:
     return figure
 
 
+def dataset_warnings(name: str) -> list[str]:
+    """What the annotations of a dataset hold less than it seems.
+
+    Raises:
+        ValueError: they are damaged.
+        FileNotFoundError: they are missing.
+    """
+    counted = dataset_counts(name)
+    instances = counted.counts.instances.tolist()
+    return [
+        left_out_warning(name, counted.left_out, sum(instances)),
+        empty_classes_warning(instances, counted.class_names, "instance"),
+        negatives_warning(name) if counted.lacks_negatives else "",
+    ]
+
+
 def evenly_spaced(records: Sequence[Record], number: int) -> list[Record]:
     """So many of the records, from the first on, or all if they are fewer."""
     number = min(number, len(records))
@@ -91,8 +127,9 @@ def load(name: str) -> tuple[list[Record], Metadata]:
         ValueError: there is no such dataset, or its files are damaged.
         FileNotFoundError: its files are missing.
     """
-    metadata = ensure_dataset(name)
-    return load_dicts(name), metadata
+    dataset_counts(name)
+    records = load_dicts(name)
+    return records, ensure_dataset(name)
 
 
 def _draw_record(record: dict[str, Any], metadata: Metadata) -> npt.NDArray[np.uint8]:
@@ -102,13 +139,28 @@ def _draw_record(record: dict[str, Any], metadata: Metadata) -> npt.NDArray[np.u
     size = [round(side * max(1.0, _CELL / width)) for side in (height, width)]
     transform = TransformList([ResizeTransform(height, width, *size)])
     annotations = [
-        transform_instance_annotations(dict(one), transform, tuple(size))
+        transform_instance_annotations(_drawable(one), transform, tuple(size))
         for one in record["annotations"]
         if not one.get("iscrowd", 0)
     ]
     drawn = Visualizer(transform.apply_image(pixels), metadata)
-    drawn.draw_dataset_dict({"annotations": annotations})
+    # The visualizer wants masks for all objects, or for none.
+    for has_mask in (False, True):
+        group = [one for one in annotations if ("segmentation" in one) == has_mask]
+        drawn.draw_dataset_dict({"annotations": group})
     return np.asarray(drawn.output.get_image(), dtype=np.uint8)
+
+
+def _print_warnings(warnings: list[str]) -> None:
+    for warning in filter(None, warnings):
+        print(f"Warning: {warning}.")
+
+
+def _drawable(annotation: Record) -> Record:
+    """Without key points, and without a mask that has no foreground: the visualizer fails there."""
+    has_mask = judge_mask(annotation.get("segmentation")).kind in ("polygons", "rle")
+    left_out = {"keypoints"} if has_mask else {"keypoints", "segmentation"}
+    return {key: value for key, value in annotation.items() if key not in left_out}
 
 
 def _save(figure: Figure, output: Path) -> None:
@@ -133,6 +185,13 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("name", help="any registered dataset")
     command.add_argument("--output", metavar="FILE", type=picture_file, help="plot to write")
     command.set_defaults(run=describe)
+
+    command = commands.add_parser("check", help="check annotations and images, as a training does")
+    command.add_argument("name", help="any registered dataset")
+    command.add_argument(
+        "--decode", action="store_true", help="read all pixels, to find images that were cut off"
+    )
+    command.set_defaults(run=check)
 
     command = commands.add_parser("draw", help="draw samples with boxes and masks")
     command.add_argument("name", help="any registered dataset")

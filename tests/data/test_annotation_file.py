@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rankdet.data.annotation_file import column, read_annotations
+from rankdet.data.annotation_checks import column
+from rankdet.data.annotation_file import lacks_negatives, read_annotations
 
 CONTENT: dict[str, Any] = {
     "images": [{"id": 3, "height": 10, "width": 10}],
     "annotations": [
-        {"id": i, "image_id": 3, "category_id": 5, "bbox": [1, 2, 3, i], "segmentation": [[0] * 6]}
+        {"id": i, "image_id": 3, "category_id": 5, "bbox": [1, 2, 3, i], "area": 3 * i}
+        | {"segmentation": [[0] * 6]}
         for i in (1, 2, 3)
     ],
     "categories": [{"id": 5, "name": "a"}],
@@ -78,6 +80,38 @@ def test_file_without_annotations_is_valid(path: Path) -> None:
     assert read_annotations(path)["annotations"] == []
 
 
+def test_test_file_of_a_challenge_has_no_annotations(path: Path) -> None:
+    path.write_text(json.dumps({k: v for k, v in CONTENT.items() if k != "annotations"}))
+    assert read_annotations(path)["annotations"] == []
+
+
+def test_missing_area_follows_from_the_mask_or_the_box(path: Path) -> None:
+    """Of 4 x 3 pixels the polygon has the image, which cuts it, keeps 3 x 3."""
+    content = copy.deepcopy(CONTENT)
+    for one in content["annotations"]:
+        del one["area"]
+    cut = [7, 0, 11, 0, 11, 3, 7, 3]
+    content["annotations"][0]["segmentation"] = [cut, [0, 0, 1, 1]]
+    content["annotations"][1]["segmentation"] = {"size": [10, 10], "counts": [3, 4, 93]}
+    content["annotations"][2]["segmentation"] = [[0, 0, 1, 1]]
+    path.write_text(json.dumps(content))
+    expected = [9, 4, 9]
+    assert [one["area"] for one in read_annotations(path)["annotations"]] == expected
+    without = read_annotations(path, masks=False)["annotations"]
+    assert [one["area"] for one in without] == expected
+    assert all("segmentation" not in one for one in without)
+
+
+def test_polygons_that_are_none_are_dropped(path: Path) -> None:
+    content = copy.deepcopy(CONTENT)
+    good = [0, 0, 5, 0, 5, 5]
+    for one, mask in zip(content["annotations"], ([good, [1, 2]], [[1] * 7], None), strict=True):
+        one["segmentation"] = mask
+    path.write_text(json.dumps(content))
+    masks = [one["segmentation"] for one in read_annotations(path)["annotations"]]
+    assert masks == [[good], [], []]
+
+
 def test_missing_file_names_dataset_path_and_remedy(path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"'lvis_v1_train'.*DETECTRON2_DATASETS") as error:
         read_annotations(path, dataset_name="lvis_v1_train")
@@ -99,7 +133,7 @@ def test_binary_file_is_named(path: Path) -> None:
         read_annotations(path)
 
 
-@pytest.mark.parametrize("key", ["images", "annotations", "categories"])
+@pytest.mark.parametrize("key", ["images", "categories"])
 def test_missing_list_is_named(path: Path, key: str) -> None:
     path.write_text(json.dumps({k: v for k, v in CONTENT.items() if k != key}))
     with pytest.raises(ValueError, match=f"no list '{key}'"):
@@ -159,3 +193,15 @@ def test_column_collects_integers() -> None:
     values = column([{"id": 2**40}, {"id": 7}], "id", "images")
     assert values.dtype == np.int64
     assert values.tolist() == [2**40, 7]
+
+
+@pytest.mark.parametrize(
+    ("negatives", "lacking"),
+    [([None, None], False), ([[], []], True), ([None, []], True), ([[], [4]], False), ([], False)],
+)
+def test_federated_file_without_negatives_is_found(negatives: list[Any], lacking: bool) -> None:
+    images = [
+        {"id": number} if ids is None else {"id": number, "neg_category_ids": ids}
+        for number, ids in enumerate(negatives)
+    ]
+    assert lacks_negatives({"images": images}) is lacking

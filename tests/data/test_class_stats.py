@@ -12,6 +12,7 @@ import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import register_coco_instances
 from detectron2.data.datasets.cityscapes import load_cityscapes_instances
+from detectron2.structures import BoxMode
 from omegaconf import OmegaConf
 
 from rankdet.data import ClassCounts, class_counts, image_counts, instance_counts
@@ -30,12 +31,24 @@ def registered_here() -> Iterator[None]:
         DatasetCatalog.pop(name, None)
 
 
+def annotation(class_id: int, **fields: Any) -> dict[str, Any]:
+    mode = BoxMode.XYXY_ABS
+    return {"category_id": class_id, "bbox": [1, 1, 5, 5], "bbox_mode": mode, **fields}
+
+
+def image(number: int, annotations: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "file_name": f"{number}.jpg",
+        "image_id": number,
+        "height": 9,
+        "width": 9,
+        "annotations": annotations,
+    }
+
+
 def register_custom(name: str, class_ids: list[list[int]], classes: list[str] | None) -> None:
     """Register a dataset without a file: one image per list of class ids."""
-    dicts = [
-        {"file_name": f"{i}.jpg", "annotations": [{"category_id": c} for c in ids]}
-        for i, ids in enumerate(class_ids)
-    ]
+    dicts = [image(i, [annotation(c) for c in ids]) for i, ids in enumerate(class_ids)]
     DatasetCatalog.register(name, lambda: dicts)
     if classes is not None:
         MetadataCatalog.get(name).thing_classes = classes
@@ -66,7 +79,7 @@ def counts_of_dicts(name: str) -> ClassCounts:
     num_classes = len(MetadataCatalog.get(name).thing_classes)
     images, instances = torch.zeros(2, num_classes, dtype=torch.int64)
     for record in dicts:
-        found = [annotation["category_id"] for annotation in record["annotations"]]
+        found = [one["category_id"] for one in record["annotations"]]
         for class_id in found:
             instances[class_id] += 1
         for class_id in set(found):
@@ -103,8 +116,8 @@ def test_custom_dataset_without_file_is_counted_from_its_dicts() -> None:
 
 
 def test_crowds_of_a_custom_dataset_are_left_out() -> None:
-    annotations = [{"category_id": 0, "iscrowd": 1}, {"category_id": 1, "iscrowd": 0}]
-    DatasetCatalog.register("crowds", lambda: [{"file_name": "a", "annotations": annotations}])
+    annotations = [annotation(0, iscrowd=1), annotation(1, iscrowd=0)]
+    DatasetCatalog.register("crowds", lambda: [image(0, annotations)])
     MetadataCatalog.get("crowds").thing_classes = CLASSES
     assert class_counts("crowds").instances.tolist() == [0, 1, 0]
 
@@ -164,7 +177,7 @@ def test_missing_files_of_a_custom_dataset_are_named() -> None:
     DatasetCatalog.register("no_files", lambda: os.listdir("/no/images"))
     with pytest.raises(
         FileNotFoundError,
-        match=r"'no_files'.*/no/images; set DETECTRON2_DATASETS.*COCO and Cityscapes",
+        match=r"'no_files'.*/no/images; the path is the one that 'no_files' was registered with",
     ):
         class_counts("no_files")
 
@@ -176,7 +189,7 @@ def test_where_the_reader_of_an_incomplete_dataset_stopped_is_said(tmp_path: Pat
     image.touch()
     folders = (str(tmp_path / "images"), str(tmp_path / "labels"))
     DatasetCatalog.register("no_labels", lambda: load_cityscapes_instances(*folders))
-    with pytest.raises(ValueError, match=r"'no_labels' is incomplete.*1_gtFine_instanceIds.png'"):
+    with pytest.raises(ValueError, match=r"'no_labels' can't be read.*1_gtFine_instanceIds.png'"):
         class_counts("no_labels")
 
 
@@ -207,7 +220,7 @@ def test_custom_dataset_without_class_names_is_an_error() -> None:
 @pytest.mark.parametrize("bad", [-1, 3])
 def test_class_id_outside_the_classes_is_an_error(bad: int) -> None:
     register_custom("custom", [[0], [bad]], CLASSES)
-    with pytest.raises(ValueError, match=rf"1\.jpg in dataset 'custom' has category_id {bad};"):
+    with pytest.raises(ValueError, match=rf"image 1 of .* has category_id {bad};"):
         class_counts("custom")
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from rankdet.data import file_counts as module
 from rankdet.data.file_counts import FileCounts, file_counts
+from rankdet.data.trained_objects import CROWD
 
 
 def content(pairs: list[tuple[int, int]]) -> dict[str, Any]:
@@ -26,7 +27,15 @@ def content(pairs: list[tuple[int, int]]) -> dict[str, Any]:
 
 
 PAIRS = [(1, 2), (1, 2), (2, 2), (900_000_000_000, 30)]
-COUNTS = FileCounts([2, 11, 30], ["class 2", "class 11", "class 30"], [2, 0, 1], [3, 0, 1])
+COUNTS = FileCounts(
+    [2, 11, 30],
+    ["class 2", "class 11", "class 30"],
+    [2, 0, 1],
+    [3, 0, 1],
+    {},
+    {"none": [4, 1]},
+    False,
+)
 
 
 @pytest.fixture
@@ -39,13 +48,13 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def count_parses(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     parses: list[Path] = []
-    read = module.read_annotations
+    read = module.read_with_judged_masks
 
     def counted(path: Path, **kwargs: Any) -> dict[str, Any]:
         parses.append(path)
         return read(path, **kwargs)
 
-    monkeypatch.setattr(module, "read_annotations", counted)
+    monkeypatch.setattr(module, "read_with_judged_masks", counted)
     return parses
 
 
@@ -67,7 +76,9 @@ def test_crowds_are_left_out(path: Path) -> None:
     crowded = content([*PAIRS, (2, 11)])
     crowded["annotations"][-1]["iscrowd"] = 1
     path.write_text(json.dumps(crowded))
-    assert file_counts(path) == COUNTS
+    counts = file_counts(path)
+    assert counts.left_out == {CROWD: [1, 5]}
+    assert counts._replace(left_out={}) == COUNTS
 
 
 def test_second_call_does_not_read_the_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,7 +158,7 @@ def test_default_cache_lies_in_the_home_folder(
     )
 )
 def test_counts_equal_a_plain_loop(pairs: list[tuple[int, int]]) -> None:
-    counts = module._count(content(pairs), "FILE")
+    counts = module._count(content(pairs), "FILE", "other")
     for category, images, instances in zip(
         counts.category_ids, counts.images, counts.instances, strict=True
     ):

@@ -3,10 +3,14 @@ import json
 import pytest
 from dense_detector import make_retinanet
 from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.structures import BoxMode
+from PIL import Image
 from ranking_detector import make_predictor, make_rpn
+from smoke_run import smoke_config
 from torch import nn
 
 from rankdet.engine.checks import check_datasets, check_device
+from rankdet.engine.train import build_model
 from rankdet.losses.rank_sort import RankSortLoss
 from rankdet.losses.softmax import SoftmaxCrossEntropyLoss
 
@@ -104,10 +108,18 @@ def test_annotation_of_an_unknown_category_is_named(registered, tmp_path):
 
 
 @pytest.fixture
-def only_dicts():
+def only_dicts(tmp_path):
     """A data set of two classes without an annotation file."""
     name = "only_dicts"
-    annotated = {"file_name": "1.png", "annotations": [{"category_id": 1}, {"category_id": 0}]}
+    Image.new("RGB", (8, 6)).save(tmp_path / "1.png")
+    box = {"bbox": [1, 1, 5, 5], "bbox_mode": BoxMode.XYXY_ABS}
+    annotated = {
+        "file_name": str(tmp_path / "1.png"),
+        "image_id": 1,
+        "width": 8,
+        "height": 6,
+        "annotations": [{"category_id": 1, **box}, {"category_id": 0, **box}],
+    }
     DatasetCatalog.register(name, lambda: [annotated])
     MetadataCatalog.get(name).thing_classes = ["a", "b"]
     yield name
@@ -125,3 +137,10 @@ def test_missing_files_of_an_evaluation_set_without_annotation_file_are_named():
     name = "cityscapes_fine_instance_seg_val"
     with pytest.raises(FileNotFoundError, match=f"dataset '{name}' .*cityscapes/leftImg8bit/val"):
         check_datasets(detector(8), [], [name])
+
+
+def test_what_the_mapper_leaves_out_is_known_before_the_training(tmp_path):
+    cfg = smoke_config(tmp_path, "dataloader.train.mapper.use_instance_mask=False")
+    with pytest.raises(ValueError, match=r"set dataloader\.train\.mapper\.use_instance_mask=True"):
+        build_model(cfg)
+    build_model(cfg, splits=["test"])

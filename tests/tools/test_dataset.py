@@ -110,12 +110,68 @@ def test_dataset_that_is_not_embedded_can_not_be_generated():
 
 def test_missing_files_are_named(coco, tmp_path):
     (tmp_path / "coco.json").unlink()
-    with pytest.raises(SystemExit, match=r"'tool_coco' does not exist: .*coco\.json; set"):
+    with pytest.raises(SystemExit, match=r"'tool_coco' does not exist: .*coco\.json; the path is"):
         main(["describe", coco])
 
 
 def test_dataset_without_annotations_can_not_be_drawn(tmp_path):
-    DatasetCatalog.register("tool_empty", lambda: [{"image_id": 1, "annotations": []}])
+    image = {"image_id": 1, "file_name": "1.png", "height": 9, "width": 9, "annotations": []}
+    DatasetCatalog.register("tool_empty", lambda: [image])
+    MetadataCatalog.get("tool_empty").thing_classes = ["cat"]
     with pytest.raises(SystemExit, match="'tool_empty' has no annotations to draw"):
         main(["draw", "tool_empty", "--output", str(tmp_path / "grid.png")])
     _forget("tool_empty")
+
+
+def test_describe_warns_of_what_is_less_than_it_seems(coco, tmp_path, capsys):
+    path = tmp_path / "coco.json"
+    content = json.loads(path.read_text())
+    for image in content["images"]:
+        image["neg_category_ids"] = []
+    content["annotations"][0]["bbox"] = [60, 60, 5, 5]
+    path.write_text(json.dumps(content))
+    main(["describe", coco])
+    warnings = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Warning")]
+    assert [line.split(": ", 1)[1][:60] for line in warnings] == [
+        "Dataset 'tool_coco': Detectron2 does not train on 1 of 2 ann",
+        "2 of 2 classes have no instance: cat, dog.",
+        "Dataset 'tool_coco' is federated, but neg_category_ids of al",
+    ]
+
+
+def test_describe_has_no_warning_of_a_good_dataset(capsys):
+    main(["describe", "tool_glyphs_val"])
+    assert "Warning" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "1", "RGBA", "I;16"])
+def test_draw_takes_all_kinds_of_images_and_masks(coco, mode, tmp_path):
+    Image.new(mode, (40, 32)).save(tmp_path / "7.png")
+    path = tmp_path / "coco.json"
+    content = json.loads(path.read_text())
+    first = content["annotations"][0]
+    masks = (
+        {"size": [32, 40], "counts": [0, 1280]},
+        {"size": [32, 40], "counts": [1280]},
+        [],
+        None,
+    )
+    content["annotations"] += [
+        {**first, "id": 10 + i, "segmentation": mask} for i, mask in enumerate(masks)
+    ]
+    content["annotations"].append({**first, "id": 20, "bbox": [5, 5, 0, 0]})
+    path.write_text(json.dumps(content))
+    main(["draw", coco, "--output", str(tmp_path / "grid.png")])
+    assert is_picture(tmp_path / "grid.png")
+
+
+def test_check_says_that_all_is_well_and_finds_cut_pixels_on_request(coco, tmp_path, capsys):
+    main(["check", coco])
+    assert "and the headers of its images can be read" in capsys.readouterr().out
+    main(["check", coco, "--decode"])
+    assert "and all pixels of its images can be read" in capsys.readouterr().out
+    path = tmp_path / "9.png"
+    path.write_bytes(path.read_bytes()[:-30])
+    main(["check", coco])
+    with pytest.raises(SystemExit, match=r"1 of the 2 images of .*9\.png can't be read"):
+        main(["check", coco, "--decode"])

@@ -3,6 +3,7 @@ import json
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import register_coco_instances
+from detectron2.structures import BoxMode
 from matplotlib.figure import Figure
 
 from rankdet.tools.frequency_groups import Classes, legend_handles, name_classes, read_classes
@@ -72,7 +73,9 @@ def test_training_images_decide_without_a_frequency(register):
 
 
 def test_training_images_decide_without_an_annotation_file():
-    records = [{"annotations": [{"category_id": 0}]}] * 101
+    box = {"category_id": 0, "bbox": [0, 0, 5, 5], "bbox_mode": BoxMode.XYXY_ABS}
+    image = {"file_name": "one.png", "height": 9, "width": 9, "annotations": [box]}
+    records = [{**image, "image_id": number} for number in range(101)]
     DatasetCatalog.register("groups_dicts", lambda: records)
     MetadataCatalog.get("groups_dicts").thing_classes = ["cat"]
     assert read_classes("groups_dicts", ["groups_dicts"]).groups == ["f"]

@@ -47,6 +47,7 @@ def instance(class_index: int, polygons: list[Polygon], image_size: int) -> Json
         "category_id": class_index + 1,
         "bbox": np.round([left, top, right - left, bottom - top], 2).tolist(),
         "area": float(coco_mask.area(coco_mask.merge(parts))),
+        "iscrowd": 0,  # COCO's key, which LVIS lacks and pycocotools needs
         "segmentation": polygons,
     }
 

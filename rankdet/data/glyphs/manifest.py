@@ -11,7 +11,7 @@ from rankdet.data.glyphs.recipe import GlyphsRecipe, Split
 ANNOTATION_FILE = "annotations.json"
 MANIFEST_FILE = "manifest.json"
 # To be raised whenever the same recipe gives other content.
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 def write_manifest(folder: Path, recipe: GlyphsRecipe, split: Split) -> None:

@@ -77,6 +77,10 @@ def _register_split(recipe: GlyphsRecipe, split: Split, folder: Path) -> None:
         image_root=f"{folder}/",
         evaluator_type="lvis",
         thing_classes=list(recipe.classes),
+        # Without it, Detectron2's COCOEvaluator would take a class for the one before it.
+        thing_dataset_id_to_contiguous_id={
+            index: index - 1 for index in range(1, recipe.num_classes + 1)
+        },
         class_image_count=[
             {"id": index, "image_count": images}
             for index, images in enumerate(recipe.image_counts("train"), start=1)

@@ -29,7 +29,10 @@ def write_lvis_sized_file(path: Path, *, num_instances: int = NUM_INSTANCES, see
     # From the most to the least frequent class a factor of 10,000, as in LVIS v1.
     frequency = rng.permutation(np.geomspace(10_000, 1, NUM_CATEGORIES))
     categories = [{"id": i + 1, "name": f"class_{i + 1}"} for i in range(NUM_CATEGORIES)]
-    images = [{"id": i + 1, "width": WIDTH, "height": HEIGHT} for i in range(NUM_IMAGES)]
+    images = [
+        {"id": i + 1, "coco_url": f"train2017/{i + 1}.jpg", "width": WIDTH, "height": HEIGHT}
+        for i in range(NUM_IMAGES)
+    ]
     with path.open("w", encoding="utf-8") as file:
         file.write(f'{{"categories": {json.dumps(categories)}, "images": {json.dumps(images)}, ')
         file.write('"annotations": [')

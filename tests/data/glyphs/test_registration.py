@@ -1,7 +1,12 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.evaluation import COCOEvaluator
+from detectron2.structures import Boxes, Instances
+from pycocotools import mask as coco_mask
 
 import rankdet.data  # noqa: F401  (registers the shipped datasets)
 from rankdet.data.glyphs import ensure_glyphs, glyphs_names, register_glyphs
@@ -42,7 +47,36 @@ def test_metadata_is_that_of_lvis(recipe, root):
     assert [one["id"] for one in metadata.class_image_count] == [1, 2, 3, 4, 5, 6]
     counts = [one["image_count"] for one in metadata.class_image_count]
     assert counts == recipe.image_counts("train")
+    assert metadata.thing_dataset_id_to_contiguous_id == {k + 1: k for k in range(6)}
     assert metadata.image_root == f"{root}/tiny_glyphs_val/"
+
+
+def perfect_prediction(record):
+    """The annotated objects as a detector's output."""
+    size = (record["height"], record["width"])
+    objects = record["annotations"]
+    boxes = np.array([one["bbox"] for one in objects])
+    boxes[:, 2:] += boxes[:, :2]
+    parts = [coco_mask.frPyObjects(one["segmentation"], *size) for one in objects]
+    masks = [coco_mask.decode(coco_mask.merge(part)) for part in parts]
+    return Instances(
+        size,
+        pred_boxes=Boxes(boxes),
+        scores=torch.ones(len(objects)),
+        pred_classes=torch.tensor([one["category_id"] for one in objects]),
+        pred_masks=torch.from_numpy(np.stack(masks)).bool(),
+    )
+
+
+def test_coco_evaluator_of_detectron2_scores_a_perfect_detector_with_100(root):
+    """It asks for `iscrowd` of each object, and for the ids of the classes."""
+    records = DatasetCatalog.get("tiny_glyphs_val")
+    evaluator = COCOEvaluator("tiny_glyphs_val", distributed=False)
+    evaluator.reset()
+    evaluator.process(records, [{"instances": perfect_prediction(one)} for one in records])
+    results = evaluator.evaluate()
+    assert results["bbox"]["AP"] == pytest.approx(100)
+    assert results["segm"]["AP"] == pytest.approx(100)
 
 
 def test_ensure_makes_the_annotation_file_of_the_metadata(root):

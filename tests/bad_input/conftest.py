@@ -1,0 +1,14 @@
+"""Fixtures of the tables about annotation files."""
+
+import pytest
+from bad_input.small_data import write_small_images
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with the two images; results are kept beside it."""
+    folder = tmp_path_factory.mktemp("small")
+    write_small_images(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RANKDET_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield folder
