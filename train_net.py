@@ -2,7 +2,7 @@
 """Train or evaluate an experiment: python train_net.py --config-file configs/.../NAME.py."""
 
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -14,10 +14,11 @@ except ImportError as error:
     sys.exit(f"error: {error}")
 
 # The imports below need the environment that the line above has just checked.
-from detectron2.engine import default_argument_parser, default_setup
+from detectron2.engine import default_setup
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
+from rankdet.engine.arguments import parse_arguments
 from rankdet.engine.config import load_config
 from rankdet.engine.known_warnings import silence_known_warnings
 from rankdet.engine.launch import launch
@@ -52,13 +53,5 @@ def main(args: Namespace) -> None:
         train(cfg, resume=args.resume)
 
 
-def argument_parser() -> ArgumentParser:
-    """Detectron2's arguments, and those of this script."""
-    parser = default_argument_parser(epilog=EXAMPLES)
-    parser.add_argument("--overwrite", action="store_true", help="delete the run in the folder")
-    parser.add_argument("--dist-timeout", type=int, default=1800, metavar="SECONDS")
-    return parser
-
-
 if __name__ == "__main__":
-    launch(main, argument_parser().parse_args())
+    launch(main, parse_arguments(EXAMPLES))

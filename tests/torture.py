@@ -128,7 +128,7 @@ class Training:
         flags = ["--resume"] if resume else []
         arguments = ["--config-file", CONFIG, *flags, *SETTINGS, *own]
         try:
-            train_net.launch(train_net.main, train_net.argument_parser().parse_args(arguments))
+            train_net.launch(train_net.main, train_net.parse_arguments("", arguments))
         except SystemExit as end:
             print(end.code, flush=True)
             return 1

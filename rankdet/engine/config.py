@@ -11,7 +11,9 @@ from detectron2.config import LazyConfig
 from detectron2.utils.registry import locate
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import OverrideParseException
-from omegaconf import DictConfig, ListConfig
+from omegaconf import DictConfig, ListConfig, open_dict
+
+from rankdet.engine.config_schema import check_config
 
 SECTIONS = ("train", "model", "dataloader", "optimizer", "lr_multiplier", "hooks")
 
@@ -24,13 +26,13 @@ def load_config(path: str, overrides: Iterable[str] = ()) -> DictConfig:
         overrides: ``key=value`` in hydra's grammar, e.g. ``train.max_iter=100``.
 
     Returns:
-        A config with the sections ``SECTIONS``.
+        A config with the sections ``SECTIONS``; ``train.seed`` is 0 where the file has none.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file is no config, is damaged or lacks a section, an override is no
             ``key=value``, or it names a key that neither the config nor the constructor it
-            configures has.
+            configures has; or see :func:`rankdet.engine.config_schema.check_config`.
     """
     remedy = "give one of configs/**/*.py or a run's config.yaml."
     if not Path(path).is_file():
@@ -47,9 +49,20 @@ def load_config(path: str, overrides: Iterable[str] = ()) -> DictConfig:
         raise ValueError(f"{path} has no section {', '.join(missing)}; an experiment needs them.")
     # Parts that the experiment imported on its way are left out.
     cfg = DictConfig({k: cfg[k] for k in SECTIONS if k in cfg}, flags={"allow_objects": True})
+    _fill_in(cfg.train)
     for override in _parse(list(overrides)):
         _check_key(cfg, override.key_or_group, override.value())
-    return LazyConfig.apply_overrides(cfg, list(overrides))
+    cfg = LazyConfig.apply_overrides(cfg, list(overrides))
+    check_config(cfg)
+    return cfg
+
+
+def _fill_in(train: object) -> None:
+    """Give Detectron2's own configs what they leave out: a seed, and "" for no checkpoint."""
+    if isinstance(train, DictConfig):
+        with open_dict(train):
+            train.setdefault("seed", 0)
+            train.init_checkpoint = train.get("init_checkpoint") or ""
 
 
 def _parse(overrides: list[str]) -> list[Any]:

@@ -4,7 +4,6 @@ import gc
 import logging
 import os
 import sys
-import traceback
 from argparse import Namespace
 from collections.abc import Callable
 from datetime import timedelta
@@ -14,12 +13,11 @@ from detectron2.engine import launch as d2_launch
 from detectron2.utils import comm
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
+from rankdet.engine.build import is_own
 from rankdet.engine.network import choose_interface, explain_lost, lost_connection
 from rankdet.engine.output_folder import OutputFolderError, is_write_error
 
 Main = Callable[[Namespace], None]
-
-_EXPLAINED = (ValueError, FileNotFoundError, FloatingPointError, OutputFolderError)
 
 
 def launch(main: Main, args: Namespace) -> None:
@@ -70,12 +68,11 @@ def run_explained(function: Callable[..., None], *args: object) -> None:
 def explanation(error: BaseException) -> str:
     """The sentence of an error that its user can do something about; empty: it has none.
 
-    These are what rankdet itself raises as one of ``_EXPLAINED``, and a lost connection between
-    the processes.
+    These are what rankdet itself raises for its user (:func:`rankdet.engine.build.is_own`), and a
+    lost connection between the processes.
     """
-    if isinstance(error, _EXPLAINED):
-        *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-        return str(error) if frame.f_globals["__name__"].startswith("rankdet.") else ""
+    if isinstance(error, OutputFolderError) or is_own(error):
+        return str(error)
     return lost_connection(error)
 
 

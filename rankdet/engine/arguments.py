@@ -1,0 +1,77 @@
+"""The command line of train_net.py: Detectron2's, with its numbers checked."""
+
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Callable, Sequence
+
+from detectron2.engine import default_argument_parser
+from detectron2.engine.launch import DEFAULT_TIMEOUT
+
+
+def whole_number(low: int) -> Callable[[str], int]:
+    """Type of an option for a whole number of at least ``low``."""
+
+    def parse(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = low - 1
+        if number < low:
+            raise ArgumentTypeError(f"{text!r} is no whole number of {low} or more.")
+        return number
+
+    return parse
+
+
+def parse_arguments(epilog: str, arguments: Sequence[str] | None = None) -> Namespace:
+    """Parse the command line; what is wrong ends the process with one line.
+
+    Args:
+        epilog: what stands below the options in the help.
+        arguments: None: those of this process.
+
+    Returns:
+        Detectron2's arguments, ``overwrite`` and ``dist_timeout`` (seconds).
+    """
+    parser = _parser(epilog)
+    args = parser.parse_args(arguments)
+    if not args.config_file:
+        parser.error(
+            "--config-file is missing; give one of configs/**/*.py or a run's config.yaml."
+        )
+    if args.machine_rank >= args.num_machines:
+        parser.error(
+            f"--machine-rank is {args.machine_rank} of --num-machines {args.num_machines}; ranks "
+            f"are from 0 to {args.num_machines - 1}."
+        )
+    if args.dist_url != "auto" and "://" not in args.dist_url:
+        parser.error(f"--dist-url is {args.dist_url!r}; give tcp://HOST:PORT.")
+    if args.dist_url == "auto" and args.num_machines > 1:
+        parser.error("--dist-url auto is for one machine; give tcp://HOST:PORT of the master.")
+    if args.overwrite and (args.resume or args.eval_only):
+        parser.error(
+            "--overwrite deletes the run in train.output_dir and begins another; leave it out "
+            "with --resume and --eval-only."
+        )
+    return args
+
+
+def _parser(epilog: str) -> ArgumentParser:
+    parser = default_argument_parser(epilog)
+    for action in parser._actions:
+        if action.dest in ("num_gpus", "num_machines"):
+            action.type = whole_number(1)
+        if action.dest == "machine_rank":
+            action.type = whole_number(0)
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="delete the run that train.output_dir holds, and begin another",
+    )
+    parser.add_argument(
+        "--dist-timeout",
+        metavar="SECONDS",
+        type=whole_number(1),
+        default=int(DEFAULT_TIMEOUT.total_seconds()),
+        help="for which processes wait for each other; default: %(default)s",
+    )
+    return parser
