@@ -42,6 +42,23 @@ def read_annotations(path: str | Path, *, dataset_name: str = "", masks: bool = 
     return content
 
 
+def lacks_negatives(content: Record) -> bool:
+    """Whether a federated file names no absent class for any image, so that confusions are free.
+
+    By the rules of LVIS a detection counts only where its class is annotated, or listed in the
+    image's `neg_category_ids`. If these are all empty, a detection of a wrong class never counts,
+    and AP comes out far too high.
+
+    Args:
+        content: A parsed annotation file.
+
+    Returns:
+        True if some image has the field and all that have it leave it empty.
+    """
+    negatives = [i["neg_category_ids"] for i in content["images"] if "neg_category_ids" in i]
+    return bool(negatives) and not any(negatives)
+
+
 def column(records: list[Record], key: str, where: str) -> Int64Array:
     """Collect the integers under one key of all records.
 

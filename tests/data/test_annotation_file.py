@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rankdet.data.annotation_file import column, read_annotations
+from rankdet.data.annotation_file import column, lacks_negatives, read_annotations
 
 CONTENT: dict[str, Any] = {
     "images": [{"id": 3, "height": 10, "width": 10}],
@@ -159,3 +159,15 @@ def test_column_collects_integers() -> None:
     values = column([{"id": 2**40}, {"id": 7}], "id", "images")
     assert values.dtype == np.int64
     assert values.tolist() == [2**40, 7]
+
+
+@pytest.mark.parametrize(
+    ("negatives", "lacking"),
+    [([None, None], False), ([[], []], True), ([None, []], True), ([[], [4]], False), ([], False)],
+)
+def test_federated_file_without_negatives_is_found(negatives: list[Any], lacking: bool) -> None:
+    images = [
+        {"id": number} if ids is None else {"id": number, "neg_category_ids": ids}
+        for number, ids in enumerate(negatives)
+    ]
+    assert lacks_negatives({"images": images}) is lacking
