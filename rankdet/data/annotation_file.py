@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pycocotools import mask as coco_mask
 
 Record = dict[str, Any]
 Int64Array = npt.NDArray[np.int64]
@@ -22,6 +23,11 @@ HOW_TO_GET = (
 
 def read_annotations(path: str | Path, *, dataset_name: str = "", masks: bool = True) -> Record:
     """Read an annotation file in the format of LVIS or COCO and check that it is consistent.
+
+    A file without the list `annotations`, as challenges publish for their test sets, has none of
+    them. An annotation without `area` gets that of its mask, or else of its box. Polygons with an
+    odd number of coordinates, or fewer than six, are dropped, as Detectron2's reader of COCO files
+    does; an annotation that loses all of them stays, with the mask [].
 
     Args:
         path: The JSON file, with the lists `images`, `annotations` and `categories`.
@@ -39,6 +45,7 @@ def read_annotations(path: str | Path, *, dataset_name: str = "", masks: bool = 
     """
     content = _parse(Path(path), dataset_name, masks)
     _check(content, str(path))
+    _complete(content, masks)
     return content
 
 
@@ -135,6 +142,8 @@ def _parse(path: Path, dataset_name: str, masks: bool) -> Record:
             f"The annotation file{owner} is not valid JSON ({error}): {path} "
             f"({path.stat().st_size} bytes) is cut short or damaged; download or generate it again."
         ) from error
+    if isinstance(content, dict):
+        content.setdefault("annotations", [])
     for key in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
             raise ValueError(
@@ -157,8 +166,32 @@ def _paused_garbage_collection() -> Iterator[None]:
 
 
 def _without_mask(record: Record) -> Record:
-    record.pop("segmentation", None)
+    # Without an area it follows from the mask, for which the image must be known.
+    if record.get("area") is not None:
+        record.pop("segmentation", None)
     return record
+
+
+def _complete(content: Record, masks: bool) -> None:
+    images = {image["id"]: image for image in content["images"]}
+    for one in content["annotations"]:
+        polygons = one.get("segmentation")
+        if isinstance(polygons, list):
+            one["segmentation"] = [p for p in polygons if len(p) >= 6 and not len(p) % 2]
+        if one.get("area") is None:
+            one["area"] = _area(one, images[one["image_id"]])
+        if not masks:
+            one.pop("segmentation", None)
+
+
+def _area(annotation: Record, image: Record) -> float:
+    mask = annotation.get("segmentation")
+    if isinstance(mask, list) and mask and "height" in image:
+        mask = coco_mask.merge(coco_mask.frPyObjects(mask, image["height"], image["width"]))
+    elif isinstance(mask, dict) and isinstance(mask["counts"], list):
+        mask = coco_mask.frPyObjects(mask, *mask["size"])
+    area = float(coco_mask.area(mask)) if isinstance(mask, dict) else 0
+    return area or float(annotation["bbox"][2] * annotation["bbox"][3])
 
 
 def _check(content: Record, path: str) -> None:
