@@ -112,9 +112,9 @@ def _say_which_lack_masks(content: Record, name: str) -> None:
 
 
 def _converted(name: str) -> Record:
-    dicts = [_with_valid_polygons(record) for record in load_dicts(name)]
-    class_names = read_class_names(name)
+    dicts, class_names = load_dicts(name), read_class_names(name)
     try:
+        dicts = [_with_valid_polygons(record) for record in dicts]
         with _registered_as_well(name, dicts, class_names) as copy:
             content: Record = convert_to_coco_dict(copy)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, AssertionError) as error:
@@ -157,8 +157,8 @@ def _with_valid_mask(annotation: Record) -> Record:
     mask: Any = kept.get("segmentation")
     if isinstance(mask, list):
         polygons = [np.asarray(polygon).tolist() for polygon in mask]
-        mask = [p for p in polygons if not len(p) % 2 and len(p) >= _MIN_NUMBERS]
-    kept["segmentation"] = mask
-    if not mask:
-        del kept["segmentation"]  # The area is that of the box.
+        kept["segmentation"] = [p for p in polygons if len(p) >= _MIN_NUMBERS and not len(p) % 2]
+        mask = kept["segmentation"]
+    if mask is None or (isinstance(mask, list | dict) and not mask):
+        kept.pop("segmentation", None)  # The area is that of the box.
     return kept

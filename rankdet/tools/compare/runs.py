@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 
 from rankdet.engine.checkpoint import last_checkpoint
 from rankdet.engine.config import load_config
+from rankdet.tools.run_folder import read_json
 
 TRAIN_NET = Path(__file__).parents[3] / "train_net.py"
 _OWN_KEYS = {"train.seed": "--seeds", "train.output_dir": "--output"}
@@ -76,7 +77,15 @@ class Run:
 
     def is_finished(self) -> bool:
         """Whether training and evaluation are done; evaluations on the way do not count."""
-        return self.results_file.is_file() and self.num_iterations() >= self.max_iter
+        if not self.results_file.is_file():
+            return False
+        if self.num_iterations() >= self.max_iter:
+            return True
+        # A test set without annotations gives no metrics, so the last evaluation logs nothing.
+        is_trained = self.num_iterations() == self.max_iter - 1
+        metrics = self.folder / "metrics.json"
+        is_last = is_trained and self.results_file.stat().st_mtime > metrics.stat().st_mtime
+        return is_last and not read_json(self.results_file)
 
 
 def plan_runs(
