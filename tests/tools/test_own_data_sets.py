@@ -24,8 +24,10 @@ from rankdet.tools.calibration import write_statistics
 from rankdet.tools.compare.runs import Run
 from rankdet.tools.compare.table import write_comparison
 from rankdet.tools.detector import load_detector
+from rankdet.tools.frequency_groups import Classes, read_classes
 from rankdet.tools.ranking_errors import write_ranking_errors
 from rankdet.tools.report import write_report
+from rankdet.tools.report.dataset import read_test_set
 from rankdet.tools.visualize import visualize
 
 NAMES = ("shapes_train", "shapes_val")
@@ -64,6 +66,10 @@ def own_run(request, tmp_path_factory):
     forget(*NAMES, TEST_FILE)
 
 
+# Of data sets by a function, reports and pictures need nothing else than what is tested alone.
+by_file = pytest.mark.parametrize("own_run", [register_file], indirect=True)
+
+
 @pytest.fixture
 def run(own_run):
     """The folder of the run, in a process that has not read its data sets yet."""
@@ -93,9 +99,11 @@ def test_boxes_and_masks_are_scored(run):
     assert not (run / "inference" / "lvis_instances_results.json").exists()
 
 
-def test_pictures_and_margins(run, capsys):
-    visualize(run, num_images=1)
-    assert "margins.png" in capsys.readouterr().out
+def test_groups_and_test_set_of_pictures_and_reports(run):
+    assert read_classes("shapes_val", ["shapes_train"]) == Classes(list(CLASSES), ["r"] * 3)
+    content = read_test_set("shapes_val", ["shapes_train"]).content
+    assert len(content["annotations"]) == 12
+    assert {category["name"] for category in content["categories"]} == {*CLASSES}
 
 
 def test_ranking_errors(run):
@@ -109,10 +117,14 @@ def test_calibration_and_confusion(run, tmp_path):
     assert (tmp_path / "confusion.png").is_file()
 
 
-def test_comparison_and_report(run, tmp_path):
+def test_comparison(run, tmp_path):
     one = Run(run / "config.yaml", (), 0, run, max_iter=2, device="cpu")
     assert one.is_finished()
     assert "AR@1" in write_comparison([one], tmp_path / "comparison.md")
+
+
+@by_file
+def test_report(run, tmp_path):
     write_report([run], tmp_path / "report.html", theory_images=0)
     page = (tmp_path / "report.html").read_text()
     assert "Not available" not in page
@@ -131,6 +143,7 @@ def test_names_are_those_that_detectron2_sets_later(run):
         assert MetadataCatalog.get("shapes_val").get("thing_classes") is None
 
 
+@by_file
 def test_run_without_metrics_is_reported_and_compared(untested, tmp_path):
     one = Run(untested / "config.yaml", (), 0, untested, max_iter=2, device="cpu")
     text = write_comparison([one], tmp_path / "comparison.md")

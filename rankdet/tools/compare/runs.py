@@ -73,7 +73,8 @@ class Run:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - _TAIL))
             numbers = re.findall(rb'"iteration": (\d+)[,}]', file.read())
-        return int(numbers[-1]) if numbers else 0
+        # What was measured in an earlier iteration than the rest has a line of its own, maybe last.
+        return max(map(int, numbers), default=0)
 
     def is_finished(self) -> bool:
         """Whether training and evaluation are done; evaluations on the way do not count."""
