@@ -119,3 +119,11 @@ def test_dataset_without_annotations_can_not_be_drawn(tmp_path):
     with pytest.raises(SystemExit, match="'tool_empty' has no annotations to draw"):
         main(["draw", "tool_empty", "--output", str(tmp_path / "grid.png")])
     _forget("tool_empty")
+
+
+def test_classes_without_names_end_with_a_sentence():
+    DatasetCatalog.register("nameless", lambda: [{"file_name": "a.png", "annotations": []}])
+    with pytest.raises(SystemExit, match="error: The classes of dataset 'nameless' are unknown"):
+        main(["describe", "nameless"])
+    DatasetCatalog.remove("nameless")
+    MetadataCatalog.remove("nameless")
