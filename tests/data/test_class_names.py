@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from shapes_fixture import CLASSES, forget, register_file, shapes
+from shapes_fixture import CLASSES, forget, make_dicts, register_file, shapes
 
 from rankdet.data.class_names import read_class_names
 
@@ -32,17 +32,17 @@ def test_metadata_come_first(tmp_path: Path) -> None:
     assert read_class_names(NAME) == ["a", "b", "c"]
 
 
-def test_a_function_may_set_them_when_it_is_called() -> None:
+def test_a_function_may_set_them_when_it_is_called(tmp_path: Path) -> None:
     def load() -> list[Any]:
-        MetadataCatalog.get(NAME).thing_classes = ["late"]
-        return []
+        MetadataCatalog.get(NAME).thing_classes = ["late", "later", "latest"]
+        return make_dicts(shapes(), tmp_path)
 
     DatasetCatalog.register(NAME, load)
-    assert read_class_names(NAME) == ["late"]
+    assert read_class_names(NAME) == ["late", "later", "latest"]
 
 
-def test_unknown_names_and_data_sets_are_named() -> None:
-    DatasetCatalog.register(NAME, list)
+def test_unknown_names_and_data_sets_are_named(tmp_path: Path) -> None:
+    DatasetCatalog.register(NAME, lambda: make_dicts(shapes(), tmp_path))
     with pytest.raises(ValueError, match=rf"{NAME}' are unknown; set MetadataCatalog\.get"):
         read_class_names(NAME)
     with pytest.raises(ValueError, match="'named_shape' is not registered; the nearest"):

@@ -1,9 +1,11 @@
 import json
+from pathlib import Path
 
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import register_coco_instances
 from PIL import Image
+from shapes_fixture import make_dicts, shapes
 
 from rankdet.data.glyphs import GlyphsRecipe, register_glyphs
 from rankdet.tools.dataset import main
@@ -122,7 +124,7 @@ def test_dataset_without_annotations_can_not_be_drawn(tmp_path):
 
 
 def test_classes_without_names_end_with_a_sentence():
-    DatasetCatalog.register("nameless", lambda: [{"file_name": "a.png", "annotations": []}])
+    DatasetCatalog.register("nameless", lambda: make_dicts(shapes(), Path()))
     with pytest.raises(SystemExit, match="error: The classes of dataset 'nameless' are unknown"):
         main(["describe", "nameless"])
     DatasetCatalog.remove("nameless")
