@@ -126,13 +126,3 @@ def test_truncated_annotation_file_is_named(tmp_path: Path) -> None:
     finally:
         DatasetCatalog.remove("cut_val")
         MetadataCatalog.remove("cut_val")
-
-
-def test_dataset_without_annotation_file_and_classes_is_named() -> None:
-    DatasetCatalog.register("fileless_val", list)
-    try:
-        with pytest.raises(ValueError, match="classes of dataset 'fileless_val' are unknown"):
-            LVISEvaluator("fileless_val")
-    finally:
-        DatasetCatalog.remove("fileless_val")
-        MetadataCatalog.remove("fileless_val")
