@@ -56,3 +56,19 @@ def test_without_any_mask_there_is_nothing_to_judge_by(judge: Callable[..., Any]
         del annotation["segmentation"]
     with pytest.raises(ValueError, match="Annotation 0 has no 'segmentation'"):
         judge(content, [], "segm")
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [
+        ("images", "neg_category_ids"),
+        ("images", "not_exhaustive_category_ids"),
+        ("annotations", "area"),
+        ("categories", "frequency"),
+    ],
+)
+def test_missing_field_of_lvis_is_named(kind: str, field: str) -> None:
+    content = random_content(np.random.default_rng(0), federated=True)
+    del content[kind][2][field]
+    with pytest.raises(ValueError, match=f"of the {kind} has no '{field}'"):
+        score_lvis(content, [], "bbox")

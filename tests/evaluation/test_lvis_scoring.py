@@ -201,22 +201,6 @@ def test_category_ids_can_be_any_integers() -> None:
     assert_equal_to_lvis(scores, lvis_evaluation(content, results, "bbox", 300))
 
 
-@pytest.mark.parametrize(
-    ("kind", "field"),
-    [
-        ("images", "neg_category_ids"),
-        ("images", "not_exhaustive_category_ids"),
-        ("annotations", "area"),
-        ("categories", "frequency"),
-    ],
-)
-def test_missing_field_of_lvis_is_named(kind: str, field: str) -> None:
-    content = make_annotations(np.random.default_rng(0))
-    del content[kind][2][field]
-    with pytest.raises(ValueError, match=f"of the {kind} has no '{field}'"):
-        score_lvis(content, [], "bbox")
-
-
 def test_prediction_for_an_unknown_image_is_named() -> None:
     content = make_annotations(np.random.default_rng(0))
     result = {"image_id": 5, "category_id": 1, "score": 0.5, "bbox": [0, 0, 9, 9]}
