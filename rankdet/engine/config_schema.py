@@ -155,8 +155,9 @@ def _check_interpolations(cfg: DictConfig) -> None:
         OmegaConf.to_container(cfg, resolve=True)
     except OmegaConfBaseException as error:
         reason = str(error).partition("\n")[0].rstrip(".")
+        key = error.full_key or "the config"
         raise ValueError(
-            f"{error.full_key or 'the config'} can't be resolved ({reason}); check the ${{...}} in it."
+            f"{key} can't be resolved ({reason}); check the ${{...}} in it."
         ) from error
 
 

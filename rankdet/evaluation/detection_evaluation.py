@@ -13,15 +13,23 @@ from detectron2.evaluation import DatasetEvaluator
 from detectron2.evaluation.coco_evaluation import instances_to_coco_json
 from detectron2.utils import comm
 
-from rankdet.data.annotation_file import Record, read_annotations
-from rankdet.data.class_stats import annotation_path, class_ids, ensure_dataset
+from rankdet.data.annotation_file import Record
+from rankdet.data.class_stats import class_ids, ensure_dataset
+from rankdet.evaluation.annotations import GEOMETRY_FIELD, is_federated
 from rankdet.evaluation.detection_table import DetectionTable, gather_detections
-from rankdet.evaluation.matching import GEOMETRY_FIELD, check_images
-from rankdet.evaluation.prediction_checks import check_geometry, check_limit, check_predictions
+from rankdet.evaluation.ground_truth import check_tasks, read_ground_truth
+from rankdet.evaluation.matching import check_images
+from rankdet.evaluation.prediction_checks import (
+    check_dataset_name,
+    check_limit,
+    check_predictions,
+    instances_of,
+)
 
 logger = logging.getLogger(__name__)
 
-RESULTS_FILE = "lvis_instances_results.json"
+LVIS_RESULTS = "lvis_instances_results.json"
+COCO_RESULTS = "coco_instances_results.json"
 CPU = torch.device("cpu")
 
 
@@ -45,47 +53,41 @@ class DetectionEvaluator(DatasetEvaluator, ABC, Generic[ScoresT]):
 
     def __init__(
         self,
-        dataset_name: str,
+        dataset_name: str | Sequence[str],
         tasks: tuple[str, ...] | None = None,
         distributed: bool = True,
         output_dir: str | None = None,
         *,
         max_dets_per_image: int = 300,
     ) -> None:
-        """Read the annotations of the dataset.
+        """Read the annotations of the dataset, and warn of what can't be judged.
 
         Args:
-            dataset_name: A registered dataset with an annotation file.
+            dataset_name: A registered dataset, or a list of one. If it has no annotation file,
+                Detectron2 converts what its function gives.
             tasks: Some of "bbox", "segm" and "boundary"; None: boxes, and masks if the model
                 predicts them and the annotations have them.
             distributed: Gather the predictions of all processes.
-            output_dir: Where the predictions are written, as `lvis_instances_results.json`; None:
-                nowhere.
+            output_dir: Where the predictions are written in the format of COCO's server, as
+                `lvis_instances_results.json` where the annotations are federated, else as
+                `coco_instances_results.json`; None: nowhere.
             max_dets_per_image: Only so many detections of an image count.
 
         Raises:
-            ValueError: The dataset is not registered, its annotations are damaged or in no file,
-                there is no such task, an annotation lacks what it needs, or the limit is not
-                positive.
+            ValueError: The dataset is not registered, its annotations are damaged, there is no
+                such task or nothing to judge it by, or the limit is not positive.
             FileNotFoundError: The annotation file is missing.
         """
         check_limit("max_dets_per_image", max_dets_per_image)
         if tasks is not None and (not tasks or not set(tasks) <= GEOMETRY_FIELD.keys()):
             known = ", ".join(map(repr, GEOMETRY_FIELD))
             raise ValueError(f"tasks is {tasks!r}; give a list of some of {known}.")
-        self._metadata = ensure_dataset(dataset_name)
-        path = annotation_path(self._metadata)
-        if path is None:
-            raise ValueError(
-                f"Dataset {dataset_name!r} has no annotation file; set json_file of its metadata "
-                "to one in the format of LVIS or COCO (Detectron2's COCOEvaluator writes one of "
-                "COCO's, if it comes before this evaluator)."
-            )
+        self._name = check_dataset_name(dataset_name)
+        self._metadata = ensure_dataset(self._name)
         # Polygons take most of the memory of a parsed file.
         needs_masks = tasks is None or set(tasks) != {"bbox"}
-        self._content = read_annotations(path, dataset_name=dataset_name, masks=needs_masks)
-        for task in tasks or ():
-            check_geometry(self._content["annotations"], GEOMETRY_FIELD[task])
+        self._content = read_ground_truth(self._name, masks=needs_masks)
+        check_tasks(self._content, tasks, self._name)
         self._images = {image["id"]: image for image in self._content["images"]}
         contiguous = class_ids(self._metadata, [c["id"] for c in self._content["categories"]])
         self._category_ids = {class_id: category_id for category_id, class_id in contiguous.items()}
@@ -129,20 +131,21 @@ class DetectionEvaluator(DatasetEvaluator, ABC, Generic[ScoresT]):
             outputs: What the model returned for them, with `instances`.
 
         Raises:
-            ValueError: The annotation file does not list an image, the model predicts a class that
-                the dataset does not have, or what it predicts can't be scored (see
+            ValueError: The annotation file does not list an image, the model predicts no instances
+                or a class that the dataset does not have, or what it predicts can't be scored (see
                 :func:`rankdet.evaluation.prediction_checks.check_predictions`).
         """
         for record, output in zip(inputs, outputs, strict=True):
-            instances, image_id = output["instances"].to(CPU), record["image_id"]
+            instances, image_id = instances_of(output).to(CPU), record["image_id"]
             check_images([image_id], self._images)
-            results = instances_to_coco_json(instances, image_id)
-            check_predictions(results, self._images[image_id])
+            image = self._images[image_id]
+            results = instances_to_coco_json(instances, image["id"])
+            check_predictions(results, image)
             self._restore_category_ids(results)
             self._results.add(results)
             # Images without detections leave no other trace of what the model predicts.
             self._predicts_masks |= instances.has("pred_masks")
-            self._predicted_images.append(image_id)
+            self._predicted_images.append(image["id"])
 
     def evaluate(self) -> dict[str, dict[str, float]] | None:
         """Gather the predictions, write them and score them.
@@ -159,23 +162,45 @@ class DetectionEvaluator(DatasetEvaluator, ABC, Generic[ScoresT]):
             seen = comm.gather(seen[0])
             if not comm.is_main_process():
                 return None
-        _check_unique([image_id for image_ids, _ in seen for image_id in image_ids])
-        if not any(image_ids for image_ids, _ in seen):
+        image_ids = [image_id for image_ids, _ in seen for image_id in image_ids]
+        _check_unique(image_ids)
+        if not image_ids:
             logger.warning("The evaluator was given no predictions.")
             return {}
-        if self._output_dir:
-            with (self._output_dir / RESULTS_FILE).open("w", encoding="utf-8") as file:
-                self._results.write(file)
+        self._write()
         if not self._content["annotations"]:
-            logger.info("The annotation file has no annotations: there is nothing to score.")
+            logger.warning("Nothing can be scored: dataset %r has no annotations.", self._name)
             return {}
+        if len(image_ids) < len(self._images):
+            logger.warning(
+                "The model was given only %d of the %d images of dataset %r; the objects on the "
+                "others count as missed.",
+                len(image_ids),
+                len(self._images),
+                self._name,
+            )
         if not self._results:
             logger.warning("The model predicted nothing on any image.")
-        has_masks = any(predicts_masks for _, predicts_masks in seen)
-        has_masks &= any(
-            annotation.get("segmentation") for annotation in self._content["annotations"]
+        return self._score(self._tasks or self._possible_tasks(any(masks for _, masks in seen)))
+
+    def _write(self) -> None:
+        if self._output_dir:
+            name = LVIS_RESULTS if is_federated(self._content) else COCO_RESULTS
+            with (self._output_dir / name).open("w", encoding="utf-8") as file:
+                self._results.write(file)
+            logger.info("Predictions: %s", self._output_dir / name)
+
+    def _possible_tasks(self, predicts_masks: bool) -> tuple[str, ...]:
+        if not predicts_masks:
+            return ("bbox",)
+        if any(annotation.get("segmentation") for annotation in self._content["annotations"]):
+            return ("bbox", "segm")
+        logger.warning(
+            "The model predicts masks, but no annotation of dataset %r has one: only boxes are "
+            "scored.",
+            self._name,
         )
-        return self._score(self._tasks or (("bbox", "segm") if has_masks else ("bbox",)))
+        return ("bbox",)
 
     def _score(self, tasks: tuple[str, ...]) -> dict[str, dict[str, float]]:
         self.scores = {}
@@ -189,7 +214,7 @@ class DetectionEvaluator(DatasetEvaluator, ABC, Generic[ScoresT]):
             class_id = result["category_id"]
             if class_id not in self._category_ids:
                 raise ValueError(
-                    f"The model predicts class {class_id}, but dataset {self._metadata.name!r} has "
+                    f"The model predicts class {class_id}, but dataset {self._name!r} has "
                     f"only {len(self._category_ids)} classes; evaluate on the dataset it was "
                     "trained for."
                 )

@@ -11,16 +11,14 @@ from faster_coco_eval import COCO
 from faster_coco_eval.core import mask as rle
 
 from rankdet.data.annotation_file import Record
-from rankdet.evaluation.matching import (
+from rankdet.evaluation.annotations import (
     GEOMETRY_FIELD,
-    FloatArray,
-    IntArray,
-    check_images,
     check_lvis_fields,
-    detection_scores,
     is_federated,
+    judged_annotations,
 )
-from rankdet.evaluation.prediction_checks import check_geometry, check_limit
+from rankdet.evaluation.matching import FloatArray, IntArray, check_images, detection_scores
+from rankdet.evaluation.prediction_checks import check_limit
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -74,8 +72,8 @@ def match_images(
     Raises:
         ValueError: The task is another, the limit is not positive, a score is not finite, there are
             no images, the annotations lack a field (see
-            :func:`rankdet.evaluation.matching.check_lvis_fields`) or what the task needs, or they
-            do not list a predicted image.
+            :func:`rankdet.evaluation.annotations.check_lvis_fields`) or what the task needs, or
+            they do not list a predicted image.
     """
     if task not in ("bbox", "segm"):
         raise ValueError(f"Detections can't be matched by task {task!r}; give 'bbox' or 'segm'.")
@@ -83,10 +81,9 @@ def match_images(
     if not content["images"]:
         raise ValueError("The annotation file lists no images; give the one of the dataset.")
     check_lvis_fields(content)
-    federated, annotations = is_federated(content), content["annotations"]
+    federated, annotations = is_federated(content), judged_annotations(content, task)
     coco = COCO()  # Holds the sizes of the images, for masks.
     coco.imgs = {image["id"]: image for image in content["images"]}
-    check_geometry(annotations, GEOMETRY_FIELD[task])
     scores, detections_by_image = detection_scores(results), _by_image(results)
     check_images(detections_by_image, coco.imgs)
     objects_by_image = _by_image(annotations)

@@ -10,7 +10,7 @@ from rankdet.evaluation.lrp_scoring import LRPScores, score_lrp
 class LRPEvaluator(DetectionEvaluator[LRPScores]):
     """Evaluate boxes and masks by optimal LRP (lower is better) and correlation of score and IoU.
 
-    For every dataset with an annotation file in the format of COCO or LVIS, whose rules it heeds.
+    For every dataset, by the rules of LVIS or of COCO as its annotations are.
     The results are `bbox_lrp/oLRP`, `segm_lrp/oLRP_Loc`, ..., named in
     :class:`rankdet.evaluation.lrp_scoring.LRPScores`: Detectron2 combines evaluators only where
     their keys differ. In a config, this evaluator goes beside another one of AP; there dataset

@@ -9,14 +9,10 @@ import numpy.typing as npt
 from faster_coco_eval import COCOeval_faster
 
 from rankdet.data.annotation_file import Record
+from rankdet.evaluation.annotations import check_lvis_fields, is_federated
 from rankdet.evaluation.class_groups import class_groups
 from rankdet.evaluation.detection_matches import TP_IOU
-from rankdet.evaluation.matching import (
-    FloatArray,
-    category_evaluations,
-    check_lvis_fields,
-    is_federated,
-)
+from rankdet.evaluation.matching import FloatArray, category_evaluations
 
 
 class OptimalLRP(NamedTuple):

@@ -7,21 +7,20 @@ import numpy as np
 from faster_coco_eval import COCOeval_faster
 
 from rankdet.data.annotation_file import Record
+from rankdet.evaluation.annotations import check_lvis_fields, is_federated
 from rankdet.evaluation.class_groups import class_groups
-from rankdet.evaluation.matching import (
-    FloatArray,
-    category_evaluations,
-    check_lvis_fields,
-    is_federated,
-)
+from rankdet.evaluation.matching import FloatArray, category_evaluations
+
+RECALL_LIMITS = (1, 10)
+"""Detections of a class in an image that AR@1 and AR@10 allow, as in COCO."""
 
 
 class LVISScores(NamedTuple):
     """What LVIS reports of one task; percent, nan where there is no ground truth."""
 
     metrics: dict[str, float]
-    """AP, AP50, AP75, APs, APm, APl, APr, APc, APf, AR, ARs, ARm, ARl, ARr, ARc, ARf; those of r, c
-    and f where the categories have a frequency."""
+    """AP, AP50, AP75, APs, APm, APl, APr, APc, APf, AR@1, AR@10, AR, ARs, ARm, ARl, ARr, ARc, ARf;
+    those of r, c and f where the categories have a frequency."""
     class_ap: FloatArray
     """(K,): AP of each category, in the order of the category ids."""
     class_ar: FloatArray
@@ -50,6 +49,10 @@ def score_lvis(
 
     Where no image has `neg_category_ids`, the rules are COCO's: every category is judged in every
     image, and masks without area count.
+
+    AR is over all detections that count; AR@1 and AR@10 are over the 1 and the 10 highest-scoring
+    ones of each category in each image, as in COCO. With federated annotations, too: that is among
+    the detections that are judged there.
 
     Args:
         content: A parsed annotation file in the format of LVIS or COCO. It is not changed.
@@ -82,26 +85,35 @@ def score_lvis(
         lvis_style=is_federated(content),
         max_dets_per_class=max_dets_per_class,
     )
-    precision, recall = (
+    precision, recall, *limited_recalls = (
         np.concatenate(arrays, axis=-2)
-        for arrays in zip(*(_precision_and_recall(one) for one in evaluations), strict=True)
+        for arrays in zip(*(_precision_and_recalls(one) for one in evaluations), strict=True)
     )
+    limited = {
+        f"AR@{limit}": _mean_percent(values[..., 0])
+        for limit, values in zip(RECALL_LIMITS, limited_recalls, strict=True)
+    }
     return LVISScores(
-        {**_metrics("AP", precision, content), **_metrics("AR", recall, content)},
+        {**_metrics("AP", precision, content), **limited, **_metrics("AR", recall, content)},
         _per_class(precision),
         _per_class(recall),
     )
 
 
-def _precision_and_recall(evaluation: COCOeval_faster) -> tuple[FloatArray, FloatArray]:
-    """By IoU threshold, (recall threshold,) category and area range; -1: undefined."""
+def _precision_and_recalls(evaluation: COCOeval_faster) -> list[FloatArray]:
+    """By IoU threshold, (recall threshold,) category and area range; -1: undefined.
+
+    Precision, recall, and recall with each of the limits.
+    """
     params = evaluation.params
     if not evaluation.cocoGt.anns:
         shape = (len(params.iouThrs), len(params.recThrs), 1, len(params.areaRng))
-        return np.full(shape, -1.0), np.full((shape[0], *shape[2:]), -1.0)
+        return [np.full(shape, -1.0), *[np.full((shape[0], *shape[2:]), -1.0)] * 3]
+    params.maxDets = [*RECALL_LIMITS, max(*RECALL_LIMITS, *params.maxDets)]
     evaluation.evaluate()
     evaluation.accumulate()
-    return evaluation.eval["precision"][..., 0], evaluation.eval["recall"][..., 0]
+    recalls = np.moveaxis(evaluation.eval["recall"], -1, 0)
+    return [evaluation.eval["precision"][..., -1], recalls[-1], *recalls[:-1]]
 
 
 def _metrics(name: str, values: FloatArray, content: Record) -> dict[str, float]:

@@ -10,16 +10,14 @@ from faster_coco_eval import COCO, COCOeval_faster
 from faster_coco_eval.core.mask import area as mask_area
 
 from rankdet.data.annotation_file import Record
+from rankdet.evaluation.annotations import GEOMETRY_FIELD, judged_annotations
 from rankdet.evaluation.detection_table import DetectionTable
-from rankdet.evaluation.prediction_checks import check_geometry, check_limit
+from rankdet.evaluation.prediction_checks import check_limit
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 ImageNumbers = dict[int | str, int]
 """From 0, by image id."""
-
-FEDERATED_FIELDS = ("neg_category_ids", "not_exhaustive_category_ids")
-GEOMETRY_FIELD = {"bbox": "bbox", "segm": "segmentation", "boundary": "segmentation"}
 
 
 class _Columns(NamedTuple):
@@ -28,34 +26,6 @@ class _Columns(NamedTuple):
     images: IntArray
     categories: IntArray
     scores: FloatArray
-
-
-def is_federated(content: Record) -> bool:
-    """Whether an annotation file says, as LVIS does, which classes an image was searched for."""
-    return any("neg_category_ids" in image for image in content["images"])
-
-
-def check_lvis_fields(content: Record) -> None:
-    """Check that no record of an annotation file lacks what LVIS's metrics need of it.
-
-    That is the area of an annotation; if one image has `neg_category_ids`, they and
-    `not_exhaustive_category_ids` of all; if one category has a `frequency`, that of all.
-
-    Raises:
-        ValueError: One lacks a field.
-    """
-    needed = [("annotations", "area")]
-    if is_federated(content):
-        needed += [("images", field) for field in FEDERATED_FIELDS]
-    if any("frequency" in category for category in content["categories"]):
-        needed += [("categories", "frequency")]
-    for kind, field in needed:
-        lacking = next((record for record in content[kind] if field not in record), None)
-        if lacking is not None:
-            raise ValueError(
-                f"Entry {lacking['id']} of the {kind} has no {field!r}, which the LVIS metrics "
-                "need; give it to all of them" + (", or to none." if field == "frequency" else ".")
-            )
 
 
 def category_evaluations(
@@ -102,13 +72,12 @@ def category_evaluations(
         raise ValueError(f"task is {task!r}; give one of {', '.join(map(repr, GEOMETRY_FIELD))}.")
     check_limit("max_dets_per_image", max_dets_per_image, may_be_none=True)
     check_limit("max_dets_per_class", max_dets_per_class, may_be_none=True)
-    check_geometry(content["annotations"], GEOMETRY_FIELD[task])
+    annotations = judged_annotations(content, task)
     if not content["categories"]:
         raise ValueError("The annotation file lists no categories; there is nothing to evaluate.")
     # faster-coco-eval takes integers only. Sorted: equal scores are ranked by the image.
     images = sorted(content["images"], key=lambda image: image["id"])
     numbers = {image["id"]: number for number, image in enumerate(images)}
-    annotations = content["annotations"]
     if lvis_style:
         annotations = [a for a in annotations if a["area"] > 0]
     columns = _columns(results, numbers)

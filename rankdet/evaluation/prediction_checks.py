@@ -1,6 +1,9 @@
 """Whether what a model predicts, and what is asked of it, can be scored at all."""
 
+from collections.abc import Sequence
+
 import numpy as np
+from detectron2.structures import Instances
 
 from rankdet.data.annotation_file import Record
 
@@ -23,22 +26,42 @@ def check_limit(name: str, limit: int | None, *, may_be_none: bool = False) -> N
         raise ValueError(f"{name} is {limit!r}; give an integer of at least 1{or_none}.")
 
 
-def check_geometry(annotations: list[Record], field: str) -> None:
-    """Check that all annotations have what detections are compared with.
+def check_dataset_name(dataset_name: str | Sequence[str]) -> str:
+    """The one data set that an evaluator is for.
 
     Args:
-        annotations: Of an annotation file.
-        field: "bbox" or "segmentation".
+        dataset_name: Its name, or a list of one, as configs of Detectron2 write it.
 
     Raises:
-        ValueError: One lacks it, or has an empty one.
+        ValueError: There are none or several, or it is no name.
     """
-    lacking = next((annotation for annotation in annotations if not annotation.get(field)), None)
-    if lacking is not None:
+    names = [dataset_name] if isinstance(dataset_name, str) else dataset_name
+    if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"dataset_name is {dataset_name!r}; give the name of a data set.")
+    if len(names) != 1:
         raise ValueError(
-            f"Annotation {lacking['id']} has no {field!r}, so that detections can't be judged by "
-            'it; give it to all annotations, or leave the task out, as tasks=("bbox",) does masks.'
+            f"dataset_name is {list(names)!r}; an evaluator scores one data set: evaluate each of "
+            "them by itself, with dataloader.test.dataset.names and the evaluator's name changed."
         )
+    return names[0]
+
+
+def instances_of(output: Record) -> Instances:
+    """What a model has found in an image.
+
+    Args:
+        output: Of the model, for one image.
+
+    Raises:
+        ValueError: It predicts no instances.
+    """
+    if "instances" not in output:
+        raise ValueError(
+            f"The model predicts {', '.join(map(repr, output)) or 'nothing'} and no 'instances', "
+            "so there are no boxes and masks to score; give a detector."
+        )
+    instances: Instances = output["instances"]
+    return instances
 
 
 def check_predictions(results: list[Record], image: Record) -> None:

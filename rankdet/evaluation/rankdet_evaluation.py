@@ -22,7 +22,7 @@ CLASS_SCORES_FILE = "class_scores.json"
 class RankdetEvaluator(DetectionEvaluator[LVISScores | LRPScores]):
     """Evaluate AP, Fixed AP, boundary AP, AR and optimal LRP of one set of predictions.
 
-    For every dataset with an annotation file in the format of LVIS or COCO, by the rules in
+    For every dataset of boxes, with masks or without, by the rules in
     :func:`rankdet.evaluation.lvis_scoring.score_lvis`. The results are `bbox` and `segm` (what
     Detectron2's LVIS evaluator gives, and AR), and `bbox_lrp` and `segm_lrp` (see
     :class:`rankdet.evaluation.lrp_scoring.LRPScores`). Two metrics are for who asks for them:
@@ -44,7 +44,7 @@ class RankdetEvaluator(DetectionEvaluator[LVISScores | LRPScores]):
 
     def __init__(
         self,
-        dataset_name: str,
+        dataset_name: str | Sequence[str],
         tasks: tuple[str, ...] | None = None,
         distributed: bool = True,
         output_dir: str | None = None,
@@ -56,7 +56,8 @@ class RankdetEvaluator(DetectionEvaluator[LVISScores | LRPScores]):
         """Read the annotations of the dataset.
 
         Args:
-            dataset_name: A registered dataset with an annotation file.
+            dataset_name: A registered dataset, or a list of one. If it has no annotation file,
+                Detectron2 converts what its function gives.
             tasks: Some of "bbox", "segm" and "boundary"; None: boxes, and masks if the model
                 predicts them and the annotations have them.
             distributed: Gather the predictions of all processes.
@@ -69,9 +70,8 @@ class RankdetEvaluator(DetectionEvaluator[LVISScores | LRPScores]):
                 annotation file does not. None: without it, such a file gets no metrics by group.
 
         Raises:
-            ValueError: A dataset is not registered, its annotations are damaged or in no file,
-                there is no such task, an annotation lacks what it needs, or a limit is not
-                positive.
+            ValueError: A dataset is not registered, its annotations are damaged, there is no such
+                task or nothing to judge it by, or a limit is not positive.
             FileNotFoundError: An annotation file is missing.
         """
         check_limit("max_dets_per_class", max_dets_per_class, may_be_none=True)
@@ -133,7 +133,7 @@ class RankdetEvaluator(DetectionEvaluator[LVISScores | LRPScores]):
         if len(counts) != len(categories):
             raise ValueError(
                 f"training_dataset is {training_dataset!r} with {len(counts)} classes, but dataset "
-                f"{self._metadata.name!r} has {len(categories)}; give the one that belongs to it."
+                f"{self._name!r} has {len(categories)}; give the one that belongs to it."
             )
         contiguous = class_ids(self._metadata, [category["id"] for category in categories])
         return [

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from rankdet.data.annotation_file import Record
-from rankdet.evaluation.matching import is_federated
+from rankdet.evaluation.annotations import is_federated
 from rankdet.losses.bounds import (
     classification_error,
     detection_error_bounds,

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from tabulate import tabulate
 
+from rankdet.data.class_names import read_class_names
 from rankdet.data.glyphs.annotations import frequency_group
 from rankdet.tools.frequency_groups import COLOURS, LABELS, name_classes
 
@@ -56,14 +57,15 @@ def summarize(name: str, records: list[dict[str, Any]], metadata: Metadata) -> D
         [one for one in record.get("annotations", []) if not one.get("iscrowd", 0)]
         for record in records
     ]
-    num_classes = len(metadata.thing_classes)
+    class_names = read_class_names(name)
+    num_classes = len(class_names)
     shown = [index for group in objects for index in {one["category_id"] for one in group}]
     image_counts = _count(shown, num_classes)
     training = {one["id"]: one["image_count"] for one in metadata.get("class_image_count", [])}
     deciding = [training[one] for one in sorted(training)] or image_counts.tolist()
     return DatasetSummary(
         name=name,
-        class_names=list(metadata.thing_classes),
+        class_names=class_names,
         groups=[frequency_group(images) for images in deciding],
         image_counts=image_counts,
         instance_counts=_count(

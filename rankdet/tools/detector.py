@@ -1,5 +1,6 @@
 """A trained model that takes pictures of any size as they are."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from detectron2.config import instantiate
-from detectron2.data import MetadataCatalog
+from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 from detectron2.data.detection_utils import convert_PIL_to_numpy
 from detectron2.data.transforms import AugInput, AugmentationList
 from detectron2.structures import Instances
@@ -16,10 +17,13 @@ from omegaconf import DictConfig
 from PIL import Image
 from torch import nn
 
+from rankdet.data.class_names import read_class_names
 from rankdet.engine.checkpoint import ensure_checkpoint
 from rankdet.engine.train import dataset_names
 from rankdet.tools.command_line import is_set
 from rankdet.tools.run_folder import find_checkpoint, find_config, load_model, load_run_config
+
+logger = logging.getLogger(__name__)
 
 ByteArray = npt.NDArray[np.uint8]
 
@@ -90,5 +94,17 @@ def load_detector(
         else find_checkpoint(Path(cfg.train.output_dir), option="train.init_checkpoint=FILE")
     )
     model = load_model(cfg, weights, splits=[])
-    metadata = MetadataCatalog.get(dataset_names(cfg, "test")[0])
+    metadata = _metadata(dataset_names(cfg, "test")[0])
     return Detector(model, cfg.dataloader.test.mapper, score_threshold, metadata)
+
+
+def _metadata(name: str) -> Metadata:
+    """That of a data set, with the names of its classes where they are known on this machine."""
+    metadata = MetadataCatalog.get(name)
+    if name not in DatasetCatalog or metadata.get("thing_classes") is not None:
+        return metadata
+    try:
+        return Metadata(name=name, thing_classes=read_class_names(name))
+    except (FileNotFoundError, ValueError) as error:
+        logger.warning("Classes are shown by number, as their names are unknown: %s", error)
+        return metadata

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from rankdet.data.annotation_file import read_annotations
+from rankdet.data.class_names import read_class_names
 from rankdet.data.class_stats import annotation_path, class_ids, ensure_dataset, image_counts
 from rankdet.data.glyphs.annotations import frequency_group
 
@@ -45,11 +46,17 @@ def read_classes(name: str, train_names: list[str]) -> Classes:
         ValueError: a dataset is not registered, or its annotations are damaged.
         FileNotFoundError: an annotation file is missing.
     """
-    metadata = ensure_dataset(name)
-    groups = _annotated_groups(metadata)
+    names = read_class_names(name)
+    groups = _annotated_groups(ensure_dataset(name), len(names))
     if groups is None:
         groups = [frequency_group(images) for images in image_counts(train_names).tolist()]
-    return Classes(list(metadata.thing_classes), groups)
+    if len(groups) != len(names):
+        raise ValueError(
+            f"data set {name!r} has {len(names)} classes, but the training sets "
+            f"{', '.join(map(repr, train_names))} have {len(groups)}; choose data sets with the "
+            "same classes."
+        )
+    return Classes(names, groups)
 
 
 def legend_handles(marker: str) -> list[Line2D]:
@@ -68,7 +75,7 @@ def name_classes(axes: Axes, names: list[str], label: str) -> None:
         axes.set_xticks(range(len(names)), names, rotation=rotation, fontsize=12)
 
 
-def _annotated_groups(metadata: Metadata) -> list[str] | None:
+def _annotated_groups(metadata: Metadata, num_classes: int) -> list[str] | None:
     """By contiguous class id; None unless the annotation file has the group of every class."""
     path = annotation_path(metadata)
     if path is None:
@@ -78,5 +85,5 @@ def _annotated_groups(metadata: Metadata) -> list[str] | None:
     by_class = {
         class_id: letters.get(one) for one, class_id in class_ids(metadata, letters).items()
     }
-    groups = [by_class.get(class_id) for class_id in range(len(metadata.thing_classes))]
-    return None if None in groups else groups
+    groups = [str(by_class.get(class_id)) for class_id in range(num_classes)]
+    return groups if set(groups) <= LABELS.keys() else None

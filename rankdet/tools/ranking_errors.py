@@ -86,7 +86,12 @@ def write_ranking_errors(
     classes = read_classes(name, train_names)
     model = load_model(cfg, weights)
     box_predictors(model)  # A model of one stage ends here, before anything is promised.
-    total = len(load_dicts(name))
+    records = load_dicts(name)
+    if not any(record.get("annotations") for record in records):
+        raise ValueError(
+            f"{name!r} has no annotations, so there are no objects to rank; give another."
+        )
+    total = len(records)
     number = total if num_images is None else min(num_images, total)
     print(
         f"Ranking errors: scoring the proposals of {run_folder} on {number:,} of the {total:,} "

@@ -84,6 +84,8 @@ def metrics_table(run: Path) -> str:
             "training, or by train_net.py --eval-only."
         )
     results = read_json(path)
+    if not results:
+        return f"No metrics: {path} is empty, as for data sets without annotations."
     rows = [
         [label, *(results[task].get(metric) for metric in _METRICS)]
         for task, label in _TASKS.items()

@@ -7,17 +7,12 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog
 from detectron2.structures import Instances
 from evaluation_ranks import cut_predictions, evaluate
-from overlap_fixture import random_content
 
 from rankdet.evaluation import LVISEvaluator, RankdetEvaluator
-from rankdet.evaluation.error_analysis import analyse_errors
-from rankdet.evaluation.lrp_scoring import score_lrp
-from rankdet.evaluation.lvis_scoring import score_lvis
 
 pytestmark = pytest.mark.usefixtures("lvis_datasets")
 
@@ -79,15 +74,6 @@ def test_image_predicted_twice() -> None:
 def test_limits(name: str, limit: Any) -> None:
     with pytest.raises(ValueError, match=f"{name} is {limit!r}; give an integer of at least 1"):
         RankdetEvaluator("lvis_v1_val", **{name: limit})
-
-
-@pytest.mark.parametrize("judge", [score_lvis, score_lrp, analyse_errors])
-@pytest.mark.parametrize("mask", [None, []])
-def test_annotations_without_a_mask(judge: Callable[..., Any], mask: list[Any] | None) -> None:
-    content = random_content(np.random.default_rng(0), federated=True)
-    content["annotations"][3].update(id=33, segmentation=mask)
-    with pytest.raises(ValueError, match="Annotation 33 has no 'segmentation'"):
-        judge(content, [], "segm")
 
 
 def test_no_tasks() -> None:

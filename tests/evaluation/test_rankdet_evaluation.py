@@ -174,7 +174,8 @@ def test_training_set_decides_the_groups_of_coco_style_data(
     assert (metrics["APf"], metrics["APc"], metrics["APr"]) == pytest.approx((100, 0, 0), abs=1e-9)
     without = RankdetEvaluator(val, distributed=False)
     metrics = evaluate(without, predict_first_class, DatasetCatalog.get(val))["bbox"]
-    assert list(metrics) == ["AP", "AP50", "AP75", "APs", "APm", "APl", "AR", "ARs", "ARm", "ARl"]
+    of_sizes = ["APs", "APm", "APl", "AR@1", "AR@10", "AR", "ARs", "ARm", "ARl"]
+    assert list(metrics) == ["AP", "AP50", "AP75", *of_sizes]
 
 
 def test_masks_are_scored_only_where_they_are_annotated(

@@ -1,9 +1,11 @@
 import json
+from pathlib import Path
 
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import register_coco_instances
 from PIL import Image
+from shapes_fixture import make_dicts, shapes
 
 from rankdet.data.glyphs import GlyphsRecipe, register_glyphs
 from rankdet.tools.dataset import main
@@ -175,3 +177,11 @@ def test_check_says_that_all_is_well_and_finds_cut_pixels_on_request(coco, tmp_p
     main(["check", coco])
     with pytest.raises(SystemExit, match=r"1 of the 2 images of .*9\.png can't be read"):
         main(["check", coco, "--decode"])
+
+
+def test_classes_without_names_end_with_a_sentence():
+    DatasetCatalog.register("nameless", lambda: make_dicts(shapes(), Path()))
+    with pytest.raises(SystemExit, match="error: The classes of dataset 'nameless' are unknown"):
+        main(["describe", "nameless"])
+    DatasetCatalog.remove("nameless")
+    MetadataCatalog.remove("nameless")

@@ -72,6 +72,19 @@ def test_training_images_decide_without_a_frequency(register):
     assert read_classes(val, [train]).groups == ["r", "c"]
 
 
+@pytest.mark.parametrize("frequency", ["rare", None, 1, ["r"]])
+def test_training_images_decide_where_frequencies_are_not_letters(register, frequency):
+    categories = [{"id": 12, "name": "cat", "frequency": frequency}, {"id": 30, "name": "dog"}]
+    train = register("groups_train", categories)
+    assert read_classes(train, [train]).groups == ["r", "c"]
+
+
+def test_training_sets_of_other_classes_are_named(register):
+    val = register("groups_val", [{"id": 12, "name": "cat"}, {"id": 30, "name": "dog"}])
+    with pytest.raises(ValueError, match=r"'groups_val' has 2 classes, .* 'glyphs_smoke_train' h"):
+        read_classes(val, ["glyphs_smoke_train"])
+
+
 def test_training_images_decide_without_an_annotation_file():
     box = {"category_id": 0, "bbox": [0, 0, 5, 5], "bbox_mode": BoxMode.XYXY_ABS}
     image = {"file_name": "one.png", "height": 9, "width": 9, "annotations": [box]}

@@ -85,6 +85,17 @@ def test_files_of_rankdet_and_of_detectron2_are_read(folder):
     assert list(read_run(folder).read_predictions()) == detections
 
 
+def test_newest_file_of_detections_counts(folder):
+    """An earlier rankdet wrote detections on any data set to the file of LVIS."""
+    old = predictions_of(folder)
+    new = old.with_name("coco_instances_results.json")
+    new.write_text("[]")
+    for newest, other in ((old, new), (new, old)):
+        os.utime(other, (1, 1))
+        os.utime(newest, (2, 2))
+        assert read_run(folder).predictions == newest
+
+
 @pytest.mark.parametrize("is_by_line", [False, True])
 def test_damaged_files_are_named(folder, is_by_line):
     path = predictions_of(folder)

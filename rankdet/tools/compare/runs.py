@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from rankdet.engine.checkpoint import last_checkpoint
 from rankdet.engine.config import load_config
 from rankdet.tools.checkout import CHECKOUT, ensure_checkout
+from rankdet.tools.run_folder import read_json
 
 TRAIN_NET = CHECKOUT / "train_net.py"
 _OWN_KEYS = {"train.seed": "--seeds", "train.output_dir": "--output"}
@@ -73,11 +74,20 @@ class Run:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - _TAIL))
             numbers = re.findall(rb'"iteration": (\d+)[,}]', file.read())
-        return int(numbers[-1]) if numbers else 0
+        # What was measured in an earlier iteration than the rest has a line of its own, maybe last.
+        return max(map(int, numbers), default=0)
 
     def is_finished(self) -> bool:
         """Whether training and evaluation are done; evaluations on the way do not count."""
-        return self.results_file.is_file() and self.num_iterations() >= self.max_iter
+        if not self.results_file.is_file():
+            return False
+        if self.num_iterations() >= self.max_iter:
+            return True
+        # A test set without annotations gives no metrics, so the last evaluation logs nothing.
+        is_trained = self.num_iterations() == self.max_iter - 1
+        metrics = self.folder / "metrics.json"
+        is_last = is_trained and self.results_file.stat().st_mtime > metrics.stat().st_mtime
+        return is_last and not read_json(self.results_file)
 
 
 def plan_runs(

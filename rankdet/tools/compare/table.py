@@ -21,9 +21,11 @@ def comparison_tables(results: Mapping[str, Sequence[Metrics]]) -> str:
     Returns:
         Mean and, from two seeds on, sample standard deviation (by n - 1) of every metric. A metric
         that a run lacks is a dash; one that all lack, because its classes or sizes are not in the
-        data, is left out.
+        data, is left out. Without any metric, a sentence says so.
     """
     tasks = _in_order(task for runs in results.values() for run in runs for task in run)
+    if not tasks:
+        return "No run has metrics: the data set that they were tested on has no annotations."
     return "\n\n".join(f"## {task}\n\n{_table(task, results)}" for task in tasks)
 
 

@@ -4,24 +4,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from rankdet.data.annotation_file import Record, read_annotations
-from rankdet.data.class_stats import (
-    annotation_path,
-    class_ids,
-    ensure_dataset,
-    image_counts,
-    load_dicts,
-)
+from rankdet.data.annotation_file import Record
+from rankdet.data.class_stats import class_ids, ensure_dataset, image_counts, load_dicts
+from rankdet.evaluation.ground_truth import read_ground_truth
 from rankdet.tools.frequency_groups import read_classes
 
 
 @dataclass(frozen=True)
 class TestSet:
-    """A data set with an annotation file.
+    """A data set.
 
     Attributes:
         name: under which it is registered.
-        content: the annotation file, its categories with a ``frequency``.
+        content: its annotations in the format of COCO or LVIS, the categories with a ``name`` and a
+            ``frequency``.
         image_counts: category id to the number of training images that show it.
     """
 
@@ -44,19 +40,21 @@ def read_test_set(name: str, train_names: Sequence[str]) -> TestSet:
             :func:`rankdet.tools.frequency_groups.read_classes` does, where the file has none.
 
     Raises:
-        ValueError: a data set is not registered or damaged, or has no annotation file.
+        ValueError: a data set is not registered or damaged, or the training sets have other
+            classes.
         FileNotFoundError: an annotation file is missing.
     """
-    metadata = ensure_dataset(name)
-    path = annotation_path(metadata)
-    if path is None:
-        raise ValueError(f"{name!r} has no annotation file; set json_file of its metadata.")
-    content = read_annotations(path, dataset_name=name)
-    groups = read_classes(name, list(train_names)).groups
+    content = read_ground_truth(name)
+    known = read_classes(name, list(train_names))
     counts = image_counts(train_names).tolist()
-    classes = class_ids(metadata, [category["id"] for category in content["categories"]])
+    ids = [category["id"] for category in content["categories"]]
+    classes = class_ids(ensure_dataset(name), ids)
     categories = [
-        {**category, "frequency": groups[classes[category["id"]]]}
+        {
+            "name": known.names[classes[category["id"]]],
+            **category,
+            "frequency": known.groups[classes[category["id"]]],
+        }
         for category in content["categories"]
         if category["id"] in classes
     ]

@@ -33,7 +33,7 @@ def metrics_section(methods: Sequence[Method]) -> Section:
         parts.append(f"<h3>{escape(TASKS.get(task, task))}</h3>")
         parts.append(_table(methods, task))
     if len(parts) == 1:
-        parts.append(paragraph("No run has results.json; the evaluation writes it."))
+        parts.append(paragraph(_no_metrics(methods)))
     return Section("Metrics", "".join(parts), _results_files(methods))
 
 
@@ -72,6 +72,13 @@ def _explanation(methods: Sequence[Method]) -> str:
             "as always with one seed. "
         )
     return text
+
+
+def _no_metrics(methods: Sequence[Method]) -> str:
+    files = [run.folder / "results.json" for method in methods for run in method.runs]
+    if any(file.is_file() for file in files):
+        return "No run has metrics: results.json is empty, as for data sets without annotations."
+    return "No run has results.json; the evaluation writes it."
 
 
 def _tasks(methods: Sequence[Method]) -> list[str]:

@@ -12,13 +12,14 @@ from omegaconf import DictConfig, OmegaConf
 from rankdet.engine.config import load_config
 from rankdet.engine.provenance import LOG_PREFIX
 from rankdet.engine.train import dataset_names
+from rankdet.evaluation.detection_evaluation import COCO_RESULTS, LVIS_RESULTS
 from rankdet.evaluation.detection_table import DetectionTable
 from rankdet.tools.run_folder import find_config, read_json, read_metrics
 
 Curve = dict[int, float]
 """Iteration to value."""
 
-RESULT_FILES = ("lvis_instances_results.json", "coco_instances_results.json")
+RESULT_FILES = (LVIS_RESULTS, COCO_RESULTS)
 _OF_THE_RUN_ALONE = ("seed", "output_dir")  # of the section `train`
 _LOGGED_VERSIONS = ("Python", "PyTorch", "torchvision", "numpy", "detectron2")
 
@@ -102,9 +103,10 @@ class Run:
 
     @property
     def predictions(self) -> Path | None:
-        """The file of all detections; None: there is none."""
-        paths = (self.folder / "inference" / name for name in RESULT_FILES)
-        return next((path for path in paths if path.is_file()), None)
+        """The file of all detections, the newest one; None: there is none."""
+        paths = [self.folder / "inference" / name for name in RESULT_FILES]
+        written = [path for path in paths if path.is_file()]
+        return max(written, key=lambda path: path.stat().st_mtime, default=None)
 
     def read_predictions(self) -> DetectionTable:
         """All detections, in little memory where the file has one on each line.

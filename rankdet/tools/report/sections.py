@@ -67,6 +67,8 @@ def _detection_sections(methods: Sequence[Method]) -> list[Section]:
     """What is computed from the detections: classes, errors, score calibration, gallery."""
     first = methods[0].runs[0]
     test_set = read_test_set(first.dataset, dataset_names(first.config, "train"))
+    if not test_set.content["annotations"]:
+        raise ValueError(f"{first.dataset!r} has no annotations, so nothing can be scored.")
     files, notes = {}, []
     for method in methods:
         for run in method.runs:

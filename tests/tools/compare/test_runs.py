@@ -1,4 +1,5 @@
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -67,6 +68,29 @@ def test_run_is_finished_with_the_evaluation_after_its_last_iteration(plan):
     assert (run.num_iterations(), run.is_finished()) == (6, True)
     run.results_file.unlink()
     assert not run.is_finished()
+
+
+def test_run_without_metrics_is_finished_with_results_after_its_last_iteration(plan):
+    """A test set without annotations."""
+    (run,) = plan(0)
+    start(run)
+    log(run, {"iteration": 4, "loss": 1.0})
+    set_results(run, "{}", seconds_later=1)
+    assert not run.is_finished(), "an evaluation on the way"
+    log(run, {"iteration": 5, "loss": 1.0}, {"iteration": 0, "accuracy": 1.0})
+    set_results(run, "{}", seconds_later=-1)
+    assert not run.is_finished(), "that of an earlier iteration"
+    set_results(run, "{}", seconds_later=1)
+    assert run.is_finished()
+    set_results(run, '{"bbox": {"AP": 1.0}}', seconds_later=1)
+    assert not run.is_finished(), "metrics are logged, too"
+
+
+def set_results(run, text, seconds_later):
+    """Write them so much after metrics.json."""
+    run.results_file.write_text(text)
+    time = (run.folder / "metrics.json").stat().st_mtime + seconds_later
+    os.utime(run.results_file, (time, time))
 
 
 def test_line_that_a_kill_has_cut_does_not_count(plan):

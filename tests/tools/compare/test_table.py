@@ -47,3 +47,8 @@ def test_file_names_the_files_behind_the_numbers(tmp_path):
     assert (tmp_path / "comparison.md").read_text() == text
     assert "11.0 ± 1.4" in text
     assert all(f"- ce seed {run.seed}: {run.results_file}\n" in text for run in runs)
+
+
+def test_no_metrics_at_all_are_said():
+    text = comparison_tables({"ce": [{}], "ecm": [{}, {}]})
+    assert text == "No run has metrics: the data set that they were tested on has no annotations."
