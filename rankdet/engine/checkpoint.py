@@ -47,19 +47,31 @@ def ensure_checkpoint(path: str) -> str:
         The path.
 
     Raises:
-        FileNotFoundError: no path is given, or there is no such file.
+        FileNotFoundError: no path is given, there is no such file, or it can't be downloaded.
     """
     if not path:
         raise FileNotFoundError(
             "there are no weights to load; set train.init_checkpoint=FILE, or use --resume "
             "with a train.output_dir that holds checkpoints."
         )
-    if "://" not in path and not PathManager.isfile(path):
+    if not PathManager.isfile(_fetched(path) if "://" in path else path):
         raise FileNotFoundError(
             f"the checkpoint {path!r} does not exist; set train.init_checkpoint to a file, or "
             "train.output_dir to the folder of the run."
         )
     return path
+
+
+def _fetched(url: str) -> str:
+    """Where Detectron2 keeps what it downloads."""
+    try:
+        return str(PathManager.get_local_path(url))
+    except Exception as error:  # Of any kind: each of its handlers has its own.
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise FileNotFoundError(
+            f"the checkpoint {url!r} can't be downloaded ({reason}); get it in another way, and "
+            "set train.init_checkpoint to the file."
+        ) from error
 
 
 class Checkpointer(DetectionCheckpointer):

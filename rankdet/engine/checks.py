@@ -69,10 +69,15 @@ def check_datasets(
         FileNotFoundError: a file is missing.
     """
     train_names, test_names = list(train_names), list(test_names)
-    _on_main_process(lambda: _check_datasets(model, train_names, test_names, mapper))
+    on_main_process(lambda: _check_datasets(model, train_names, test_names, mapper))
 
 
-def _on_main_process(check: Callable[[], None]) -> None:
+def on_main_process(check: Callable[[], None]) -> None:
+    """Run a check in the main process; all processes wait for it, and fail with it.
+
+    Args:
+        check: raises what it finds.
+    """
     error: Exception | None = None
     if comm.is_main_process():
         try:

@@ -13,16 +13,18 @@ from detectron2.config import instantiate
 from detectron2.engine import AMPTrainer, HookBase, SimpleTrainer, default_writers
 from detectron2.engine import hooks as d2_hooks
 from detectron2.engine.defaults import create_ddp_model
-from detectron2.evaluation import inference_on_dataset
+from detectron2.evaluation import DatasetEvaluator, inference_on_dataset
 from detectron2.utils import comm
+from fvcore.common.param_scheduler import ParamScheduler
 from omegaconf import DictConfig, ListConfig
 from tabulate import tabulate
 from torch import nn
 
 from rankdet.data.atomic_file import write_atomically
 from rankdet.engine.batches import training_batches
+from rankdet.engine.build import build, explained
 from rankdet.engine.checkpoint import Checkpointer, ensure_checkpoint, last_checkpoint
-from rankdet.engine.checks import check_datasets, check_device
+from rankdet.engine.checks import check_datasets, check_device, on_main_process
 from rankdet.engine.hooks import (
     BackgroundRatioHook,
     CheckpointHook,
@@ -39,6 +41,7 @@ from rankdet.engine.output_folder import (
     ensure_writable,
     explained_writing,
 )
+from rankdet.engine.resume import checkpoint_bytes, ensure_start, load_start
 from rankdet.losses.ecm import ECMLoss
 
 logger = logging.getLogger(__name__)
@@ -63,7 +66,7 @@ def build_model(cfg: DictConfig, splits: Sequence[str] = ("train", "test")) -> n
         FileNotFoundError: likewise.
     """
     check_device(cfg.train.device)
-    model = instantiate(cfg.model)
+    model = build(cfg, "model")
     names = {split: dataset_names(cfg, split) if split in splits else [] for split in SPLITS}
     mapper = cfg.dataloader.train.get("mapper") if "train" in splits else None
     check_datasets(model, names["train"], names["test"], mapper)
@@ -88,8 +91,8 @@ def evaluate(cfg: DictConfig, model: nn.Module) -> Metrics:
         on ranks other than 0.
     """
     _share_buffers(model)
-    loader = instantiate(cfg.dataloader.test)
-    results = inference_on_dataset(model, loader, instantiate(cfg.dataloader.evaluator)) or {}
+    loader, evaluator = build(cfg, "dataloader.test"), build(cfg, "dataloader.evaluator")
+    results = inference_on_dataset(model, loader, evaluator) or {}
     if comm.is_main_process():
         _report(results, Path(cfg.train.output_dir, RESULTS_FILE))
     return results
@@ -156,18 +159,23 @@ def build_trainer(cfg: DictConfig, resume: bool = False) -> SimpleTrainer:
         OutputFolderError: the disk has no room for a checkpoint.
     """
     _check_amp(cfg)
+    ensure_start(cfg, resume)
+    on_main_process(lambda: _check_evaluator(cfg))
     model = build_model(cfg)
     trainer = _build_trainer(cfg, model)
     checkpointer = Checkpointer(model, cfg.train.output_dir, trainer=trainer)
     trainer.finite_loss = FiniteLossHook(checkpointer)
     trainer.register_hooks(_build_hooks(cfg, trainer))
     ensure_writable(Path(cfg.train.output_dir))
-    ensure_space(Path(cfg.train.output_dir), _checkpoint_bytes(trainer))
-    trainer.start_iter = _load_start(cfg, trainer, checkpointer, resume)
+    ensure_space(Path(cfg.train.output_dir), checkpoint_bytes(trainer))
+    trainer.start_iter = load_start(cfg, trainer, checkpointer, resume)
     if comm.is_main_process():
         trainer.register_hooks(_build_writing_hooks(cfg, trainer.start_iter, checkpointer))
     _warn_of_missing_hooks(trainer)
-    trainer.data_loader = training_batches(cfg.dataloader.train, cfg.train.seed, trainer.start_iter)
+    trainer.data_loader = explained(
+        "dataloader.train",
+        lambda: training_batches(cfg.dataloader.train, cfg.train.seed, trainer.start_iter),
+    )
     return trainer
 
 
@@ -212,10 +220,9 @@ def _check_amp(cfg: DictConfig) -> None:
 def _build_trainer(cfg: DictConfig, model: nn.Module) -> SimpleTrainer:
     optimizer_cfg = cfg.optimizer.copy()
     optimizer_cfg.params.model = model
+    optimizer = explained("optimizer", lambda: instantiate(optimizer_cfg))
     trainer_class = AMPTrainer if cfg.train.amp.enabled else SimpleTrainer
-    return trainer_class(
-        create_ddp_model(model, **ddp_options(cfg)), None, instantiate(optimizer_cfg)
-    )
+    return trainer_class(create_ddp_model(model, **ddp_options(cfg)), None, optimizer)
 
 
 def _build_hooks(cfg: DictConfig, trainer: SimpleTrainer) -> list[HookBase]:
@@ -224,9 +231,21 @@ def _build_hooks(cfg: DictConfig, trainer: SimpleTrainer) -> list[HookBase]:
         EvaluationHook(cfg.train.eval_period, lambda: evaluate(cfg, trainer.model)),
         d2_hooks.IterationTimer(),
         trainer.finite_loss,
-        *(instantiate(hook) for hook in cfg.get("hooks", {}).values()),
-        d2_hooks.LRScheduler(scheduler=instantiate(cfg.lr_multiplier)),
+        *(_build_of_kind(cfg, f"hooks.{name}", HookBase) for name in cfg.get("hooks", {})),
+        d2_hooks.LRScheduler(scheduler=_build_of_kind(cfg, "lr_multiplier", ParamScheduler)),
     ]
+
+
+def _check_evaluator(cfg: DictConfig) -> None:
+    """Build the evaluator once before the training: what it can't judge, it says then."""
+    _build_of_kind(cfg, "dataloader.evaluator", DatasetEvaluator)
+
+
+def _build_of_kind(cfg: DictConfig, key: str, kind: type) -> Any:
+    part = build(cfg, key)
+    if not isinstance(part, kind):
+        raise ValueError(f"{key} is a {type(part).__name__}; give a {kind.__name__}.")
+    return part
 
 
 def _build_writing_hooks(
@@ -261,42 +280,3 @@ def _warn_of_missing_hooks(trainer: SimpleTrainer) -> None:
 
 def _has_hook(trainer: SimpleTrainer, kind: type[HookBase]) -> bool:
     return any(isinstance(hook, kind) for hook in trainer._hooks)
-
-
-def _load_start(
-    cfg: DictConfig, trainer: SimpleTrainer, checkpointer: Checkpointer, resume: bool
-) -> int:
-    """Load the last checkpoint or the initial weights; gives the iteration to start with."""
-    last = last_checkpoint(cfg.train.output_dir) if resume else None
-    start_iter = 0
-    if last is not None:
-        checkpointer.load_strictly(last)
-        start_iter = int(trainer.iter) + 1
-        _ensure_reachable_end(cfg, start_iter)
-        if start_iter == cfg.train.max_iter:
-            checkpointer.copy_as_final(last)  # A run killed while it wrote its last file lacks it.
-    else:
-        if resume:
-            logger.warning("%s holds no checkpoint: starts anew.", cfg.train.output_dir)
-        if cfg.train.init_checkpoint:
-            ensure_checkpoint(cfg.train.init_checkpoint)
-        checkpointer.load(cfg.train.init_checkpoint, checkpointables=[])
-    return start_iter
-
-
-def _ensure_reachable_end(cfg: DictConfig, start_iter: int) -> None:
-    if start_iter > cfg.train.max_iter:
-        raise ValueError(
-            f"the run in {cfg.train.output_dir} has {start_iter} iterations behind it, more than "
-            f"train.max_iter={cfg.train.max_iter}; give {start_iter} or more, or start in another "
-            "folder."
-        )
-
-
-def _checkpoint_bytes(trainer: SimpleTrainer) -> int:
-    """Least size of a checkpoint: the model, and what the optimiser keeps of each weight."""
-    defaults = trainer.optimizer.defaults
-    copies = 2 if "betas" in defaults else int(bool(defaults.get("momentum")))
-    trained = (p for group in trainer.optimizer.param_groups for p in group["params"])
-    tensors = [*trainer.model.state_dict().values(), *(copies * list(trained))]
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
