@@ -24,7 +24,7 @@ test: $(INSTALLED)
 
 # Kills trainings at every bad moment and resumes them; about ten minutes.
 torture: $(INSTALLED)
-	OMP_NUM_THREADS=1 python tests/torture.py
+	OMP_NUM_THREADS=1 PYTHONPATH=tests python -m torture
 
 lint: $(INSTALLED)
 	ruff check

@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from torture import STAGES, Torture, killed_in_write
+from torture.hurts import STAGES, killed_in_write
+from torture.trials import Torture
 
 
 @pytest.fixture(scope="module")

@@ -53,9 +53,7 @@ def load_start(
             checkpointer.copy_as_final(last)  # A run killed while it wrote its last file lacks it.
     else:
         if resume:
-            logger.warning(
-                "%s holds no checkpoint: starts from the beginning.", cfg.train.output_dir
-            )
+            logger.warning("%s holds no checkpoint: starts at iteration 0.", cfg.train.output_dir)
         checkpointer.load(cfg.train.init_checkpoint, checkpointables=[])
     return start_iter
 

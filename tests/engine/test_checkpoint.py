@@ -126,4 +126,3 @@ def test_missing_weights_are_explained(tmp_path):
         ensure_checkpoint("")
     with pytest.raises(FileNotFoundError, match=r"nowhere.pth' does not exist; set train.init"):
         ensure_checkpoint(str(tmp_path / "nowhere.pth"))
-    assert ensure_checkpoint("detectron2://model.pkl") == "detectron2://model.pkl"
