@@ -24,6 +24,7 @@ from rankdet.engine.launch import launch
 from rankdet.engine.output_folder import kept_config, prepare_output_folder
 from rankdet.engine.provenance import log_provenance
 from rankdet.engine.train import evaluate_checkpoint, train
+from rankdet.engine.trust import add_trust
 
 EXAMPLES = """
 examples:
@@ -38,7 +39,7 @@ examples:
 def main(args: Namespace) -> None:
     """Run in each process of the job."""
     silence_known_warnings()
-    cfg = load_config(args.config_file, args.opts)
+    cfg = load_config(args.config_file, args.opts, args.trust)
     folder = Path(cfg.train.output_dir)
     weights = cfg.train.init_checkpoint if args.eval_only else ""
     prepare_output_folder(folder, resume=args.resume, overwrite=args.overwrite, weights=weights)
@@ -56,6 +57,7 @@ def argument_parser() -> ArgumentParser:
     """Detectron2's arguments, and those of this script."""
     parser = default_argument_parser(epilog=EXAMPLES)
     parser.add_argument("--overwrite", action="store_true", help="delete the run in the folder")
+    add_trust(parser)
     parser.add_argument("--dist-timeout", type=int, default=1800, metavar="SECONDS")
     return parser
 

@@ -16,9 +16,7 @@ from rankdet.engine.config_file import read_config
 SECTIONS = ("train", "model", "dataloader", "optimizer", "lr_multiplier", "hooks")
 
 
-def load_config(
-    path: str, overrides: Iterable[str] = (), trust: Sequence[str] = ()
-) -> DictConfig:
+def load_config(path: str, overrides: Iterable[str] = (), trust: Sequence[str] = ()) -> DictConfig:
     """Load an experiment and apply command-line overrides.
 
     Args:

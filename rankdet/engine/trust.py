@@ -6,6 +6,7 @@ really stands for is compared with the lists below. To reach a foreign module th
 one (``detectron2.config.lazy.os.system``) does not help.
 """
 
+import argparse
 import inspect
 import re
 from collections.abc import Mapping, Sequence
@@ -57,12 +58,25 @@ _ARGUMENTS = {
     "proposal_files": "Detectron2 unpickles these files, which can run code",
 }
 """Arguments that lead allowed functions to code, and why."""
+_NAME = r"[^\W\d]\w*(\.[^\W\d]\w*)*"
 _MAX_VALUES = 100_000
 _REFERENCE = re.compile(r"\$\{[\w.\[\]-]+\}")
 
 
 class UntrustedError(ValueError):
     """A config that is data names what is no part of a detector."""
+
+
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Add ``--trust MODULE``, what :func:`rankdet.engine.config.load_config` takes as ``trust``."""
+    parser.add_argument(
+        "--trust",
+        metavar="MODULE",
+        type=_module,
+        action="append",
+        default=[],
+        help="a module whose code a run's config.yaml may name; may be repeated",
+    )
 
 
 def resolve(name: object, trust: Sequence[str] = ()) -> Any:
@@ -78,7 +92,7 @@ def resolve(name: object, trust: Sequence[str] = ()) -> Any:
     Raises:
         UntrustedError: it may not, there is no such thing, or ``name`` is no dotted name.
     """
-    if not isinstance(name, str) or not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", name):
+    if not isinstance(name, str) or "." not in name or not re.fullmatch(_NAME, name):
         raise UntrustedError(f"{name!r} is no dotted name of a class or function")
     may_import = [*trust, *{".".join(module.split(".")[:2]) for module in CLASSES_OF}]
     if not _is_below(name, may_import):  # To import a module is to run it.
@@ -128,6 +142,14 @@ def _check_call(node: Mapping[Any, Any], trust: Sequence[str]) -> None:
                 f"{node['_target_']} gets the argument {argument!r}: {reason}; give it on the "
                 "command line, or in a .py config"
             )
+
+
+def _module(text: str) -> str:
+    if not re.fullmatch(_NAME, text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no name of a module, such as my_package.heads"
+        )
+    return text
 
 
 def _is_allowed(found: object, trust: Sequence[str]) -> bool:

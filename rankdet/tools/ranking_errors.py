@@ -19,6 +19,7 @@ from rankdet.data.annotation_file import read_annotations
 from rankdet.data.class_stats import annotation_path, class_ids, ensure_dataset, load_dicts
 from rankdet.engine.checkpoint import last_checkpoint
 from rankdet.engine.train import dataset_names
+from rankdet.engine.trust import add_trust
 from rankdet.evaluation.ranking_errors import ClassScores, RankingErrors, judged_classes
 from rankdet.tools.analysis_file import read_kept, write_analysis
 from rankdet.tools.command_line import errors_as_sentences, positive_count, tool_parser
@@ -54,6 +55,7 @@ def write_ranking_errors(
     dataset: str | None = None,
     checkpoint: Path | None = None,
     num_images: int | None = None,
+    trust: Sequence[str] = (),
 ) -> Path:
     """Compute the errors of the classes of a run on a data set, and write them.
 
@@ -69,6 +71,7 @@ def write_ranking_errors(
             training set.
         checkpoint: weights; None: the last of the run.
         num_images: at most so many, spread evenly over the data set; None: all.
+        trust: modules whose code the run's config may name.
 
     Returns:
         The file, :func:`ranking_errors_path`.
@@ -78,7 +81,7 @@ def write_ranking_errors(
         ValueError: the model has no :class:`BoxPredictor`, the weights or the data set do not fit
             it, or no proposal finds an object.
     """
-    cfg = load_run_config(find_config(run_folder))
+    cfg = load_run_config(find_config(run_folder), trust=trust)
     weights = find_checkpoint(run_folder, checkpoint)
     name = dataset or dataset_names(cfg, "test")[0]
     cfg.dataloader.test.dataset.names = name
@@ -251,6 +254,7 @@ def _parser() -> argparse.ArgumentParser:
         type=positive_count,
         help="spread over the data set; default: all",
     )
+    add_trust(parser)
     return parser
 
 

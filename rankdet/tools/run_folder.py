@@ -35,18 +35,21 @@ def find_config(run: Path) -> Path:
     return path
 
 
-def load_run_config(file: Path, overrides: Sequence[str] = ()) -> DictConfig:
+def load_run_config(
+    file: Path, overrides: Sequence[str] = (), trust: Sequence[str] = ()
+) -> DictConfig:
     """Load a config for the device that there is and for the place where the run lies now.
 
     Args:
         file: ``config.yaml`` of a run, whose folder becomes ``train.output_dir``, or an experiment.
         overrides: ``key=value``; a device or a folder among them stays.
+        trust: see :func:`rankdet.engine.config.load_config`.
 
     Raises:
         FileNotFoundError: the file does not exist.
         ValueError: it is no config, or an override is wrong.
     """
-    cfg = load_config(str(file), overrides)
+    cfg = load_config(str(file), overrides, trust)
     if not torch.cuda.is_available() and not is_set("train.device", overrides):
         cfg.train.device = "cpu"
     if file.suffix == ".yaml" and not is_set("train.output_dir", overrides):

@@ -30,6 +30,7 @@ class Run:
         folder: its ``train.output_dir``.
         max_iter: iterations of the whole training.
         device: ``train.device``.
+        trust: modules whose code a ``config.yaml`` may name.
     """
 
     config_file: Path
@@ -38,6 +39,7 @@ class Run:
     folder: Path
     max_iter: int
     device: str
+    trust: tuple[str, ...] = ()
 
     @property
     def method(self) -> str:
@@ -61,6 +63,7 @@ class Run:
         return [
             *(sys.executable, str(TRAIN_NET), "--config-file", str(self.config_file)),
             *(["--resume"] if is_started else []),
+            *(f"--trust={module}" for module in self.trust),
             *(*self.overrides, *own),
         ]
 
@@ -80,7 +83,11 @@ class Run:
 
 
 def plan_runs(
-    config_files: Sequence[Path], seeds: Sequence[int], output: Path, overrides: Sequence[str] = ()
+    config_files: Sequence[Path],
+    seeds: Sequence[int],
+    output: Path,
+    overrides: Sequence[str] = (),
+    trust: Sequence[str] = (),
 ) -> list[Run]:
     """List the runs, by config and seed, into ``output/CONFIG/seedS``.
 
@@ -89,6 +96,7 @@ def plan_runs(
         seeds: not negative.
         output: folder of the comparison.
         overrides: ``key=value`` for all of them.
+        trust: modules whose code a ``config.yaml`` may name.
 
     Raises:
         FileNotFoundError: a config, or ``train_net.py``, does not exist.
@@ -102,10 +110,11 @@ def plan_runs(
         for seed in seeds:
             folder = output / config_file.stem / f"seed{seed}"
             own = _own_overrides(seed, folder)
-            cfg = load_config(str(config_file), [*overrides, *own])
+            cfg = load_config(str(config_file), [*overrides, *own], trust)
             _check_same_config(cfg, folder / "config.yaml")
             length, device = cfg.train.max_iter, str(cfg.train.device)
-            runs.append(Run(config_file, tuple(overrides), seed, folder, length, device))
+            what = config_file, tuple(overrides), seed, folder
+            runs.append(Run(*what, length, device, tuple(trust)))
     return runs
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -127,17 +128,18 @@ class Run:
             ) from error
 
 
-def read_run(folder: Path) -> Run:
+def read_run(folder: Path, trust: Sequence[str] = ()) -> Run:
     """Read the config and the results of a run.
 
     Args:
         folder: its ``train.output_dir``; it may have been moved.
+        trust: modules whose code its config may name.
 
     Raises:
         FileNotFoundError: it is not the folder of a run.
         ValueError: its config or its results are damaged.
     """
-    config = load_config(str(find_config(folder)))
+    config = load_config(str(find_config(folder)), trust=trust)
     path = folder / "results.json"
     return Run(folder, config, read_json(path) if path.is_file() else {})
 

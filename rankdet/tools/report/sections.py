@@ -35,20 +35,23 @@ from rankdet.tools.run_folder import read_json
 logger = logging.getLogger(__name__)
 
 
-def build_sections(methods: Sequence[Method], root: Path, theory_images: int) -> list[Section]:
+def build_sections(
+    methods: Sequence[Method], root: Path, theory_images: int, trust: Sequence[str] = ()
+) -> list[Section]:
     """All sections of the page; what can't be made says why.
 
     Args:
         methods: of the report, tested on one data set.
         root: folder that those of the runs are relative to.
         theory_images: see :func:`rankdet.tools.report.write_report`.
+        trust: as there.
     """
     sections = [
         metrics_section(methods),
         groups_section(methods),
         *_attempt("Detections", lambda: _detection_sections(methods)),
         *_attempt("Confusion", lambda: _confusion(methods)),
-        *_attempt("Ranking theory", lambda: _bounds(methods, theory_images)),
+        *_attempt("Ranking theory", lambda: _bounds(methods, theory_images, trust)),
         curves_section(methods),
         facts_section(methods, root),
     ]
@@ -145,7 +148,7 @@ def _confusion(methods: Sequence[Method]) -> list[Section]:
     ]
 
 
-def _bounds(methods: Sequence[Method], num_images: int) -> list[Section]:
+def _bounds(methods: Sequence[Method], num_images: int, trust: Sequence[str]) -> list[Section]:
     """A section of the first run of each method, unless it rests on no images.
 
     It says why some are left out: a one-stage model has no proposals, and a run may have lost its
@@ -156,7 +159,7 @@ def _bounds(methods: Sequence[Method], num_images: int) -> list[Section]:
     errors, notes = {}, []
     for method in methods:
         try:
-            errors[method.index] = _ranking_errors(method.runs[0], num_images)
+            errors[method.index] = _ranking_errors(method.runs[0], num_images, trust)
         except (OSError, ValueError) as error:
             notes.append(f"Left out: {method.name}: {error}")
     if not errors:
@@ -167,7 +170,7 @@ def _bounds(methods: Sequence[Method], num_images: int) -> list[Section]:
     return [replace(section, notes=[*section.notes, *notes])]
 
 
-def _ranking_errors(run: Run, num_images: int) -> Any:
+def _ranking_errors(run: Run, num_images: int, trust: Sequence[str]) -> Any:
     """The errors of a run, computed if they were not kept."""
     kept = read_kept_errors(run.folder, run.datasets, num_images)
-    return kept or read_json(write_ranking_errors(run.folder, num_images=num_images))
+    return kept or read_json(write_ranking_errors(run.folder, num_images=num_images, trust=trust))
