@@ -2,12 +2,15 @@
 
 import difflib
 import inspect
+import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from detectron2.config import LazyConfig
 from detectron2.utils.registry import locate
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import OverrideParseException
 from omegaconf import DictConfig, ListConfig
 
@@ -65,10 +68,21 @@ def _parse(overrides: list[str]) -> list[Any]:
 
 
 def _unreadable(override: object) -> ValueError:
-    return ValueError(
-        f"cannot read the override {override!r}; write key=value, e.g. train.max_iter=100, behind "
-        "all options that start with --."
+    found = re.fullmatch(r"(\+{0,2}[\w.]+)=(.*)", str(override), re.DOTALL)
+    remedy = (
+        f"if its value is text, write {shlex.quote(_as_text(*found.groups()))}"
+        if found
+        else "write key=value, e.g. train.max_iter=100, behind all options that start with --"
     )
+    return ValueError(f"cannot read the override {override!r}; {remedy}.")
+
+
+def _as_text(key: str, value: str) -> str:
+    """An override whose value is text, whatever it holds; already in quotes, it stays as it is.
+
+    Hydra's quotes and signs for interpolation are escaped.
+    """
+    return f"{key}={QuotedString(value, Quote.double).with_quotes()}"
 
 
 def _check_key(cfg: DictConfig, key: str, value: object) -> None:

@@ -24,6 +24,7 @@ from rankdet.evaluation.ranking_errors import ClassScores, RankingErrors, judged
 from rankdet.tools.analysis_file import read_kept, write_analysis
 from rankdet.tools.command_line import errors_as_sentences, positive_count, tool_parser
 from rankdet.tools.frequency_groups import LABELS, Classes, read_classes
+from rankdet.tools.json_file import Number
 from rankdet.tools.proposal_scores import annotated_loader, box_predictors, score_proposals
 from rankdet.tools.ranking_error_plot import plot_ranking_errors
 from rankdet.tools.run_folder import find_checkpoint, find_config, load_model, load_run_config
@@ -36,6 +37,17 @@ _MEANS = (
     "upper_bound",
     "classification_error",
 )
+
+_VALUES = dict.fromkeys(("alpha", *_MEANS), Number)
+RANKING_ERRORS = {
+    "dataset": str,
+    "num_images": int,
+    "num_dataset_images": int,
+    "checkpoint": str,
+    "classes": [{"frequency": str, **_VALUES}],
+    "groups": {str: {"num_classes": int, **_VALUES}},
+}
+"""Shape of the file, see :func:`rankdet.tools.json_file.read_json`."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -121,7 +133,7 @@ def read_kept_errors(run: Path, datasets: Sequence[str], num_images: int) -> dic
         rankdet, or of fewer images.
     """
     path = ranking_errors_path(run)
-    kept = read_kept(path, datasets)
+    kept = read_kept(path, datasets, RANKING_ERRORS)
     if kept is None or kept["num_images"] < min(num_images, kept["num_dataset_images"]):
         return None
     weights = last_checkpoint(str(run))

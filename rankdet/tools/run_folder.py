@@ -12,8 +12,12 @@ from torch import nn
 
 from rankdet.engine.checkpoint import Checkpointer, last_checkpoint
 from rankdet.engine.config import load_config
-from rankdet.engine.train import build_model
+from rankdet.engine.train import RESULTS_FILE, build_model
 from rankdet.tools.command_line import is_set
+from rankdet.tools.json_file import Number, read_json
+
+_MAX_ITERATION = 1 << 53
+_MAX_VALUE = 1e100  # that figures and means can be made of
 
 logger = logging.getLogger(__name__)
 
@@ -94,33 +98,64 @@ def load_model(cfg: DictConfig, weights: str, splits: Sequence[str] = ("test",))
     return model
 
 
+def read_results(run: Path) -> dict[str, dict[str, float | None]]:
+    """Task to metric to value of ``results.json``; None: undefined. Empty without the file.
+
+    Args:
+        run: folder of the run.
+
+    Raises:
+        ValueError: the file is damaged, or holds something else.
+    """
+    path = run / RESULTS_FILE
+    if not path.is_file():
+        return {}
+    results = read_json(path, {str: {str: Number}})
+    return {
+        task: {metric: _finite(value) for metric, value in of_task.items()}
+        for task, of_task in results.items()
+    }
+
+
 def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """The lines of ``metrics.json``, none without it; what a killed run left half-written is not.
+    """The records of ``metrics.json``: "iteration", and numbers by name; none without the file.
+
+    A line that is no such record, as a killed run leaves it, is left out, with a warning; and
+    silently what is no number in a record.
 
     Args:
         run: folder of the run.
     """
     path = run / "metrics.json"
-    lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
+    lines = (
+        path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+    )
     records = []
     for number, line in enumerate(lines, start=1):
-        try:
-            records.append(json.loads(line))
-        except ValueError:
+        record = _metrics_record(line)
+        if record is None:
             logger.warning("Line %d of %s is damaged, and left out.", number, path)
+        else:
+            records.append(record)
     return records
 
 
-def read_json(path: Path) -> Any:
-    """Parse a file that a run or a tool has written.
-
-    Raises:
-        ValueError: it is damaged.
-    """
+def _metrics_record(line: str) -> dict[str, Any] | None:
     try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise ValueError(
-            f"{path} is no JSON ({error}), perhaps because its writer was killed; delete it, and "
-            "let it be written again."
-        ) from error
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    iteration = record.get("iteration") if isinstance(record, dict) else None
+    if not isinstance(iteration, int) or not 0 <= iteration < _MAX_ITERATION:
+        return None
+    return {name: value for name, value in record.items() if _is_number(value)}
+
+
+def _is_number(value: object) -> bool:
+    """Whether it can be drawn; NaN can, as a gap."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and not abs(value) > _MAX_VALUE
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and abs(value) <= _MAX_VALUE else None

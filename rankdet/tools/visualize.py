@@ -27,7 +27,7 @@ from rankdet.tools.run_folder import (
     find_config,
     load_model,
     load_run_config,
-    read_json,
+    read_results,
 )
 
 _TASKS = {"bbox": "boxes", "segm": "masks"}
@@ -86,7 +86,7 @@ def metrics_table(run: Path) -> str:
             f"No metrics: {path} does not exist; it is written by the evaluation at the end of the "
             "training, or by train_net.py --eval-only."
         )
-    results = read_json(path)
+    results = read_results(run)
     rows = [
         [label, *(results[task].get(metric) for metric in _METRICS)]
         for task, label in _TASKS.items()

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,22 @@ from rankdet.engine.config import load_config
 from rankdet.engine.provenance import LOG_PREFIX
 from rankdet.engine.train import dataset_names
 from rankdet.evaluation.detection_table import DetectionTable
-from rankdet.tools.run_folder import find_config, read_json, read_metrics
+from rankdet.tools.run_folder import find_config, read_metrics, read_results
 
 Curve = dict[int, float]
 """Iteration to value."""
 
 RESULT_FILES = ("lvis_instances_results.json", "coco_instances_results.json")
 _OF_THE_RUN_ALONE = ("seed", "output_dir")  # of the section `train`
+_PROVENANCE: dict[str, Any] = {
+    "version": str,
+    "commit": str | None,
+    "has_local_changes": bool | None,
+    "cpu": str,
+    "num_cpus": int,
+    "num_threads": int,
+    "num_processes": int,
+}
 _LOGGED_VERSIONS = ("Python", "PyTorch", "torchvision", "numpy", "detectron2")
 
 
@@ -67,10 +77,9 @@ class Run:
         """What metrics.json holds by name; after a resume, what was repeated replaces the first."""
         curves: dict[str, Curve] = {}
         for record in read_metrics(self.folder):
-            iteration = record.pop("iteration", None)
-            if iteration is not None:
-                for name, value in record.items():
-                    curves.setdefault(name, {})[iteration] = value
+            iteration = record.pop("iteration")
+            for name, value in record.items():
+                curves.setdefault(name, {})[iteration] = value
         return {name: dict(sorted(curve.items())) for name, curve in curves.items()}
 
     @cached_property
@@ -83,7 +92,7 @@ class Run:
     def provenance(self) -> dict[str, Any]:
         """What the latest start has logged, see :mod:`rankdet.engine.provenance`; or empty."""
         found = re.findall(re.escape(LOG_PREFIX) + r"(\{.*\})", self.log)
-        return dict(json.loads(found[-1])) if found else {}
+        return _parse_provenance(found[-1]) if found else {}
 
     @cached_property
     def versions(self) -> dict[str, str]:
@@ -140,8 +149,17 @@ def read_run(folder: Path, trust: Sequence[str] = ()) -> Run:
         ValueError: its config or its results are damaged.
     """
     config = load_config(str(find_config(folder)), trust=trust)
-    path = folder / "results.json"
-    return Run(folder, config, read_json(path) if path.is_file() else {})
+    return Run(folder, config, read_results(folder))
+
+
+def _parse_provenance(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+        datetime.fromisoformat(found["started"])
+        is_whole = all(isinstance(found[name], kind) for name, kind in _PROVENANCE.items())
+    except (ValueError, TypeError, KeyError, RecursionError):
+        is_whole = False
+    return dict(found) if is_whole else {}
 
 
 def _read_detections(path: Path) -> DetectionTable:

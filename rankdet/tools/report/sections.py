@@ -10,12 +10,14 @@ from rankdet.data.class_stats import image_counts
 from rankdet.engine.train import dataset_names
 from rankdet.losses.calibration import load_statistics
 from rankdet.tools.frequency_groups import read_classes
+from rankdet.tools.json_file import read_json
 from rankdet.tools.ranking_errors import (
+    RANKING_ERRORS,
     ranking_errors_path,
     read_kept_errors,
     write_ranking_errors,
 )
-from rankdet.tools.report.analysis import Analysis
+from rankdet.tools.report.analysis import CALIBRATION, CLASS_SCORES, ERRORS, EXAMPLES, Analysis
 from rankdet.tools.report.bounds import bounds_section
 from rankdet.tools.report.classes import classes_section
 from rankdet.tools.report.confusion import confusion_section
@@ -30,7 +32,6 @@ from rankdet.tools.report.metrics import groups_section, metrics_section
 from rankdet.tools.report.reliability import reliability_section
 from rankdet.tools.report.run import Run
 from rankdet.tools.report.tasks import ANALYSED, missing_tasks
-from rankdet.tools.run_folder import read_json
 
 logger = logging.getLogger(__name__)
 
@@ -82,12 +83,12 @@ def _detection_sections(methods: Sequence[Method]) -> list[Section]:
     sections = [
         classes_section(
             methods,
-            {folder: read_json(paths["classes"]) for folder, paths in files.items()},
+            {folder: read_json(paths["classes"], CLASS_SCORES) for folder, paths in files.items()},
             test_set.image_counts,
             [paths["classes"] for paths in files.values()],
         ),
-        errors_section(methods, *_by_task(files, "errors")),
-        reliability_section(methods, *_by_task(files, "calibration")),
+        errors_section(methods, *_by_task(files, "errors", ERRORS)),
+        reliability_section(methods, *_by_task(files, "calibration", CALIBRATION)),
     ]
     return [
         *(replace(section, notes=notes) for section in sections),
@@ -107,7 +108,7 @@ def _files(analysis: Analysis, with_examples: bool) -> dict[str, Path]:
 
 
 def _by_task(
-    files: dict[Path, dict[str, Path]], what: str
+    files: dict[Path, dict[str, Path]], what: str, shape: Any
 ) -> tuple[dict[str, dict[Path, Any]], list[Path]]:
     """Contents by task and folder, where there are any, and the files."""
     found = {
@@ -115,7 +116,7 @@ def _by_task(
         for task in ANALYSED
     }
     contents = {
-        task: {folder: read_json(path) for folder, path in by_run.items()}
+        task: {folder: read_json(path, shape) for folder, path in by_run.items()}
         for task, by_run in found.items()
         if by_run
     }
@@ -126,7 +127,7 @@ def _gallery(
     methods: Sequence[Method], files: dict[Path, dict[str, Path]], test_set: TestSet
 ) -> Section:
     paths = {folder: of_run["examples"] for folder, of_run in files.items() if "examples" in of_run}
-    examples = {folder: read_json(path) for folder, path in paths.items()}
+    examples = {folder: read_json(path, EXAMPLES) for folder, path in paths.items()}
     return gallery_section(methods, examples, test_set.image_files, list(paths.values()))
 
 
@@ -173,4 +174,7 @@ def _bounds(methods: Sequence[Method], num_images: int, trust: Sequence[str]) ->
 def _ranking_errors(run: Run, num_images: int, trust: Sequence[str]) -> Any:
     """The errors of a run, computed if they were not kept."""
     kept = read_kept_errors(run.folder, run.datasets, num_images)
-    return kept or read_json(write_ranking_errors(run.folder, num_images=num_images, trust=trust))
+    if kept:
+        return kept
+    path = write_ranking_errors(run.folder, num_images=num_images, trust=trust)
+    return read_json(path, RANKING_ERRORS)
