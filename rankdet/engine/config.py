@@ -13,6 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import OverrideParseException
 from omegaconf import DictConfig, ListConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from rankdet.engine.config_file import read_config
 
@@ -41,7 +42,11 @@ def load_config(path: str, overrides: Iterable[str] = (), trust: Sequence[str] =
     cfg = _sections(read_config(path, trust), path)
     for override in _parse(list(overrides)):
         _check_key(cfg, override.key_or_group, override.value())
-    return LazyConfig.apply_overrides(cfg, list(overrides))
+    try:
+        return LazyConfig.apply_overrides(cfg, list(overrides))
+    except (OmegaConfBaseException, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"the overrides {list(overrides)} do not fit {path}: {reason}.") from error
 
 
 def _sections(content: DictConfig, path: str) -> DictConfig:
@@ -78,10 +83,7 @@ def _unreadable(override: object) -> ValueError:
 
 
 def _as_text(key: str, value: str) -> str:
-    """An override whose value is text, whatever it holds; already in quotes, it stays as it is.
-
-    Hydra's quotes and signs for interpolation are escaped.
-    """
+    """An override whose value is text, though it may refer to other keys by ``${KEY}``."""
     return f"{key}={QuotedString(value, Quote.double).with_quotes()}"
 
 

@@ -95,11 +95,8 @@ def _num_images(methods: Sequence[Method], errors: Mapping[int, RankingErrors]) 
 
 
 def _points(classes: Sequence[Mapping[str, Any]], letter: str) -> list[Mapping[str, Any]]:
-    return [
-        one
-        for one in classes
-        if one["frequency"] == letter and None not in (one[value] for value in _DRAWN)
-    ]
+    of_group = [one for one in classes if one["frequency"] == letter]
+    return [one for one in of_group if all(one[value] is not None for value in _DRAWN)]
 
 
 def _panel(

@@ -15,7 +15,7 @@ from rankdet.engine.config import load_config
 from rankdet.engine.provenance import LOG_PREFIX
 from rankdet.engine.train import dataset_names
 from rankdet.evaluation.detection_table import DetectionTable
-from rankdet.tools.run_folder import find_config, read_metrics, read_results
+from rankdet.tools.run_folder import ensure_experiment, find_config, read_metrics, read_results
 
 Curve = dict[int, float]
 """Iteration to value."""
@@ -148,7 +148,9 @@ def read_run(folder: Path, trust: Sequence[str] = ()) -> Run:
         FileNotFoundError: it is not the folder of a run.
         ValueError: its config or its results are damaged.
     """
-    config = load_config(str(find_config(folder)), trust=trust)
+    file = find_config(folder)
+    config = load_config(str(file), trust=trust)
+    ensure_experiment(config, file)
     return Run(folder, config, read_results(folder))
 
 
