@@ -22,18 +22,32 @@ def read_json(path: Path, shape: Any = None) -> Any:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda _: None)
-        problem = _mismatch(content, shape, "")
     except (ValueError, RecursionError) as error:
         raise ValueError(
             f"{path} is no JSON ({error}), perhaps because its writer was killed; delete it, and "
             "let it be written again."
         ) from error
+    ensure_shape(content, shape, path)
+    return content
+
+
+def ensure_shape(content: Any, shape: Any, path: Path) -> None:
+    """Check what a file holds.
+
+    Args:
+        content: of the file, or a part.
+        shape: see :func:`read_json`.
+        path: of the file.
+
+    Raises:
+        ValueError: it is of another shape.
+    """
+    problem = _mismatch(content, shape, "")
     if problem:
         raise ValueError(
             f"{path} is not what rankdet writes ({problem}); delete it, and let it be written "
             "again."
         )
-    return content
 
 
 def _mismatch(value: Any, shape: Any, place: str) -> str:

@@ -77,16 +77,14 @@ def test_index_beyond_a_list(index):
         load(f"{key}.loss_weight=1", path=CASCADE)
 
 
-@pytest.mark.parametrize(
-    "override", ["train.max_iter", "--resume", "train.max_iter=1,2", "~train.seed", "a b=c"]
-)
+@pytest.mark.parametrize("override", ["train.max_iter", "--resume", "~train.seed", "a b=c"])
 def test_unreadable_override(override):
     with pytest.raises(ValueError, match=r"cannot read the override .*write key=value") as error:
         load(override)
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("path", ["", "configs/nowhere.py", str(ROOT / "configs")])
+@pytest.mark.parametrize("path", ["", "configs/nowhere.py"])
 def test_missing_file(path):
     with pytest.raises(FileNotFoundError, match=f"--config-file '{path}' does not exist; give"):
         load_config(path)

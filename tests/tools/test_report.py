@@ -56,7 +56,7 @@ class Page(HTMLParser):
         self.data.append(data)
 
 
-def write_ranking_errors(run, num_images):
+def write_ranking_errors(run, num_images, trust=()):
     """As the tool does, without a model."""
     path = ranking_errors_path(run)
     classes = [{"frequency": letter, **RANKING} for letter in "rcf"]

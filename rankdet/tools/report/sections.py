@@ -10,7 +10,7 @@ from rankdet.data.class_stats import image_counts
 from rankdet.engine.train import dataset_names
 from rankdet.losses.calibration import load_statistics
 from rankdet.tools.frequency_groups import read_classes
-from rankdet.tools.json_file import read_json
+from rankdet.tools.json_file import ensure_shape, read_json
 from rankdet.tools.ranking_errors import (
     RANKING_ERRORS,
     ranking_errors_path,
@@ -83,7 +83,7 @@ def _detection_sections(methods: Sequence[Method]) -> list[Section]:
     sections = [
         classes_section(
             methods,
-            {folder: read_json(paths["classes"], CLASS_SCORES) for folder, paths in files.items()},
+            {folder: _class_scores(paths["classes"]) for folder, paths in files.items()},
             test_set.image_counts,
             [paths["classes"] for paths in files.values()],
         ),
@@ -105,6 +105,14 @@ def _files(analysis: Analysis, with_examples: bool) -> dict[str, Path]:
     if with_examples:
         paths["examples"] = analysis.examples_path()
     return paths
+
+
+def _class_scores(path: Path) -> Any:
+    """What is known of classes, by task; other tasks and what the file was made of are left out."""
+    content = read_json(path, {})
+    scores = {task: content[task] for task in ANALYSED if task in content}
+    ensure_shape(scores, CLASS_SCORES, path)
+    return scores
 
 
 def _by_task(
