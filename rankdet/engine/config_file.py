@@ -50,8 +50,11 @@ def _run(path: str) -> DictConfig:
 
 def _where(error: Exception, path: str) -> str:
     """File, line and reason of an error in a config or in one that it imports."""
-    if isinstance(error, SyntaxError) and isinstance(error.__cause__, SyntaxError):
-        error = error.__cause__  # LazyConfig's, whose file is unknown to Python.
+    cause = error.__cause__
+    if isinstance(error, SyntaxError) and isinstance(cause, SyntaxError):
+        # LazyConfig knows the file, and Python the line.
+        file = str(error).removeprefix("Config file ").removesuffix(" has syntax error!")
+        return f"{file}, line {cause.lineno}: {type(cause).__name__}: {cause.msg}"
     reason = f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(".")
     frames = [
         (frame.f_code.co_filename, line)

@@ -50,7 +50,7 @@ YAML_CASES = [
     Case("date that is none", f"{YAML}a: 2020-13-45", "is damaged .ValueError"),
     Case("tag that does not fit", f"{YAML}a: !!bool x", "is damaged .KeyError"),
     Case("number of 5000 digits", f"{YAML}a: {'1' * 5000}", "is damaged .ValueError"),
-    Case("bytes as a key", f"{YAML}!!binary aGk=: 1", "is damaged|can't be used"),
+    Case("bytes as a key", f"{YAML}!!binary aGk=: 1", meaning="no section, so it is left out"),
     Case("list as a key", f"{YAML}[1, 2]: 1", "is damaged .ConstructorError"),
     Case("nested without end", "[" * 5000, "is damaged .RecursionError"),
     Case("half a reference", f"{YAML}a: '${{train.'", "'.{2}train.' computes"),
@@ -179,5 +179,5 @@ def test_overrides_may_refer_to_keys(file, reference):
 def test_override_below_a_value(file):
     with pytest.raises(ValueError, match=r"unknown config key 'train.output_dir.x'"):
         load_config(file, ["train.output_dir.x=1"])
-    with pytest.raises(ValueError, match="unknown config key 'model.x'"):
+    with pytest.raises(ValueError, match=r"unknown config key 'model\.x'"):
         load_config(CONFIG, ["model.x=1"])
