@@ -52,7 +52,7 @@ YAML_CASES = [
     Case("number of 5000 digits", f"{YAML}a: {'1' * 5000}", "is damaged .ValueError"),
     Case("bytes as a key", f"{YAML}!!binary aGk=: 1", meaning="no section, so it is left out"),
     Case("list as a key", f"{YAML}[1, 2]: 1", "is damaged .ConstructorError"),
-    Case("nested without end", "[" * 5000, "is damaged .RecursionError"),
+    Case("nested without end", "[" * 1000, "is damaged .RecursionError"),
     Case("half a reference", f"{YAML}a: '${{train.'", "'.{2}train.' computes"),
     Case("section that is a number", f"{YAML}train: 5", "the section train is 5, but has to be"),
     Case("section that is null", f"{YAML}model: null", "the section model is None, but has"),

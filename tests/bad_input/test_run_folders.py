@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 from bad_input.case import Case, table
+from detectron2.config import LazyConfig
 from omegaconf import OmegaConf
 from report_run import write_run
 
@@ -104,17 +105,19 @@ CONFIG_CASES = [
     Case("no evaluator", "dataloader.evaluator", "has no dataloader.evaluator"),
     Case("length that is text", {"train.max_iter": "x"}, "has train.max_iter='x'"),
     Case("names that are a number", {"dataloader.test.dataset.names": 3}, "dataset.names=3"),
-    Case("reference to nothing", {"train.device": "${nowhere}"}, "train.device can't be read"),
+    Case("reference to nothing", ("device: cpu", "device: ${nowhere}"), "device can't be read"),
 ]
 
 
 @table(CONFIG_CASES)
 def test_config_of_a_run(run, case):
-    cfg = OmegaConf.create(OmegaConf.to_container(load_run_config(run / "config.yaml")))
-    changes = case.bad if isinstance(case.bad, dict) else {case.bad: None}
-    for key, value in changes.items():
-        OmegaConf.update(cfg, key, value, merge=False)
-    OmegaConf.save(cfg, run / "config.yaml")
+    if isinstance(case.bad, tuple):  # LazyConfig does not save such a one.
+        put(run / "config.yaml", (run / "config.yaml").read_text().replace(*case.bad))
+    else:
+        cfg = load_run_config(run / "config.yaml")
+        for key, value in (case.bad if isinstance(case.bad, dict) else {case.bad: None}).items():
+            OmegaConf.update(cfg, key, value, merge=False)
+        LazyConfig.save(cfg, str(run / "config.yaml"))
     for read in (lambda: read_run(run), lambda: load_run_config(run / "config.yaml")):
         with pytest.raises(ValueError, match=case.sentence):
             read()
