@@ -24,7 +24,6 @@ _KEYS: dict[str, tuple[type, ...]] = {
     "dataloader.train.dataset.names": (str, ListConfig),
     "dataloader.test.dataset.names": (str, ListConfig),
     "dataloader.test.mapper": (DictConfig,),
-    "dataloader.evaluator": (DictConfig, ListConfig),
 }
 _MAX_ITERATION = 1 << 53
 _MAX_VALUE = 1e100  # that figures and means can be made of
@@ -88,7 +87,10 @@ def ensure_experiment(cfg: DictConfig, file: Path) -> None:
         except OmegaConfBaseException as error:
             reason = " ".join(str(error).split())
             raise ValueError(f"{file}: {key} can't be read ({reason}).") from error
-        if isinstance(value, bool) or not isinstance(value, kinds):
+        is_right = isinstance(value, kinds) and not isinstance(value, bool)
+        if isinstance(value, ListConfig):
+            is_right = bool(value) and all(isinstance(one, str) for one in value)
+        if not is_right:
             problem = f"has no {key}" if value is None else f"has {key}={value!r}"
             raise ValueError(f"{file} {problem}, so it is not the config of an experiment.")
 

@@ -102,7 +102,8 @@ CONFIG_CASES = [
     Case("no length", "train.max_iter", r"has no train.max_iter, so it is not the config of an"),
     Case("no device", "train.device", "has no train.device"),
     Case("no mapper", "dataloader.test.mapper", "has no dataloader.test.mapper"),
-    Case("no evaluator", "dataloader.evaluator", "has no dataloader.evaluator"),
+    Case("no names", {"dataloader.test.dataset.names": []}, r"dataset\.names=\[\], so it is not"),
+    Case("names that are numbers", {"dataloader.test.dataset.names": [1]}, r"dataset\.names=\[1\]"),
     Case("length that is text", {"train.max_iter": "x"}, "has train.max_iter='x'"),
     Case("names that are a number", {"dataloader.test.dataset.names": 3}, "dataset.names=3"),
     Case("reference to nothing", ("device: cpu", "device: ${nowhere}"), "device can't be read"),
@@ -140,7 +141,34 @@ def test_log(run, case):
     assert read_run(run).provenance == {}, case.meaning
 
 
-ERROR_GROUP = {"lost": {"Cls": 1.0}}
+ODD = r"results\.json is no list of detections, or damaged \("
+PREDICTION_CASES = [
+    Case("number", "5", ODD),
+    Case("object", '{"a": 1}', ODD),
+    Case("null", "null", ODD),
+    Case("list of numbers", "[1, 2]", ODD),
+    Case("list of lists", "[[1]]", ODD),
+    Case("without keys", "[{}]", ODD),
+    Case("box that is text", '[{"image_id": 1, "category_id": 1, "bbox": "a", "score": 1}]', ODD),
+    Case("score that is text", '[{"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], '
+         '"score": "a"}]', ODD),
+    Case("binary", b"\xff\xfe\x00", ODD),
+    Case("empty file", "", ODD),
+    Case("nested without end", "[" * 100_000, ODD),
+    Case("huge category", '[{"image_id": 1, "category_id": 1%s, "bbox": [1, 2, 3, 4], '
+         '"score": 1}]' % ("0" * 30), ODD),
+    Case("end missing", '[\n{"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 1},',
+         ODD),
+]  # fmt: skip
+
+
+@table(PREDICTION_CASES)
+def test_predictions(run, case):
+    put(run / "inference" / "lvis_instances_results.json", case.bad)
+    with pytest.raises(ValueError, match=case.sentence):
+        read_run(run).read_predictions()
+
+
 ANALYSIS_CASES = [
     Case("class scores: task is a list", (CLASS_SCORES, {"bbox": []}), r"\['bbox'\] is '\[\]'"),
     Case("class scores: no name", (CLASS_SCORES, {"bbox": {"1": {}}}), r"\['name'\] is 'None'"),

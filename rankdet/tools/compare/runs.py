@@ -160,5 +160,5 @@ def _check_same_config(cfg: DictConfig, saved: Path) -> None:
 
 def _settings(path: Path) -> list[str]:
     """Lines of a config, but for the folder: the same can be spelled in several ways."""
-    lines = path.read_text().splitlines()
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     return [line for line in lines if not line.startswith("  output_dir:")]

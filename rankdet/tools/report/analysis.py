@@ -145,5 +145,6 @@ class Analysis:
 
     @property
     def _evaluators(self) -> Sequence[DictConfig]:
-        evaluators = self.run.config.dataloader.evaluator
-        return evaluators if isinstance(evaluators, ListConfig) else [evaluators]
+        evaluators = self.run.config.dataloader.get("evaluator")
+        found = evaluators if isinstance(evaluators, ListConfig) else [evaluators]
+        return [one for one in found if isinstance(one, DictConfig)]

@@ -20,6 +20,8 @@ from rankdet.tools.run_folder import ensure_experiment, find_config, read_metric
 Curve = dict[int, float]
 """Iteration to value."""
 
+# What reading detections raises, depending on what else the file holds.
+_DAMAGES = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 RESULT_FILES = ("lvis_instances_results.json", "coco_instances_results.json")
 _OF_THE_RUN_ALONE = ("seed", "output_dir")  # of the section `train`
 _PROVENANCE: dict[str, Any] = {
@@ -51,7 +53,8 @@ class Run:
     @property
     def seed(self) -> int:
         """``train.seed``; -1, as in Detectron2, if it is not set."""
-        return int(self.config.train.get("seed", -1))
+        seed = self.config.train.get("seed")
+        return seed if isinstance(seed, int) else -1
 
     @property
     def dataset(self) -> str:
@@ -130,7 +133,7 @@ class Run:
             )
         try:
             return _read_detections(self.predictions)
-        except (ValueError, TypeError, KeyError) as error:
+        except _DAMAGES as error:
             raise ValueError(
                 f"{self.predictions} is no list of detections, or damaged ({error}); evaluate "
                 "again with train_net.py --eval-only."
