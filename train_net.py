@@ -3,8 +3,6 @@
 
 import sys
 from argparse import Namespace
-from contextlib import nullcontext
-from pathlib import Path
 
 from rankdet.environment import check_environment
 
@@ -22,7 +20,7 @@ from rankdet.engine.arguments import parse_arguments
 from rankdet.engine.config import load_config
 from rankdet.engine.known_warnings import silence_known_warnings
 from rankdet.engine.launch import launch
-from rankdet.engine.output_folder import kept_config, prepare_output_folder
+from rankdet.engine.output_folder import claimed_output_folder
 from rankdet.engine.provenance import log_provenance
 from rankdet.engine.train import evaluate_checkpoint, train
 
@@ -39,13 +37,10 @@ examples:
 def main(args: Namespace) -> None:
     """Run in each process of the job."""
     silence_known_warnings()
-    cfg = load_config(args.config_file, args.opts)
-    folder = Path(cfg.train.output_dir)
-    weights = cfg.train.init_checkpoint if args.eval_only else ""
-    prepare_output_folder(folder, resume=args.resume, overwrite=args.overwrite, weights=weights)
-    with kept_config(folder) if args.eval_only else nullcontext():
+    cfg = load_config(args.config_file, args.opts, args.trust)
+    with claimed_output_folder(cfg, args):
         default_setup(cfg, args)
-    setup_logger(cfg.train.output_dir, comm.get_rank(), name="rankdet")
+        setup_logger(cfg.train.output_dir, comm.get_rank(), name="rankdet")
     log_provenance()
     if args.eval_only:
         evaluate_checkpoint(cfg, resume=args.resume)

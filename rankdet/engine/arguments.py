@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from detectron2.engine import default_argument_parser
 from detectron2.engine.launch import DEFAULT_TIMEOUT
 
+from rankdet.engine.trust import add_trust
+
 
 def whole_number(low: int) -> Callable[[str], int]:
     """Type of an option for a whole number of at least ``low``."""
@@ -30,7 +32,7 @@ def parse_arguments(epilog: str, arguments: Sequence[str] | None = None) -> Name
         arguments: None: those of this process.
 
     Returns:
-        Detectron2's arguments, ``overwrite`` and ``dist_timeout`` (seconds).
+        Detectron2's arguments, ``overwrite``, ``trust`` and ``dist_timeout`` (seconds).
     """
     parser = _parser(epilog)
     args = parser.parse_args(arguments)
@@ -67,6 +69,7 @@ def _parser(epilog: str) -> ArgumentParser:
         action="store_true",
         help="delete the run that train.output_dir holds, and begin another",
     )
+    add_trust(parser)
     parser.add_argument(
         "--dist-timeout",
         metavar="SECONDS",

@@ -1,7 +1,9 @@
 """Checkpoints that survive being killed and refuse a model of other classes."""
 
 import pickle
+import re
 import shutil
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +15,6 @@ from torch import Tensor
 
 from rankdet.data.atomic_file import atomic_file, write_atomically
 
-_DAMAGES = (
-    AttributeError,
-    EOFError,
-    KeyError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    pickle.UnpicklingError,
-)
-"""What torch.load raises, depending on where a file was cut or what else it holds."""
-
 FINAL = "model_final"
 """Name of the checkpoint after the last iteration, as Detectron2's hook gives it."""
 
@@ -32,9 +23,21 @@ NON_FINITE = "non_finite"
 
 
 def last_checkpoint(folder: str) -> str | None:
-    """Path of the checkpoint that a run in ``folder`` continues from; None: there is none."""
-    checkpointer = DetectionCheckpointer(None, folder)
-    return checkpointer.get_checkpoint_file() if checkpointer.has_checkpoint() else None
+    """Path of the checkpoint that a run in ``folder`` continues from; None: there is none.
+
+    Raises:
+        ValueError: what the run's ``last_checkpoint`` names is no .pth file beside it.
+    """
+    tag = Path(folder, "last_checkpoint")
+    if not tag.is_file():
+        return None
+    name = tag.read_text(encoding="utf-8", errors="replace").strip()
+    if not re.fullmatch(r"[^/\\\0\n]+\.pth", name):
+        raise ValueError(
+            f"{tag} names {name[:80]!r}, but has to name a .pth file of its folder; write one into "
+            "it, or delete it."
+        )
+    return str(tag.with_name(name))
 
 
 def ensure_checkpoint(path: str) -> str:
@@ -143,22 +146,93 @@ class Checkpointer(DetectionCheckpointer):
         finally:
             self.is_strict = False
 
+    def get_checkpoint_file(self) -> str:
+        """Path of the checkpoint to resume from; empty: there is none."""
+        return last_checkpoint(self.save_dir) or ""
+
     def _load_file(self, filename: str) -> Any:
+        read = _READERS.get(Path(filename).suffix, super()._load_file)
         try:
-            loaded = super()._load_file(filename)
-            if not all(isinstance(x, Tensor | np.ndarray) for x in loaded["model"].values()):
+            loaded = read(filename)
+            if not all(map(_is_weight, loaded["model"].items())):
                 raise TypeError("the values of the model are no arrays")
             return loaded
-        except _DAMAGES as error:
+        except Exception as error:  # Damaged and hostile files make the readers raise anything.
+            reason = type(error).__name__
+            if isinstance(error, pickle.UnpicklingError):
+                reason += ": it is cut short, or holds more than arrays and plain values"
             raise ValueError(
-                f"{filename} is no checkpoint, or damaged ({type(error).__name__}); give another."
+                f"{filename} is no checkpoint, or damaged ({reason}); give another."
             ) from error
+
+    def _torch_load(self, filename: str) -> Any:
+        return torch.load(filename, map_location="cpu", weights_only=True)
 
     def _load_model(self, checkpoint: Any) -> Any:
         incompatible = super()._load_model(checkpoint)
         if self.is_strict:
             _raise_for(incompatible)
         return incompatible
+
+
+class _ArraysUnpickler(pickle.Unpickler):
+    """Reads a pickle of NumPy arrays and plain values; what would run code, it refuses."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """What a pickle may call."""
+        if (module, name) not in _ARRAY_PARTS:
+            raise pickle.UnpicklingError(f"it holds {module}.{name}")
+        return _ARRAY_PARTS[module, name]
+
+
+def _encode_latin1(text: str, encoding: str = "latin1") -> bytes:
+    """Bytes as Python 3 pickles them for Python 2, which is always by latin1."""
+    return text.encode("latin1")
+
+
+_ARRAY_PARTS: dict[tuple[str, str], Any] = {
+    ("collections", "OrderedDict"): OrderedDict,
+    ("_codecs", "encode"): _encode_latin1,
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+    # The two names of NumPy's own module, before and since version 2.
+    **{
+        (f"numpy.{core}.{file}", name): getattr(getattr(np._core, file), name)
+        for core in ("core", "_core")
+        for file, name in (
+            ("multiarray", "_reconstruct"),
+            ("multiarray", "scalar"),
+            ("numeric", "_frombuffer"),
+        )
+    },
+}
+
+
+def _read_pickle(filename: str) -> dict[str, Any]:
+    """Weights of Detectron2's model zoo, or of Caffe2, whose names Detectron2 translates."""
+    with open(filename, "rb") as file:
+        content = _ArraysUnpickler(file, encoding="latin1").load()
+    if "model" in content and "__author__" in content:
+        return dict(content)
+    weights = content.get("blobs", content)
+    weights = {name: value for name, value in weights.items() if not name.endswith("_momentum")}
+    return {"model": weights, "__author__": "Caffe2", "matching_heuristics": True}
+
+
+def _read_pycls(filename: str) -> dict[str, Any]:
+    """Weights of pycls."""
+    content = torch.load(filename, map_location="cpu", weights_only=True)["model_state"]
+    weights = {k: v for k, v in content.items() if not k.endswith("num_batches_tracked")}
+    return {"model": weights, "__author__": "pycls", "matching_heuristics": True}
+
+
+_READERS = {".pkl": _read_pickle, ".pyth": _read_pycls}
+
+
+def _is_weight(item: tuple[object, object]) -> bool:
+    name, value = item
+    is_array = isinstance(value, np.ndarray) and value.dtype.kind in "biufc"
+    return isinstance(name, str) and (is_array or isinstance(value, Tensor))
 
 
 def _raise_for(incompatible: Any) -> None:

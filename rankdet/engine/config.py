@@ -2,67 +2,75 @@
 
 import difflib
 import inspect
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import yaml
 from detectron2.config import LazyConfig
 from detectron2.utils.registry import locate
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import OverrideParseException
 from omegaconf import DictConfig, ListConfig, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
+from rankdet.engine.config_file import read_config
 from rankdet.engine.config_schema import check_config
 
 SECTIONS = ("train", "model", "dataloader", "optimizer", "lr_multiplier", "hooks")
 
 
-def load_config(path: str, overrides: Iterable[str] = ()) -> DictConfig:
+def load_config(path: str, overrides: Iterable[str] = (), trust: Sequence[str] = ()) -> DictConfig:
     """Load an experiment and apply command-line overrides.
 
     Args:
-        path: a config file (``.py``), or the ``config.yaml`` that a run has saved.
-        overrides: ``key=value`` in hydra's grammar, e.g. ``train.max_iter=100``.
+        path: a config file (``.py``), which is run, or the ``config.yaml`` that a run has saved,
+            which is data: of what it names, only parts of detectors are called.
+        overrides: ``key=value`` in hydra's grammar, e.g. ``train.max_iter=100``. They are the
+            user's own words, and may name any code.
+        trust: modules whose code a ``config.yaml`` may name, too.
 
     Returns:
         A config with the sections ``SECTIONS``; ``train.seed`` is 0 where the file has none.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is no config, is damaged or lacks a section, an override is no
-            ``key=value``, or it names a key that neither the config nor the constructor it
-            configures has; or see :func:`rankdet.engine.config_schema.check_config`.
+        ValueError: the file is no config, is damaged or lacks a section, names code that is not
+            trusted, an override is no ``key=value``, or it names a key that neither the config nor
+            the constructor it configures has; or see
+            :func:`rankdet.engine.config_schema.check_config`.
     """
-    remedy = "give one of configs/**/*.py or a run's config.yaml."
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"--config-file {path!r} does not exist; {remedy}")
-    if Path(path).suffix not in (".py", ".yaml"):
-        raise ValueError(f"--config-file {path!r} is no config; {remedy}")
-    try:
-        cfg = LazyConfig.load(path)
-    except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"--config-file {path!r} is damaged ({reason}); {remedy}") from error
-    missing = [name for name in SECTIONS[:-1] if name not in cfg]
-    if missing:
-        raise ValueError(f"{path} has no section {', '.join(missing)}; an experiment needs them.")
-    # Parts that the experiment imported on its way are left out.
-    cfg = DictConfig({k: cfg[k] for k in SECTIONS if k in cfg}, flags={"allow_objects": True})
+    cfg = _sections(read_config(path, trust), path)
     _fill_in(cfg.train)
     for override in _parse(list(overrides)):
         _check_key(cfg, override.key_or_group, override.value())
-    cfg = LazyConfig.apply_overrides(cfg, list(overrides))
+    try:
+        cfg = LazyConfig.apply_overrides(cfg, list(overrides))
+    except (OmegaConfBaseException, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"the overrides {list(overrides)} do not fit {path}: {reason}.") from error
     check_config(cfg)
     return cfg
 
 
-def _fill_in(train: object) -> None:
+def _fill_in(train: DictConfig) -> None:
     """Give Detectron2's own configs what they leave out: a seed, and "" for no checkpoint."""
-    if isinstance(train, DictConfig):
-        with open_dict(train):
-            train.setdefault("seed", 0)
-            train.init_checkpoint = train.get("init_checkpoint") or ""
+    with open_dict(train):
+        train.setdefault("seed", 0)
+        train.init_checkpoint = train.get("init_checkpoint") or ""
+
+
+def _sections(content: DictConfig, path: str) -> DictConfig:
+    """The sections of an experiment; parts that it imported on its way are left out."""
+    missing = [name for name in SECTIONS[:-1] if name not in content]
+    if missing:
+        raise ValueError(f"{path} has no section {', '.join(missing)}; an experiment needs them.")
+    sections = {name: content[name] for name in SECTIONS if name in content}
+    for name, section in sections.items():
+        if not isinstance(section, DictConfig):
+            raise ValueError(f"{path}: the section {name} is {section!r}, but has to be a mapping.")
+    return DictConfig(sections, flags={"allow_objects": True})
 
 
 def _parse(overrides: list[str]) -> list[Any]:
@@ -77,10 +85,18 @@ def _parse(overrides: list[str]) -> list[Any]:
 
 
 def _unreadable(override: object) -> ValueError:
-    return ValueError(
-        f"cannot read the override {override!r}; write key=value, e.g. train.max_iter=100, behind "
-        "all options that start with --."
+    found = re.fullmatch(r"(\+{0,2}[\w.]+)=(.*)", str(override), re.DOTALL)
+    remedy = (
+        f"if its value is text, write {shlex.quote(_as_text(*found.groups()))}"
+        if found
+        else "write key=value, e.g. train.max_iter=100, behind all options that start with --"
     )
+    return ValueError(f"cannot read the override {override!r}; {remedy}.")
+
+
+def _as_text(key: str, value: str) -> str:
+    """An override whose value is text, though it may refer to other keys by ``${KEY}``."""
+    return f"{key}={QuotedString(value, Quote.double).with_quotes()}"
 
 
 def _check_key(cfg: DictConfig, key: str, value: object) -> None:

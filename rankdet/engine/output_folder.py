@@ -1,17 +1,25 @@
 """The folder that a run writes to: that it can be written, and that it holds one run only."""
 
+import difflib
 import errno
 import json
+import logging
 import os
 import shutil
+import tempfile
+from argparse import Namespace
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+from detectron2.config import LazyConfig
 from detectron2.utils import comm
+from omegaconf import DictConfig
 
 from rankdet.data.atomic_file import PARTIAL_SUFFIX, write_atomically
 from rankdet.engine.checkpoint import last_checkpoint
+
+logger = logging.getLogger(__name__)
 
 METRICS_FILE = "metrics.json"
 RESULTS_FILE = "results.json"
@@ -114,6 +122,30 @@ def _ensure_no_other_run(folder: Path, weights: str) -> None:
 
 
 @contextmanager
+def claimed_output_folder(cfg: DictConfig, args: Namespace) -> Iterator[None]:
+    """Context of ``default_setup``, which writes the config and opens the log of a run.
+
+    Before it, see :func:`prepare_output_folder`. Afterwards an evaluation in the folder of a
+    training gives it its config back, and a resumed run logs what differs from its config.
+
+    Args:
+        cfg: experiment.
+        args: command line, see :func:`rankdet.engine.arguments.parse_arguments`.
+
+    Raises:
+        ValueError: see :func:`prepare_output_folder`.
+    """
+    folder = Path(cfg.train.output_dir)
+    weights = cfg.train.init_checkpoint if args.eval_only else ""
+    prepare_output_folder(folder, resume=args.resume, overwrite=args.overwrite, weights=weights)
+    changes = changed_settings(cfg, folder / CONFIG_FILE) if args.resume else []
+    with kept_config(folder) if args.eval_only else nullcontext():
+        yield
+    if changes and not args.eval_only:
+        logger.warning("The run goes on with other settings:\n%s", "\n".join(changes[:20]))
+
+
+@contextmanager
 def kept_config(folder: Path) -> Iterator[None]:
     """Give a folder back the config of its training after the block, which may overwrite it."""
     path = folder / CONFIG_FILE
@@ -122,6 +154,33 @@ def kept_config(folder: Path) -> Iterator[None]:
     yield
     if is_kept:
         write_atomically(path, content)
+
+
+def changed_settings(cfg: DictConfig, saved: Path) -> list[str]:
+    """What differs between a config and the one that a run has saved, but for its folder.
+
+    Args:
+        cfg: of what is to come.
+        saved: ``config.yaml`` of what has been.
+
+    Returns:
+        Lines of YAML, with "-" before what was and "+" before what will be; empty: nothing, or
+        there is no such file.
+    """
+    if not saved.is_file():
+        return []
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, CONFIG_FILE)
+        LazyConfig.save(cfg, str(path))
+        diff = difflib.unified_diff(_settings(saved), _settings(path), n=0, lineterm="")
+    changes = [line for line in diff if line[0] in "+-"]
+    return changes[2:]  # The first two lines of a diff name its files.
+
+
+def _settings(path: Path) -> list[str]:
+    """Lines of a config, but for the folder: the same can be spelled in several ways."""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return [line for line in lines if not line.startswith("  output_dir:")]
 
 
 def drop_later_metrics(folder: Path, start_iter: int) -> None:

@@ -12,7 +12,6 @@ PCB's equations are for them alone; here one-vs-all scores keep their sum, too, 
 """
 
 import logging
-import pickle
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import NamedTuple
@@ -248,7 +247,7 @@ def load_statistics(path: str | Path) -> ConfusionStatistics:
         statistics = ConfusionStatistics(content["matrix"], content["num_samples"])
         if statistics.matrix.shape != (len(statistics.num_samples),) * 2:
             raise TypeError("the matrix has another number of classes than the samples")
-    except (EOFError, RuntimeError, KeyError, TypeError, AttributeError, pickle.PickleError) as e:
+    except Exception as e:  # Damaged and hostile files make torch.load raise anything.
         raise ValueError(
             f"{path} is no calibration file, or damaged ({type(e).__name__}); write it anew with "
             f"`{TOOL}`."

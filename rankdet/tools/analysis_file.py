@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rankdet.data.class_stats import annotation_path, ensure_dataset
-from rankdet.tools.run_folder import read_json
+from rankdet.tools.json_file import read_json
 
 Json = dict[str, Any]
 
@@ -15,20 +15,21 @@ ANALYSIS_VERSION = 1
 """Counts up with every change of what these files hold or of how it is computed."""
 
 
-def read_kept(path: Path, datasets: Sequence[str]) -> Json | None:
-    """Read a file that is still true; None: it has to be made, or made anew.
+def read_kept(path: Path, datasets: Sequence[str], shape: Any = None) -> Json | None:
+    """Read a file that is still true; None: it has to be made, or made again.
 
     Args:
         path: from :func:`write_analysis`.
         datasets: names of all data sets that it was made from, in the same order.
+        shape: what it holds, see :func:`rankdet.tools.json_file.read_json`.
     """
     if not path.is_file():
         return None
     try:
-        content: Json = read_json(path)
+        content: Json = read_json(path, {"made_of": dict, **(shape or {})})
     except ValueError:
         return None
-    return content if content.get("made_of") == _made_of(datasets) else None
+    return content if content["made_of"] == _made_of(datasets) else None
 
 
 def write_analysis(path: Path, content: Mapping[str, Any], datasets: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ from detectron2.modeling import GeneralizedRCNN
 from torch import Tensor
 
 from rankdet.engine.train import dataset_names
+from rankdet.engine.trust import add_trust
 from rankdet.losses.calibration import (
     ConfusionStatistics,
     foreground_probs,
@@ -48,7 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def write_statistics(
-    run_or_config: Path, dataset: str | None = None, checkpoint: Path | None = None
+    run_or_config: Path,
+    dataset: str | None = None,
+    checkpoint: Path | None = None,
+    trust: Sequence[str] = (),
 ) -> Path:
     """Collect the confusion matrix of a model on a data set, print its PwB, and write it.
 
@@ -56,6 +60,7 @@ def write_statistics(
         run_or_config: ``train.output_dir`` of a run, or a config file.
         dataset: a registered data set with annotations; None: the one that the config tests on.
         checkpoint: weights; None: the last of the run.
+        trust: modules whose code a run's config may name.
 
     Returns:
         The file, beside the weights.
@@ -66,7 +71,8 @@ def write_statistics(
             it, or no proposal finds an object.
     """
     is_file = run_or_config.is_file()
-    cfg = load_run_config(run_or_config if is_file else find_config(run_or_config))
+    file = run_or_config if is_file else find_config(run_or_config)
+    cfg = load_run_config(file, trust=trust)
     weights = find_checkpoint(Path(cfg.train.output_dir), checkpoint)
     if dataset is not None:
         cfg.dataloader.test.dataset.names = dataset
@@ -146,6 +152,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--checkpoint", metavar="FILE", type=Path, help="weights; default: the last of the run"
     )
+    add_trust(parser)
     return parser
 
 

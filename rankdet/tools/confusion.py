@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rankdet.data.class_stats import image_counts
 from rankdet.engine.train import dataset_names
+from rankdet.engine.trust import add_trust
 from rankdet.losses.calibration import ConfusionStatistics, load_statistics
 from rankdet.tools.command_line import errors_as_sentences, picture_file, tool_parser
 from rankdet.tools.confusion_plot import ConfusionRun, plot_confusion
@@ -27,19 +28,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
         draw(**vars(options))
 
 
-def draw(run_folders: Sequence[Path], output: Path, dataset: str | None = None) -> None:
+def draw(
+    run_folders: Sequence[Path],
+    output: Path,
+    dataset: str | None = None,
+    trust: Sequence[str] = (),
+) -> None:
     """Draw the confusion of runs, and print where the picture is.
 
     Args:
         run_folders: ``train.output_dir`` of each run.
         output: file of the picture.
         dataset: what the statistics were collected on; None: what the first run tests on.
+        trust: modules whose code the runs' configs may name.
 
     Raises:
         FileNotFoundError: there is no such run, or it has no statistics of the data set.
         ValueError: the data set is not registered, or the runs have other classes.
     """
-    configs = [load_run_config(find_config(run)) for run in run_folders]
+    configs = [load_run_config(find_config(run), trust=trust) for run in run_folders]
     train_names = dataset_names(configs[0], "train")
     name = dataset or dataset_names(configs[0], "test")[0]
     classes = read_classes(name, train_names)
@@ -100,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--dataset", metavar="NAME", help="of the statistics; default: what the first run tests on"
     )
+    add_trust(parser)
     return parser
 
 

@@ -67,7 +67,10 @@ class Detector:
 
 
 def load_detector(
-    config_file: str, overrides: Sequence[str] = (), score_threshold: float = 0.5
+    config_file: str,
+    overrides: Sequence[str] = (),
+    score_threshold: float = 0.5,
+    trust: Sequence[str] = (),
 ) -> Detector:
     """Load a trained model.
 
@@ -76,6 +79,7 @@ def load_detector(
         overrides: ``key=value``. ``train.init_checkpoint`` are the weights to take; without, they
             are the last of the run. The names of the classes are those of the test set.
         score_threshold: least score of a detection, from 0 to 1.
+        trust: modules whose code a run's config may name.
 
     Returns:
         The model, on the CPU if its device is not chosen by an override and there is no GPU.
@@ -87,7 +91,7 @@ def load_detector(
     if not 0 <= score_threshold <= 1:
         raise ValueError(f"--confidence-threshold is {score_threshold}; scores are from 0 to 1.")
     path = Path(config_file)
-    cfg = load_run_config(find_config(path) if path.is_dir() else path, overrides)
+    cfg = load_run_config(find_config(path) if path.is_dir() else path, overrides, trust)
     weights = (
         ensure_checkpoint(cfg.train.init_checkpoint)
         if is_set("train.init_checkpoint", overrides)

@@ -16,6 +16,7 @@ from detectron2.utils.visualizer import Visualizer
 from PIL import Image
 from tqdm import tqdm
 
+from rankdet.engine.trust import add_trust
 from rankdet.tools.command_line import errors_as_sentences, split_overrides, tool_parser
 from rankdet.tools.detector import ByteArray, Detector, load_detector
 from rankdet.tools.pictures import read_picture
@@ -45,7 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.output is None:
             ensure_windows()
         files = find_images(options.input) if options.input else []
-        detector = load_detector(options.config_file, overrides, options.confidence_threshold)
+        detector = load_detector(
+            options.config_file, overrides, options.confidence_threshold, options.trust
+        )
         if files:
             predict_images(detector, files, options.output)
         else:
@@ -227,6 +230,7 @@ def _parser() -> argparse.ArgumentParser:
         default=0.5,
         help="least score of what is drawn; default: %(default)s",
     )
+    add_trust(parser)
     return parser
 
 

@@ -19,10 +19,12 @@ from rankdet.data.annotation_file import read_annotations
 from rankdet.data.class_stats import annotation_path, class_ids, ensure_dataset, load_dicts
 from rankdet.engine.checkpoint import last_checkpoint
 from rankdet.engine.train import dataset_names
+from rankdet.engine.trust import add_trust
 from rankdet.evaluation.ranking_errors import ClassScores, RankingErrors, judged_classes
 from rankdet.tools.analysis_file import read_kept, write_analysis
 from rankdet.tools.command_line import errors_as_sentences, positive_count, tool_parser
 from rankdet.tools.frequency_groups import LABELS, Classes, read_classes
+from rankdet.tools.json_file import Number
 from rankdet.tools.proposal_scores import annotated_loader, box_predictors, score_proposals
 from rankdet.tools.ranking_error_plot import plot_ranking_errors
 from rankdet.tools.run_folder import find_checkpoint, find_config, load_model, load_run_config
@@ -35,6 +37,17 @@ _MEANS = (
     "upper_bound",
     "classification_error",
 )
+
+_VALUES = dict.fromkeys(("alpha", *_MEANS), Number)
+RANKING_ERRORS = {
+    "dataset": str,
+    "num_images": int,
+    "num_dataset_images": int,
+    "checkpoint": str,
+    "classes": [{"frequency": str, **_VALUES}],
+    "groups": {str: {"num_classes": int, **_VALUES}},
+}
+"""Shape of the file, see :func:`rankdet.tools.json_file.read_json`."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -54,6 +67,7 @@ def write_ranking_errors(
     dataset: str | None = None,
     checkpoint: Path | None = None,
     num_images: int | None = None,
+    trust: Sequence[str] = (),
 ) -> Path:
     """Compute the errors of the classes of a run on a data set, and write them.
 
@@ -69,6 +83,7 @@ def write_ranking_errors(
             training set.
         checkpoint: weights; None: the last of the run.
         num_images: at most so many, spread evenly over the data set; None: all.
+        trust: modules whose code the run's config may name.
 
     Returns:
         The file, :func:`ranking_errors_path`.
@@ -78,7 +93,7 @@ def write_ranking_errors(
         ValueError: the model has no :class:`BoxPredictor`, the weights or the data set do not fit
             it, or no proposal finds an object.
     """
-    cfg = load_run_config(find_config(run_folder))
+    cfg = load_run_config(find_config(run_folder), trust=trust)
     weights = find_checkpoint(run_folder, checkpoint)
     name = dataset or dataset_names(cfg, "test")[0]
     cfg.dataloader.test.dataset.names = name
@@ -123,7 +138,7 @@ def read_kept_errors(run: Path, datasets: Sequence[str], num_images: int) -> dic
         rankdet, or of fewer images.
     """
     path = ranking_errors_path(run)
-    kept = read_kept(path, datasets)
+    kept = read_kept(path, datasets, RANKING_ERRORS)
     if kept is None or kept["num_images"] < min(num_images, kept["num_dataset_images"]):
         return None
     weights = last_checkpoint(str(run))
@@ -256,6 +271,7 @@ def _parser() -> argparse.ArgumentParser:
         type=positive_count,
         help="spread over the data set; default: all",
     )
+    add_trust(parser)
     return parser
 
 

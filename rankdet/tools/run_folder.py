@@ -7,13 +7,26 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 
 from rankdet.engine.checkpoint import Checkpointer, last_checkpoint
 from rankdet.engine.config import load_config
-from rankdet.engine.train import build_model
+from rankdet.engine.train import RESULTS_FILE, build_model
 from rankdet.tools.command_line import is_set
+from rankdet.tools.json_file import Number, read_json
+
+_KEYS: dict[str, tuple[type, ...]] = {
+    "model": (DictConfig,),
+    "train.device": (str,),
+    "train.max_iter": (int,),
+    "dataloader.train.dataset.names": (str, ListConfig),
+    "dataloader.test.dataset.names": (str, ListConfig),
+    "dataloader.test.mapper": (DictConfig,),
+}
+_MAX_ITERATION = 1 << 53
+_MAX_VALUE = 1e100  # that figures and means can be made of
 
 logger = logging.getLogger(__name__)
 
@@ -35,23 +48,51 @@ def find_config(run: Path) -> Path:
     return path
 
 
-def load_run_config(file: Path, overrides: Sequence[str] = ()) -> DictConfig:
+def load_run_config(
+    file: Path, overrides: Sequence[str] = (), trust: Sequence[str] = ()
+) -> DictConfig:
     """Load a config for the device that there is and for the place where the run lies now.
 
     Args:
         file: ``config.yaml`` of a run, whose folder becomes ``train.output_dir``, or an experiment.
         overrides: ``key=value``; a device or a folder among them stays.
+        trust: see :func:`rankdet.engine.config.load_config`.
 
     Raises:
         FileNotFoundError: the file does not exist.
         ValueError: it is no config, or an override is wrong.
     """
-    cfg = load_config(str(file), overrides)
+    cfg = load_config(str(file), overrides, trust)
+    ensure_experiment(cfg, file)
     if not torch.cuda.is_available() and not is_set("train.device", overrides):
         cfg.train.device = "cpu"
     if file.suffix == ".yaml" and not is_set("train.output_dir", overrides):
         cfg.train.output_dir = str(file.parent)
     return cfg
+
+
+def ensure_experiment(cfg: DictConfig, file: Path) -> None:
+    """Check that a config has what every tool asks for.
+
+    Args:
+        cfg: from :func:`rankdet.engine.config.load_config`.
+        file: that it was read from.
+
+    Raises:
+        ValueError: it has not.
+    """
+    for key, kinds in _KEYS.items():
+        try:
+            value = OmegaConf.select(cfg, key)
+        except OmegaConfBaseException as error:
+            reason = " ".join(str(error).split())
+            raise ValueError(f"{file}: {key} can't be read ({reason}).") from error
+        is_right = isinstance(value, kinds) and not isinstance(value, bool)
+        if isinstance(value, ListConfig):
+            is_right = bool(value) and all(isinstance(one, str) for one in value)
+        if not is_right:
+            problem = f"has no {key}" if value is None else f"has {key}={value!r}"
+            raise ValueError(f"{file} {problem}, so it is not the config of an experiment.")
 
 
 def find_checkpoint(
@@ -91,33 +132,62 @@ def load_model(cfg: DictConfig, weights: str, splits: Sequence[str] = ("test",))
     return model
 
 
+def read_results(run: Path) -> dict[str, dict[str, float | None]]:
+    """Task to metric to value of ``results.json``; None: undefined. Empty without the file.
+
+    Args:
+        run: folder of the run.
+
+    Raises:
+        ValueError: the file is damaged, or holds something else.
+    """
+    path = run / RESULTS_FILE
+    if not path.is_file():
+        return {}
+    results = read_json(path, {str: {str: Number}})
+    return {
+        task: {metric: _finite(value) for metric, value in of_task.items()}
+        for task, of_task in results.items()
+    }
+
+
 def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """The lines of ``metrics.json``, none without it; what a killed run left half-written is not.
+    """The records of ``metrics.json``: "iteration", and numbers by name; none without the file.
+
+    A line that is no such record, as a killed run leaves it, is left out, with a warning; and
+    silently what is no number in a record.
 
     Args:
         run: folder of the run.
     """
     path = run / "metrics.json"
-    lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     records = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            records.append(json.loads(line))
-        except ValueError:
+    for number, line in enumerate(text.splitlines(), start=1):
+        record = _metrics_record(line)
+        if record is None:
             logger.warning("Line %d of %s is damaged, and left out.", number, path)
+        else:
+            records.append(record)
     return records
 
 
-def read_json(path: Path) -> Any:
-    """Parse a file that a run or a tool has written.
-
-    Raises:
-        ValueError: it is damaged.
-    """
+def _metrics_record(line: str) -> dict[str, Any] | None:
     try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise ValueError(
-            f"{path} is no JSON ({error}), perhaps because its writer was killed; delete it, and "
-            "let it be written again."
-        ) from error
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    iteration = record.get("iteration") if isinstance(record, dict) else None
+    if not isinstance(iteration, int) or not 0 <= iteration < _MAX_ITERATION:
+        return None
+    return {name: value for name, value in record.items() if _is_number(value)}
+
+
+def _is_number(value: object) -> bool:
+    """Whether it can be drawn; NaN can, as a gap."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and not abs(value) > _MAX_VALUE
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and abs(value) <= _MAX_VALUE else None

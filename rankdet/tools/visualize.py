@@ -15,6 +15,7 @@ from tabulate import tabulate
 from torch import nn
 
 from rankdet.engine.train import dataset_names
+from rankdet.engine.trust import add_trust
 from rankdet.losses.ecm import ECMLoss
 from rankdet.tools.command_line import errors_as_sentences, tool_parser
 from rankdet.tools.dataset import load
@@ -26,7 +27,7 @@ from rankdet.tools.run_folder import (
     find_config,
     load_model,
     load_run_config,
-    read_json,
+    read_results,
 )
 
 _TASKS = {"bbox": "boxes", "segm": "masks"}
@@ -45,6 +46,7 @@ def visualize(
     checkpoint: Path | None = None,
     num_images: int = 8,
     score_threshold: float | None = None,
+    trust: Sequence[str] = (),
 ) -> None:
     """Print the metrics of a run, draw its pictures, and print where they are.
 
@@ -54,13 +56,14 @@ def visualize(
         num_images: to draw, at most as many as are annotated.
         score_threshold: least score of a drawn prediction; None: the score that as many predictions
             reach as there are objects, because losses calibrate scores differently.
+        trust: modules whose code the run's config may name.
 
     Raises:
         FileNotFoundError: there is no such run, checkpoint or dataset.
         ValueError: an argument is out of range, or the checkpoint is of another model.
     """
     _check_range(num_images, score_threshold)
-    cfg = load_run_config(find_config(run_folder))
+    cfg = load_run_config(find_config(run_folder), trust=trust)
     model = load_model(cfg, find_checkpoint(run_folder, checkpoint))
     classes = read_classes(dataset_names(cfg, "test")[0], dataset_names(cfg, "train"))
     figures = {"predictions": _draw_predictions(cfg, model, classes, num_images, score_threshold)}
@@ -83,7 +86,7 @@ def metrics_table(run: Path) -> str:
             f"No metrics: {path} does not exist; it is written by the evaluation at the end of the "
             "training, or by train_net.py --eval-only."
         )
-    results = read_json(path)
+    results = read_results(run)
     if not results:
         return f"No metrics: {path} is empty, as for data sets without annotations."
     rows = [
@@ -135,6 +138,7 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         help="least score of a drawn prediction; default: as many predictions as objects",
     )
+    add_trust(parser)
     return parser
 
 

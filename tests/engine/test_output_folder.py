@@ -1,12 +1,17 @@
 import errno
 import json
 import os
+from argparse import Namespace
 
 import pytest
+from detectron2.config import LazyConfig
 from detectron2.utils import comm
+from smoke_run import smoke_config
 
 from rankdet.engine.output_folder import (
     OutputFolderError,
+    changed_settings,
+    claimed_output_folder,
     delete_run,
     drop_later_metrics,
     ensure_space,
@@ -99,6 +104,24 @@ def test_other_ranks_end_with_the_error_of_the_main_process(run, monkeypatch):
     monkeypatch.setattr(comm, "all_gather", lambda own: ["of rank 0", own])
     with pytest.raises(ValueError, match="of rank 0"):
         prepare(run)
+
+
+def test_changed_settings_of_a_resumed_run_are_logged(tmp_path, caplog):
+    cfg = smoke_config(tmp_path)
+    LazyConfig.save(cfg, str(tmp_path / "config.yaml"))
+    cfg.train.update(output_dir="b", max_iter=9)
+    changes = changed_settings(cfg, tmp_path / "config.yaml")
+    assert [line.replace(" ", "") for line in changes] == ["-max_iter:6", "+max_iter:9"]
+    assert changed_settings(cfg, tmp_path / "nowhere.yaml") == []
+    cfg.train.output_dir = str(tmp_path)
+    args = Namespace(resume=True, overwrite=False, eval_only=False)
+    with claimed_output_folder(cfg, args):
+        LazyConfig.save(cfg, str(tmp_path / "config.yaml"))
+    assert "The run goes on with other settings:\n-" in caplog.text
+    caplog.clear()
+    with claimed_output_folder(cfg, args):
+        pass
+    assert not caplog.text
 
 
 def write_metrics(folder, *lines):

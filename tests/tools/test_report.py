@@ -56,7 +56,7 @@ class Page(HTMLParser):
         self.data.append(data)
 
 
-def write_ranking_errors(run, num_images):
+def write_ranking_errors(run, num_images, trust=()):
     """As the tool does, without a model."""
     path = ranking_errors_path(run)
     classes = [{"frequency": letter, **RANKING} for letter in "rcf"]
@@ -159,10 +159,10 @@ def test_what_is_missing_is_said(tmp_path):
 
 
 def test_one_stage_runs_stand_beside_two_stage_ones(tmp_path, monkeypatch):
-    def write(folder, num_images):
+    def write(folder, num_images, trust):
         if folder == one_stage:
             raise ValueError("FCOS has no BoxPredictor")
-        return write_ranking_errors(folder, num_images)
+        return write_ranking_errors(folder, num_images, trust)
 
     monkeypatch.setattr(sections, "write_ranking_errors", write)
     metrics = {"AP": 20.0}
@@ -193,9 +193,9 @@ def test_one_stage_runs_stand_beside_two_stage_ones(tmp_path, monkeypatch):
 def test_theory_says_on_how_many_images_it_rests_and_is_kept(run, tmp_path, monkeypatch):
     calls = []
 
-    def write(folder, num_images):
+    def write(folder, num_images, trust):
         calls.append(num_images)
-        return write_ranking_errors(folder, num_images)
+        return write_ranking_errors(folder, num_images, trust)
 
     monkeypatch.setattr(sections, "write_ranking_errors", write)
     monkeypatch.setattr(sections, "_detection_sections", lambda _: [])  # They take their time.

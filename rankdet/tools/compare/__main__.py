@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from rankdet.engine.trust import add_trust
 from rankdet.tools.command_line import errors_as_sentences, split_overrides, tool_parser
 from rankdet.tools.compare.jobs import job_environments, train_all
 from rankdet.tools.compare.runs import plan_runs
@@ -45,6 +46,7 @@ def compare(
     jobs: int | None = None,
     theory_images: int = THEORY_IMAGES,
     overrides: Sequence[str] = (),
+    trust: Sequence[str] = (),
 ) -> None:
     """Train what is not done, and write table and report into ``output``.
 
@@ -55,13 +57,14 @@ def compare(
         jobs: trainings at a time; None: one for each GPU, or one.
         theory_images: see :func:`rankdet.tools.report.write_report`.
         overrides: ``key=value`` for all of them.
+        trust: modules whose code a ``config.yaml`` may name.
 
     Raises:
         FileNotFoundError: a config does not exist.
         ValueError: an argument is wrong, a folder holds a run of another config, or a run failed;
             the others are trained and compared first.
     """
-    runs = plan_runs(configs, seeds, output, overrides)
+    runs = plan_runs(configs, seeds, output, overrides, trust)
     todo = [run for run in runs if not run.is_finished()]
     environments = job_environments(jobs, any(run.device.startswith("cuda") for run in todo))
     print(f"{len(todo)} of {len(runs)} runs to do.", flush=True)
@@ -69,7 +72,7 @@ def compare(
     done = [run for run in runs if run not in failed]
     if done:
         print(write_comparison(done, output / "comparison.md"))
-        write_report([run.folder for run in done], output / "report.html", theory_images)
+        write_report([run.folder for run in done], output / "report.html", theory_images, trust)
         print(f"Table: {output / 'comparison.md'}\nReport: {output / 'report.html'}")
     if failed:
         names = ", ".join(run.name for run in failed)
@@ -85,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
         __doc__,
         _EXAMPLE,
         usage="--configs A [B ...] [--seeds S [S ...]] [--output DIR] [--jobs N] "
-        "[--theory-images N] [key=value ...]",
+        "[--theory-images N] [--trust MODULE] [key=value ...]",
     )
     parser.add_argument(
         "--configs", metavar="FILE", nargs="+", type=Path, required=True, help="to compare"
@@ -104,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
         "--jobs", metavar="N", type=int, help="runs at a time; default: one for each GPU, or one"
     )
     add_theory_images(parser)
+    add_trust(parser)
     return parser
 
 

@@ -1,18 +1,15 @@
 """The runs of a comparison: one for each config and seed, in a folder of its own."""
 
-import difflib
 import re
 import sys
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from detectron2.config import LazyConfig
 from omegaconf import DictConfig
 
-from rankdet.engine.checkpoint import last_checkpoint
 from rankdet.engine.config import load_config
+from rankdet.engine.output_folder import changed_settings, holds_run
 from rankdet.tools.checkout import CHECKOUT, ensure_checkout
 from rankdet.tools.run_folder import read_json
 
@@ -32,6 +29,7 @@ class Run:
         folder: its ``train.output_dir``.
         max_iter: iterations of the whole training.
         device: ``train.device``.
+        trust: modules whose code a ``config.yaml`` may name.
     """
 
     config_file: Path
@@ -40,6 +38,7 @@ class Run:
     folder: Path
     max_iter: int
     device: str
+    trust: tuple[str, ...] = ()
 
     @property
     def method(self) -> str:
@@ -58,11 +57,11 @@ class Run:
 
     def command(self) -> list[str]:
         """Command line that starts the training, or goes on with it after an interruption."""
-        is_started = last_checkpoint(str(self.folder)) is not None
         own = _own_overrides(self.seed, self.folder)
         return [
             *(sys.executable, str(TRAIN_NET), "--config-file", str(self.config_file)),
-            *(["--resume"] if is_started else []),
+            *(["--resume"] if holds_run(self.folder) else []),
+            *(f"--trust={module}" for module in self.trust),
             *(*self.overrides, *own),
         ]
 
@@ -91,7 +90,11 @@ class Run:
 
 
 def plan_runs(
-    config_files: Sequence[Path], seeds: Sequence[int], output: Path, overrides: Sequence[str] = ()
+    config_files: Sequence[Path],
+    seeds: Sequence[int],
+    output: Path,
+    overrides: Sequence[str] = (),
+    trust: Sequence[str] = (),
 ) -> list[Run]:
     """List the runs, by config and seed, into ``output/CONFIG/seedS``.
 
@@ -100,6 +103,7 @@ def plan_runs(
         seeds: not negative.
         output: folder of the comparison.
         overrides: ``key=value`` for all of them.
+        trust: modules whose code a ``config.yaml`` may name.
 
     Raises:
         FileNotFoundError: a config, or ``train_net.py``, does not exist.
@@ -113,10 +117,11 @@ def plan_runs(
         for seed in seeds:
             folder = output / config_file.stem / f"seed{seed}"
             own = _own_overrides(seed, folder)
-            cfg = load_config(str(config_file), [*overrides, *own])
+            cfg = load_config(str(config_file), [*overrides, *own], trust)
             _check_same_config(cfg, folder / "config.yaml")
             length, device = cfg.train.max_iter, str(cfg.train.device)
-            runs.append(Run(config_file, tuple(overrides), seed, folder, length, device))
+            what = config_file, tuple(overrides), seed, folder
+            runs.append(Run(*what, length, device, tuple(trust)))
     return runs
 
 
@@ -144,20 +149,10 @@ def _check_same_config(cfg: DictConfig, saved: Path) -> None:
     """Raise ValueError if the run that left ``saved`` was of another config."""
     if not saved.is_file():
         return
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "config.yaml")
-        LazyConfig.save(cfg, str(path))
-        diff = difflib.unified_diff(_settings(saved), _settings(path), n=0, lineterm="")
-    changes = [line for line in diff if line[0] in "+-"]
+    changes = changed_settings(cfg, saved)
     if changes:
-        shown = "\n".join(changes[2:12])  # Behind the two lines of a diff that name its files.
+        shown = "\n".join(changes[:10])
         raise ValueError(
             f"{saved.parent} holds a run of another config; choose another --output, or delete "
             f"that folder. What was (-) and what would be (+):\n{shown}"
         )
-
-
-def _settings(path: Path) -> list[str]:
-    """Lines of a config, but for the folder: the same can be spelled in several ways."""
-    lines = path.read_text().splitlines()
-    return [line for line in lines if not line.startswith("  output_dir:")]

@@ -7,7 +7,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from rankdet.tools.compare.runs import Run
-from rankdet.tools.run_folder import read_json
+from rankdet.tools.run_folder import read_results
 
 Metrics = dict[str, dict[str, float | None]]
 
@@ -40,7 +40,7 @@ def write_comparison(runs: Sequence[Run], path: Path) -> str:
         Its text.
     """
     results = {
-        method: [read_json(run.results_file) for run in runs if run.method == method]
+        method: [read_results(run.folder) for run in runs if run.method == method]
         for method in _in_order(run.method for run in runs)
     }
     files = "\n".join(f"- {run.name}: {run.results_file}" for run in runs)

@@ -12,6 +12,7 @@ from rankdet.evaluation.lvis_scoring import score_lvis
 from rankdet.evaluation.rankdet_evaluation import class_scores
 from rankdet.evaluation.score_calibration import score_calibration
 from rankdet.tools.analysis_file import Json, read_kept, write_analysis
+from rankdet.tools.json_file import Number
 from rankdet.tools.report.dataset import TestSet
 from rankdet.tools.report.examples import choose_examples
 from rankdet.tools.report.run import Run
@@ -19,6 +20,20 @@ from rankdet.tools.report.tasks import ANALYSED
 
 _DEFAULT_LIMIT = 300
 _COCO_LIMIT = 100
+
+CLASS_SCORES = {str: {str: {"name": str, "frequency": (str, type(None)), "AP": Number}}}
+ERRORS = {
+    "groups": {str: {"lost": {str: Number}}},
+    "confusions": [
+        {"true_name": str, "predicted_name": str, "num_detections": int, "cost": Number}
+    ],
+}
+CALIBRATION = {
+    "groups": {str: {"ece": Number, "mean_score": [Number], "precision": [Number], "count": [int]}}
+}
+_EXAMPLES = [{"group": str, "object_name": str, "object_box": [(int, float)]}]
+EXAMPLES = {"found": _EXAMPLES, "confused": _EXAMPLES, "missed": _EXAMPLES}
+"""Shapes of the files, see :func:`rankdet.tools.json_file.read_json`."""
 
 
 class Analysis:
@@ -46,19 +61,23 @@ class Analysis:
     def class_scores_path(self) -> Path:
         """Task to category id to name, frequency, AP and AR; the evaluation's, if it left them."""
         path = self.run.folder / "inference" / "class_scores.json"
-        return path if path.is_file() else self._ensure("class_scores.json", self._class_scores)
+        return path if path.is_file() else self._ensure("class_scores.json", self._class_scores, {})
 
     def errors_path(self, task: str) -> Path:
         """See :meth:`rankdet.evaluation.error_analysis.ErrorAnalysis.to_json`."""
-        return self._ensure(f"errors_{task}.json", lambda: self._error_analysis(task).to_json())
+        return self._ensure(
+            f"errors_{task}.json", lambda: self._error_analysis(task).to_json(), ERRORS
+        )
 
     def calibration_path(self, task: str) -> Path:
         """See :func:`rankdet.evaluation.score_calibration.score_calibration`."""
-        return self._ensure(f"score_calibration_{task}.json", lambda: self._calibration(task))
+        return self._ensure(
+            f"score_calibration_{task}.json", lambda: self._calibration(task), CALIBRATION
+        )
 
     def examples_path(self) -> Path:
         """See :func:`rankdet.tools.report.examples.choose_examples`; of boxes."""
-        return self._ensure("examples_bbox.json", self._examples)
+        return self._ensure("examples_bbox.json", self._examples, EXAMPLES)
 
     @property
     def note(self) -> str:
@@ -78,10 +97,10 @@ class Analysis:
         self._results = None
         self._errors = {}
 
-    def _ensure(self, name: str, compute: Callable[[], Json]) -> Path:
+    def _ensure(self, name: str, compute: Callable[[], Json], shape: Json) -> Path:
         path = self.run.folder / "analysis" / name
         detections = self.run.predictions
-        is_new = read_kept(path, self.run.datasets) is not None and (
+        is_new = read_kept(path, self.run.datasets, shape) is not None and (
             detections is None or path.stat().st_mtime >= detections.stat().st_mtime
         )
         if not is_new:
@@ -126,5 +145,6 @@ class Analysis:
 
     @property
     def _evaluators(self) -> Sequence[DictConfig]:
-        evaluators = self.run.config.dataloader.evaluator
-        return evaluators if isinstance(evaluators, ListConfig) else [evaluators]
+        evaluators = self.run.config.dataloader.get("evaluator")
+        found = evaluators if isinstance(evaluators, ListConfig) else [evaluators]
+        return [one for one in found if isinstance(one, DictConfig)]

@@ -36,6 +36,7 @@ _COLUMNS = {
     "linear_approximation": ("linear approximation", 3),
     "upper_bound": ("upper bound", 3),
 }
+_DRAWN = ("alpha", "ranking_error", "detection_error")
 _SHORT_AXIS = 50  # ratio of the ends of an axis under which powers of 10 are too few ticks
 _EXPLANATION = (
     "A point is a class: its detection error, 1 - AP of the scores of all proposals, against the "
@@ -94,7 +95,8 @@ def _num_images(methods: Sequence[Method], errors: Mapping[int, RankingErrors]) 
 
 
 def _points(classes: Sequence[Mapping[str, Any]], letter: str) -> list[Mapping[str, Any]]:
-    return [one for one in classes if one["frequency"] == letter and one["alpha"] is not None]
+    of_group = [one for one in classes if one["frequency"] == letter]
+    return [one for one in of_group if all(one[value] is not None for value in _DRAWN)]
 
 
 def _panel(

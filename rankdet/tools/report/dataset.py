@@ -1,8 +1,10 @@
 """The data set that runs were tested on, with how frequent its classes are in training."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from rankdet.data.annotation_file import Record
 from rankdet.data.class_stats import class_ids, ensure_dataset, image_counts, load_dicts
@@ -27,8 +29,29 @@ class TestSet:
 
     @cached_property
     def image_files(self) -> dict[int | str, str]:
-        """Image id to the path of the image."""
-        return {record["image_id"]: record["file_name"] for record in load_dicts(self.name)}
+        """Image id to the path of the image, of those below the data set's folder of images.
+
+        An annotation file may name any file of the machine, and a page is passed on. A data set
+        that a function registers has no such folder, and names its files by its own code.
+        """
+        metadata = ensure_dataset(self.name)
+        folder = getattr(metadata, "image_root", None) or getattr(metadata, "image_dir", None)
+        return {
+            record["image_id"]: record["file_name"]
+            for record in load_dicts(self.name)
+            if folder is None or _is_inside(record["file_name"], str(folder))
+        }
+
+
+def _is_inside(file: str, folder: str) -> bool:
+    """Whether a file lies in a folder, without ``..``, and is no link to somewhere else.
+
+    The folders between them may be links: that is how large data sets are laid out.
+    """
+    if not Path(os.path.abspath(file)).is_relative_to(os.path.abspath(folder)):
+        return False
+    found, place = Path(file).resolve(), Path(file).parent.resolve()
+    return found.is_relative_to(place) or found.is_relative_to(Path(folder).resolve())
 
 
 def read_test_set(name: str, train_names: Sequence[str]) -> TestSet:

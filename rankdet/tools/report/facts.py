@@ -119,7 +119,7 @@ def _version(run: Run) -> str:
     if not run.provenance:
         return UNKNOWN
     commit = run.provenance["commit"]
-    text = f"<code>{commit[:10]}</code>" if commit else "no commit"
+    text = f"<code>{escape(commit[:10])}</code>" if commit else "no commit"
     changes = " with local changes" if run.provenance["has_local_changes"] else ""
     return f"{escape(run.provenance['version'])}, {text}{changes}"
 

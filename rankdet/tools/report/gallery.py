@@ -21,6 +21,8 @@ _SIDE = 176  # pixels of a crop
 _CONTEXT = 2.0  # side of a crop, by that of the boxes in it
 _MIN_SIDE = 40  # pixels of the image in a crop
 _NUM_OPEN = 2  # methods whose pictures are seen at first
+# Pillow's for damaged files are of many kinds.
+_UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 _OBJECT, _DETECTION = "#ffffff", "#ffb000"
 _EXPLANATION = (
     "White: the object; amber: the detection, with its score. Found, at however low a score, and "
@@ -35,16 +37,16 @@ def gallery_section(
     image_files: Mapping[int | str, str],
     sources: Sequence[Path],
 ) -> Section:
-    """Crops of images around examples.
+    """Crops of images around examples; pictures that can't be shown are named at its foot.
 
     Args:
         methods: of the report.
         examples: of the first run of each method, by folder, see
             :func:`rankdet.tools.report.examples.choose_examples`.
-        image_files: path of each image, by its id.
+        image_files: path of each image that may be shown, by its id.
         sources: files of the examples.
     """
-    parts = [paragraph(_EXPLANATION, "lede")]
+    parts, left_out = [paragraph(_EXPLANATION, "lede")], dict[str, None]()
     for method in methods:
         rows = []
         by_kind = examples[method.runs[0].folder]
@@ -54,16 +56,27 @@ def gallery_section(
                     f"{group.capitalize()}, {title}",
                     [one for one in by_kind[kind] if one["group"] == letter],
                     image_files,
+                    left_out,
                 )
                 for kind, title in _KINDS.items()
             ]
             rows.append(grid(figures))
         parts.append(details(name(method), "".join(rows), is_open=method.index < _NUM_OPEN))
-    return Section("Gallery", "".join(parts), list(sources))
+    return Section("Gallery", "".join(parts), list(sources), list(left_out))
 
 
-def _crops(caption: str, examples: list[Example], image_files: Mapping[int | str, str]) -> str:
-    crops = [figure(_crop(one, image_files), *_caption(one)) for one in examples]
+def _crops(
+    caption: str,
+    examples: list[Example],
+    image_files: Mapping[int | str, str],
+    left_out: dict[str, None],
+) -> str:
+    crops = []
+    for one in examples:
+        try:
+            crops.append(figure(_crop(one, image_files), *_caption(one)))
+        except _UNREADABLE as error:
+            left_out[f"Left out: image {one['image_id']}: {error}"] = None
     shown = f'<div class="crops">{"".join(crops)}</div>' if crops else paragraph("None.", "note")
     return f"<div><figcaption>{escape(caption)}</figcaption>{shown}</div>"
 
@@ -78,6 +91,8 @@ def _caption(example: Example) -> tuple[str, str]:
 
 def _crop(example: Example, image_files: Mapping[int | str, str]) -> str:
     """An `img` element with the surroundings of the boxes."""
+    if example["image_id"] not in image_files:
+        raise ValueError("its file is not in the image folder of the data set.")
     image = _read(image_files[example["image_id"]])
     boxes = [_corners(example["object_box"])]
     if "detection_box" in example:

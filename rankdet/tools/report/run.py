@@ -2,7 +2,9 @@
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,13 +16,25 @@ from rankdet.engine.provenance import LOG_PREFIX
 from rankdet.engine.train import dataset_names
 from rankdet.evaluation.detection_evaluation import COCO_RESULTS, LVIS_RESULTS
 from rankdet.evaluation.detection_table import DetectionTable
-from rankdet.tools.run_folder import find_config, read_json, read_metrics
+from rankdet.tools.run_folder import ensure_experiment, find_config, read_metrics, read_results
 
 Curve = dict[int, float]
 """Iteration to value."""
 
 RESULT_FILES = (LVIS_RESULTS, COCO_RESULTS)
+
+# What reading detections raises, depending on what else the file holds.
+_DAMAGES = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 _OF_THE_RUN_ALONE = ("seed", "output_dir")  # of the section `train`
+_PROVENANCE: dict[str, Any] = {
+    "version": str,
+    "commit": str | None,
+    "has_local_changes": bool | None,
+    "cpu": str,
+    "num_cpus": int,
+    "num_threads": int,
+    "num_processes": int,
+}
 _LOGGED_VERSIONS = ("Python", "PyTorch", "torchvision", "numpy", "detectron2")
 
 
@@ -41,7 +55,8 @@ class Run:
     @property
     def seed(self) -> int:
         """``train.seed``; -1, as in Detectron2, if it is not set."""
-        return int(self.config.train.get("seed", -1))
+        seed = self.config.train.get("seed")
+        return seed if isinstance(seed, int) else -1
 
     @property
     def dataset(self) -> str:
@@ -67,10 +82,9 @@ class Run:
         """What metrics.json holds by name; after a resume, what was repeated replaces the first."""
         curves: dict[str, Curve] = {}
         for record in read_metrics(self.folder):
-            iteration = record.pop("iteration", None)
-            if iteration is not None:
-                for name, value in record.items():
-                    curves.setdefault(name, {})[iteration] = value
+            iteration = record.pop("iteration")
+            for name, value in record.items():
+                curves.setdefault(name, {})[iteration] = value
         return {name: dict(sorted(curve.items())) for name, curve in curves.items()}
 
     @cached_property
@@ -83,7 +97,7 @@ class Run:
     def provenance(self) -> dict[str, Any]:
         """What the latest start has logged, see :mod:`rankdet.engine.provenance`; or empty."""
         found = re.findall(re.escape(LOG_PREFIX) + r"(\{.*\})", self.log)
-        return dict(json.loads(found[-1])) if found else {}
+        return _parse_provenance(found[-1]) if found else {}
 
     @cached_property
     def versions(self) -> dict[str, str]:
@@ -122,26 +136,38 @@ class Run:
             )
         try:
             return _read_detections(self.predictions)
-        except (ValueError, TypeError, KeyError) as error:
+        except _DAMAGES as error:
             raise ValueError(
                 f"{self.predictions} is no list of detections, or damaged ({error}); evaluate "
                 "again with train_net.py --eval-only."
             ) from error
 
 
-def read_run(folder: Path) -> Run:
+def read_run(folder: Path, trust: Sequence[str] = ()) -> Run:
     """Read the config and the results of a run.
 
     Args:
         folder: its ``train.output_dir``; it may have been moved.
+        trust: modules whose code its config may name.
 
     Raises:
         FileNotFoundError: it is not the folder of a run.
         ValueError: its config or its results are damaged.
     """
-    config = load_config(str(find_config(folder)))
-    path = folder / "results.json"
-    return Run(folder, config, read_json(path) if path.is_file() else {})
+    file = find_config(folder)
+    config = load_config(str(file), trust=trust)
+    ensure_experiment(config, file)
+    return Run(folder, config, read_results(folder))
+
+
+def _parse_provenance(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+        datetime.fromisoformat(found["started"])
+        is_whole = all(isinstance(found[name], kind) for name, kind in _PROVENANCE.items())
+    except (ValueError, TypeError, KeyError, RecursionError):
+        is_whole = False
+    return dict(found) if is_whole else {}
 
 
 def _read_detections(path: Path) -> DetectionTable:

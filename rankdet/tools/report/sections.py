@@ -10,12 +10,14 @@ from rankdet.data.class_stats import image_counts
 from rankdet.engine.train import dataset_names
 from rankdet.losses.calibration import load_statistics
 from rankdet.tools.frequency_groups import read_classes
+from rankdet.tools.json_file import ensure_shape, read_json
 from rankdet.tools.ranking_errors import (
+    RANKING_ERRORS,
     ranking_errors_path,
     read_kept_errors,
     write_ranking_errors,
 )
-from rankdet.tools.report.analysis import Analysis
+from rankdet.tools.report.analysis import CALIBRATION, CLASS_SCORES, ERRORS, EXAMPLES, Analysis
 from rankdet.tools.report.bounds import bounds_section
 from rankdet.tools.report.classes import classes_section
 from rankdet.tools.report.confusion import confusion_section
@@ -30,25 +32,27 @@ from rankdet.tools.report.metrics import groups_section, metrics_section
 from rankdet.tools.report.reliability import reliability_section
 from rankdet.tools.report.run import Run
 from rankdet.tools.report.tasks import ANALYSED, missing_tasks
-from rankdet.tools.run_folder import read_json
 
 logger = logging.getLogger(__name__)
 
 
-def build_sections(methods: Sequence[Method], root: Path, theory_images: int) -> list[Section]:
+def build_sections(
+    methods: Sequence[Method], root: Path, theory_images: int, trust: Sequence[str] = ()
+) -> list[Section]:
     """All sections of the page; what can't be made says why.
 
     Args:
         methods: of the report, tested on one data set.
         root: folder that those of the runs are relative to.
         theory_images: see :func:`rankdet.tools.report.write_report`.
+        trust: as there.
     """
     sections = [
         metrics_section(methods),
         groups_section(methods),
         *_attempt("Detections", lambda: _detection_sections(methods)),
         *_attempt("Confusion", lambda: _confusion(methods)),
-        *_attempt("Ranking theory", lambda: _bounds(methods, theory_images)),
+        *_attempt("Ranking theory", lambda: _bounds(methods, theory_images, trust)),
         curves_section(methods),
         facts_section(methods, root),
     ]
@@ -81,12 +85,12 @@ def _detection_sections(methods: Sequence[Method]) -> list[Section]:
     sections = [
         classes_section(
             methods,
-            {folder: read_json(paths["classes"]) for folder, paths in files.items()},
+            {folder: _class_scores(paths["classes"]) for folder, paths in files.items()},
             test_set.image_counts,
             [paths["classes"] for paths in files.values()],
         ),
-        errors_section(methods, *_by_task(files, "errors")),
-        reliability_section(methods, *_by_task(files, "calibration")),
+        errors_section(methods, *_by_task(files, "errors", ERRORS)),
+        reliability_section(methods, *_by_task(files, "calibration", CALIBRATION)),
     ]
     return [
         *(replace(section, notes=notes) for section in sections),
@@ -105,8 +109,16 @@ def _files(analysis: Analysis, with_examples: bool) -> dict[str, Path]:
     return paths
 
 
+def _class_scores(path: Path) -> Any:
+    """What is known of classes, by task; other tasks and what the file was made of are left out."""
+    content = read_json(path, {})
+    scores = {task: content[task] for task in ANALYSED if task in content}
+    ensure_shape(scores, CLASS_SCORES, path)
+    return scores
+
+
 def _by_task(
-    files: dict[Path, dict[str, Path]], what: str
+    files: dict[Path, dict[str, Path]], what: str, shape: Any
 ) -> tuple[dict[str, dict[Path, Any]], list[Path]]:
     """Contents by task and folder, where there are any, and the files."""
     found = {
@@ -114,7 +126,7 @@ def _by_task(
         for task in ANALYSED
     }
     contents = {
-        task: {folder: read_json(path) for folder, path in by_run.items()}
+        task: {folder: read_json(path, shape) for folder, path in by_run.items()}
         for task, by_run in found.items()
         if by_run
     }
@@ -125,7 +137,7 @@ def _gallery(
     methods: Sequence[Method], files: dict[Path, dict[str, Path]], test_set: TestSet
 ) -> Section:
     paths = {folder: of_run["examples"] for folder, of_run in files.items() if "examples" in of_run}
-    examples = {folder: read_json(path) for folder, path in paths.items()}
+    examples = {folder: read_json(path, EXAMPLES) for folder, path in paths.items()}
     return gallery_section(methods, examples, test_set.image_files, list(paths.values()))
 
 
@@ -147,7 +159,7 @@ def _confusion(methods: Sequence[Method]) -> list[Section]:
     ]
 
 
-def _bounds(methods: Sequence[Method], num_images: int) -> list[Section]:
+def _bounds(methods: Sequence[Method], num_images: int, trust: Sequence[str]) -> list[Section]:
     """A section of the first run of each method, unless it rests on no images.
 
     It says why some are left out: a one-stage model has no proposals, and a run may have lost its
@@ -158,7 +170,7 @@ def _bounds(methods: Sequence[Method], num_images: int) -> list[Section]:
     errors, notes = {}, []
     for method in methods:
         try:
-            errors[method.index] = _ranking_errors(method.runs[0], num_images)
+            errors[method.index] = _ranking_errors(method.runs[0], num_images, trust)
         except (OSError, ValueError) as error:
             notes.append(f"Left out: {method.name}: {error}")
     if not errors:
@@ -169,7 +181,10 @@ def _bounds(methods: Sequence[Method], num_images: int) -> list[Section]:
     return [replace(section, notes=[*section.notes, *notes])]
 
 
-def _ranking_errors(run: Run, num_images: int) -> Any:
+def _ranking_errors(run: Run, num_images: int, trust: Sequence[str]) -> Any:
     """The errors of a run, computed if they were not kept."""
     kept = read_kept_errors(run.folder, run.datasets, num_images)
-    return kept or read_json(write_ranking_errors(run.folder, num_images=num_images))
+    if kept:
+        return kept
+    path = write_ranking_errors(run.folder, num_images=num_images, trust=trust)
+    return read_json(path, RANKING_ERRORS)

@@ -12,7 +12,12 @@ from rankdet.tools.report.run import read_run
 from rankdet.tools.report.sections import build_sections
 
 
-def write_report(runs: Sequence[Path], output: Path, theory_images: int = THEORY_IMAGES) -> None:
+def write_report(
+    runs: Sequence[Path],
+    output: Path,
+    theory_images: int = THEORY_IMAGES,
+    trust: Sequence[str] = (),
+) -> None:
     """Write one self-contained HTML page about runs, and what it has to compute into their folders.
 
     Runs of equal config but for the seed are one method; the first is what the others are compared
@@ -23,12 +28,13 @@ def write_report(runs: Sequence[Path], output: Path, theory_images: int = THEORY
         output: file of the page.
         theory_images: to score for the section on ranking theory, unless at least as many are kept,
             spread evenly over the data set; all if it has fewer; 0 leaves the section out.
+        trust: modules whose code the runs' configs may name.
 
     Raises:
         FileNotFoundError: a folder is not that of a run.
         ValueError: a run is given twice, or the runs were tested on different data sets.
     """
-    methods = group_methods([read_run(folder) for folder in runs])
+    methods = group_methods([read_run(folder, trust) for folder in runs])
     datasets = list(dict.fromkeys(run.dataset for method in methods for run in method.runs))
     if len(datasets) > 1:
         raise ValueError(
@@ -36,7 +42,7 @@ def write_report(runs: Sequence[Path], output: Path, theory_images: int = THEORY
         )
     root = Path(os.path.commonpath([folder.resolve().parent for folder in runs]))
     with plots.style():
-        sections = build_sections(methods, root, theory_images)
+        sections = build_sections(methods, root, theory_images, trust)
     page = build_page(_title(methods), _subtitle(methods, datasets[0]), sections, root)
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(page, encoding="utf-8")

@@ -24,7 +24,7 @@ def compare(plan, tmp_path, monkeypatch):
 
 
 def test_ends_in_table_and_report(compare, tmp_path, capsys):
-    ((folders, path, theory_images),) = compare(0, 1)
+    ((folders, path, theory_images, trust),) = compare(0, 1)
     methods = [Path(CONFIG).stem, Path(OTHER).stem]
     assert folders == [tmp_path / method / f"seed{seed}" for method in methods for seed in (0, 1)]
     assert (path, theory_images) == (tmp_path / "report.html", THEORY_IMAGES)
@@ -57,7 +57,7 @@ def test_where_everything_failed_there_is_no_table(compare, tmp_path):
 
 
 def test_report_gets_the_number_of_images(compare):
-    ((*_, theory_images),) = compare(0, configs=[CONFIG], options=["--theory-images", "7"])
+    ((_, _, theory_images, _),) = compare(0, configs=[CONFIG], options=["--theory-images", "7"])
     assert theory_images == 7
 
 

@@ -1,0 +1,118 @@
+"""Reading the file of a config: code from ``.py``, data from ``.yaml``."""
+
+import builtins
+import dataclasses
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from detectron2.config import LazyConfig
+from omegaconf import DictConfig, OmegaConf
+
+from rankdet.engine.trust import UntrustedError, check_data, resolve
+
+_REMEDY = "give one of configs/**/*.py or a run's config.yaml."
+_CONFIG_PACKAGE = "detectron2._cfg_loader"  # Of all files that LazyConfig runs.
+
+
+def read_config(path: str, trust: Sequence[str] = ()) -> DictConfig:
+    """Read all that a file defines.
+
+    Args:
+        path: ``.py``, which is run, or ``.yaml``, of which nothing is.
+        trust: see :func:`rankdet.engine.trust.resolve`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no config, is damaged, raises, or names what may not be named.
+    """
+    if not Path(path).is_file():
+        problem = "is a folder" if path and Path(path).is_dir() else "does not exist"
+        raise FileNotFoundError(f"--config-file {path!r} {problem}; {_REMEDY}")
+    if Path(path).suffix == ".py":
+        return _run(path)
+    if Path(path).suffix == ".yaml":
+        return _parse(path, trust)
+    raise ValueError(f"--config-file {path!r} is no config; {_REMEDY}")
+
+
+def _run(path: str) -> DictConfig:
+    import_statement = builtins.__import__
+    try:
+        return LazyConfig.load(path)
+    except Exception as error:  # The code of the user can raise anything.
+        raise ValueError(f"--config-file {path!r} fails: {_where(error, path)}.") from error
+    finally:
+        builtins.__import__ = import_statement  # LazyConfig leaves its own behind an error.
+
+
+def _where(error: Exception, path: str) -> str:
+    """File, line and reason of an error in a config or in one that it imports."""
+    cause = error.__cause__
+    if isinstance(error, SyntaxError) and isinstance(cause, SyntaxError):
+        # LazyConfig knows the file, and Python the line.
+        file = str(error).removeprefix("Config file ").removesuffix(" has syntax error!")
+        return f"{file}, line {cause.lineno}: {type(cause).__name__}: {cause.msg}"
+    reason = f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(".")
+    frames = [
+        (frame.f_code.co_filename, line)
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if str(frame.f_globals.get("__package__")).startswith(_CONFIG_PACKAGE)
+        or frame.f_code.co_filename == path
+    ]
+    file, line = frames[-1] if frames else (path, None)
+    return f"{file}, line {line}: {reason}" if line else reason
+
+
+def _parse(path: str, trust: Sequence[str]) -> DictConfig:
+    try:
+        content = _Loader(Path(path).read_bytes(), trust).get_single_data()
+        if not isinstance(content, dict):
+            kind = "empty" if content is None else f"a {type(content).__name__}"
+            raise UntrustedError(f"it is {kind} and no mapping of sections")
+        check_data(content, trust)
+        return OmegaConf.create(content, flags={"allow_objects": True})
+    except UntrustedError as error:
+        raise ValueError(f"--config-file {path!r} can't be used: {error}; {_REMEDY}") from error
+    except OSError:
+        raise
+    except Exception as error:  # PyYAML and OmegaConf raise many kinds on what is no config.
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise ValueError(f"--config-file {path!r} is damaged ({reason}); {_REMEDY}") from error
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader, and the three kinds of objects that ``LazyConfig.save`` writes.
+
+    These are tuples, names of classes and functions, and data classes; the latter two if
+    :func:`resolve` finds them.
+    """
+
+    def __init__(self, stream: bytes, trust: Sequence[str]) -> None:
+        super().__init__(stream)
+        self.trust = trust
+
+    def tuple(self, node: yaml.Node) -> Any:
+        return tuple(self.construct_sequence(node))
+
+    def name(self, suffix: str, _: yaml.Node) -> Any:
+        return resolve(suffix, self.trust)
+
+    def dataclass(self, suffix: str, node: yaml.Node) -> Any:
+        found = resolve(suffix, self.trust)
+        if not dataclasses.is_dataclass(found):
+            raise UntrustedError(f"it makes a {suffix}, which is no data class")
+        return found(**self.construct_mapping(node, deep=True))
+
+    def refuse(self, node: yaml.Node) -> Any:
+        tag = node.tag.replace("tag:yaml.org,2002:", "!!")
+        line = node.start_mark.line + 1
+        raise UntrustedError(f"line {line} holds {tag}, which would run code or make an object")
+
+
+_Loader.add_constructor("tag:yaml.org,2002:python/tuple", _Loader.tuple)
+_Loader.add_multi_constructor("tag:yaml.org,2002:python/name:", _Loader.name)
+_Loader.add_multi_constructor("tag:yaml.org,2002:python/object:", _Loader.dataclass)
+_Loader.add_constructor(None, _Loader.refuse)
