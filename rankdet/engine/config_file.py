@@ -104,7 +104,9 @@ class _Loader(yaml.SafeLoader):
         found = resolve(suffix, self.trust)
         if not dataclasses.is_dataclass(found):
             raise UntrustedError(f"it makes a {suffix}, which is no data class")
-        return found(**self.construct_mapping(node, deep=True))
+        fields = self.construct_mapping(node, deep=True)
+        check_data(fields, self.trust)  # Later they are inside of an object.
+        return found(**fields)
 
     def refuse(self, node: yaml.Node) -> Any:
         tag = node.tag.replace("tag:yaml.org,2002:", "!!")

@@ -103,7 +103,7 @@ def resolve(name: object, trust: Sequence[str] = ()) -> Any:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise UntrustedError(f"{name!r} can't be imported ({reason})") from error
     if not _is_allowed(found, trust):
-        raise _untrusted(name)
+        raise _untrusted(name, getattr(found, "__module__", None) or name)
     return found
 
 
@@ -181,8 +181,9 @@ def _is_below(name: str, modules: Sequence[str]) -> bool:
     return any(name == module or name.startswith(f"{module}.") for module in modules)
 
 
-def _untrusted(name: str) -> UntrustedError:
+def _untrusted(name: str, defined_in: str = "") -> UntrustedError:
+    package = str(defined_in or name).split(".", maxsplit=1)[0]
     return UntrustedError(
         f"it names {name!r}, which is no part of a detector that rankdet knows; if it is yours, or "
-        f"you trust its author to run code here, add --trust {name.split('.', maxsplit=1)[0]}"
+        f"you trust its author to run code here, add --trust {package}"
     )

@@ -4,6 +4,7 @@ import codecs
 import importlib
 import os
 import pickle
+from argparse import ArgumentParser
 
 import numpy as np
 import pytest
@@ -16,10 +17,14 @@ from torch import nn
 
 from rankdet.engine.checkpoint import Checkpointer, last_checkpoint
 from rankdet.engine.config import load_config
+from rankdet.engine.trust import add_trust
 from rankdet.losses.calibration import load_statistics
+from rankdet.tools.compare.runs import plan_runs
+from rankdet.tools.run_folder import load_run_config
 
 REFUSED = "which is no part of a detector that rankdet knows"
-SECTIONS = "dataloader: {}\noptimizer: {}\nlr_multiplier: {}\n"
+DATALOADER = "{train: {dataset: {names: a}}, test: {dataset: {names: a}, mapper: {}}}"
+SECTIONS = f"dataloader: {DATALOADER}\noptimizer: {{}}\nlr_multiplier: {{}}\n"
 COMMAND = "touch canary"
 
 
@@ -32,6 +37,8 @@ MODEL_CASES = [
     Case("tag that makes", f"!!python/object/new:os.system ['{COMMAND}']", "line 2 holds !!python"),
     Case("tag of an object", "!!python/object:subprocess.Popen {args: ls}", REFUSED),
     Case("tag of a class that is no data", "!!python/object:torch.nn.Module {}", "no data class"),
+    Case("environment in a data class", "!!python/object:detectron2.layers.shape_spec.ShapeSpec "
+         "{channels: '${oc.env:HOME}'}", "computes; write the value"),
     Case("tag of a name", "{a: !!python/name:os.system ''}", REFUSED),
     Case("tag of a module", "!!python/module:evil ''", "line 2 holds !!python/module"),
     Case("tag of one's own", "!evil {a: 1}", "line 2 holds !evil"),
@@ -136,12 +143,12 @@ def test_what_lazy_config_saves_is_read(here):
     assert instantiate(model.input_shape) == ShapeSpec(channels=3, stride=4)
 
 
-def test_what_the_user_trusts_may_be_named(here, monkeypatch):
+def test_what_the_user_trusts_may_be_named(here):
     (here / "mine.py").write_text("import os\nclass Part:\n    pass\ndef make():\n    return 3\n")
     for name in ("mine.Part", "mine.make"):
         model = load_config(str(write(here, f"{{_target_: {name}}}")), trust=["mine"]).model
         assert instantiate(model) is not None
-    with pytest.raises(ValueError, match=r"'mine\.os\.system', which is no part"):
+    with pytest.raises(ValueError, match=r"'mine\.os\.system', which is no .* add --trust posix"):
         load_config(str(write(here, call("mine.os.system"))), trust=["mine"])
     assert importlib.import_module("mine").make() == 3
 
@@ -169,6 +176,20 @@ def test_comparisons_and_confusions_run_nothing(here):
         compare(["--configs", "config.yaml", "--output", "compared"])
     with pytest.raises(SystemExit, match="can't be used"):
         confusion([".", "--output", "confusion.png"])
+
+
+def test_trust_is_passed_on(here):
+    (here / "own.py").write_text("class Part:\n    pass\n")
+    path = write(here, "{_target_: own.Part}")
+    train = "max_iter: 3, seed: 0, device: cpu, output_dir: a, name:"
+    path.write_text(path.read_text().replace("name:", train, 1))
+    parser = ArgumentParser()
+    add_trust(parser)
+    trust = parser.parse_args(["--trust", "own", "--trust=other.part"]).trust
+    assert trust == ["own", "other.part"]
+    assert load_run_config(path, trust=trust).model == {"_target_": "own.Part"}
+    (run,) = plan_runs([path], [0], here / "compared", trust=trust)
+    assert {"--trust=own", "--trust=other.part"} < set(run.command())
 
 
 def test_pickled_config_is_not_read(here):
