@@ -27,7 +27,7 @@ def test_ends_in_table_and_report(compare, tmp_path, capsys):
     ((folders, path, theory_images, trust),) = compare(0, 1)
     methods = [Path(CONFIG).stem, Path(OTHER).stem]
     assert folders == [tmp_path / method / f"seed{seed}" for method in methods for seed in (0, 1)]
-    assert (path, theory_images) == (tmp_path / "report.html", THEORY_IMAGES)
+    assert (path, theory_images, trust) == (tmp_path / "report.html", THEORY_IMAGES, [])
     text = (tmp_path / "comparison.md").read_text()
     assert text.count("30.5 ± 0.7") == 2  # The fake training gives 30 and 31.
     assert text in capsys.readouterr().out
