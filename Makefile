@@ -22,7 +22,7 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	OMP_NUM_THREADS=1 pytest --numprocesses auto --maxprocesses 8
 
-# Kills trainings at every bad moment and resumes them; about ten minutes.
+# Kills trainings at every bad moment and resumes them; takes ten to twenty minutes.
 torture: $(INSTALLED)
 	OMP_NUM_THREADS=1 PYTHONPATH=tests python -m torture
 
