@@ -50,7 +50,10 @@ def load_config(path: str, overrides: Iterable[str] = (), trust: Sequence[str] =
     except (OmegaConfBaseException, KeyError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"the overrides {list(overrides)} do not fit {path}: {reason}.") from error
-    check_config(cfg)
+    try:
+        check_config(cfg)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     return cfg
 
 

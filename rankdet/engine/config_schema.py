@@ -109,6 +109,7 @@ RULES = (
     Rule("dataloader.train.mapper.use_instance_mask", _is_flag, _FLAG),
     Rule("dataloader.test", _is_part, _PART, True),
     Rule("dataloader.test.dataset.names", _is_names, _NAMES, True),
+    Rule("dataloader.test.mapper", _is_part, _PART, True),
     Rule("dataloader.test.batch_size", _whole(1), _at_least(1)),
     Rule("dataloader.test.num_workers", _whole(0), _at_least(0)),
     Rule("dataloader.evaluator", _is_part, _PART, True),

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig
 from torch import nn
 
 from rankdet.engine.checkpoint import Checkpointer, last_checkpoint
@@ -17,14 +16,6 @@ from rankdet.engine.train import RESULTS_FILE, build_model
 from rankdet.tools.command_line import is_set
 from rankdet.tools.json_file import Number, read_json
 
-_KEYS: dict[str, tuple[type, ...]] = {
-    "model": (DictConfig,),
-    "train.device": (str,),
-    "train.max_iter": (int,),
-    "dataloader.train.dataset.names": (str, ListConfig),
-    "dataloader.test.dataset.names": (str, ListConfig),
-    "dataloader.test.mapper": (DictConfig,),
-}
 _MAX_ITERATION = 1 << 53
 _MAX_VALUE = 1e100  # that figures and means can be made of
 
@@ -63,36 +54,11 @@ def load_run_config(
         ValueError: it is no config, or an override is wrong.
     """
     cfg = load_config(str(file), overrides, trust)
-    ensure_experiment(cfg, file)
     if not torch.cuda.is_available() and not is_set("train.device", overrides):
         cfg.train.device = "cpu"
     if file.suffix == ".yaml" and not is_set("train.output_dir", overrides):
         cfg.train.output_dir = str(file.parent)
     return cfg
-
-
-def ensure_experiment(cfg: DictConfig, file: Path) -> None:
-    """Check that a config has what every tool asks for.
-
-    Args:
-        cfg: from :func:`rankdet.engine.config.load_config`.
-        file: that it was read from.
-
-    Raises:
-        ValueError: it has not.
-    """
-    for key, kinds in _KEYS.items():
-        try:
-            value = OmegaConf.select(cfg, key)
-        except OmegaConfBaseException as error:
-            reason = " ".join(str(error).split())
-            raise ValueError(f"{file}: {key} can't be read ({reason}).") from error
-        is_right = isinstance(value, kinds) and not isinstance(value, bool)
-        if isinstance(value, ListConfig):
-            is_right = bool(value) and all(isinstance(one, str) for one in value)
-        if not is_right:
-            problem = f"has no {key}" if value is None else f"has {key}={value!r}"
-            raise ValueError(f"{file} {problem}, so it is not the config of an experiment.")
 
 
 def find_checkpoint(

@@ -97,16 +97,22 @@ def test_metrics(tmp_path, caplog, case):
 
 
 CONFIG_CASES = [
-    Case("no data set to test on", "dataloader.test.dataset.names", "has no dataloader.test.data"),
-    Case("no training set", "dataloader.train.dataset.names", "has no dataloader.train.dataset"),
-    Case("no length", "train.max_iter", r"has no train.max_iter, so it is not the config of an"),
-    Case("no device", "train.device", "has no train.device"),
-    Case("no mapper", "dataloader.test.mapper", "has no dataloader.test.mapper"),
-    Case("no names", {"dataloader.test.dataset.names": []}, r"dataset\.names=\[\], so it is not"),
-    Case("names that are numbers", {"dataloader.test.dataset.names": [1]}, r"dataset\.names=\[1\]"),
-    Case("length that is text", {"train.max_iter": "x"}, "has train.max_iter='x'"),
-    Case("names that are a number", {"dataloader.test.dataset.names": 3}, "dataset.names=3"),
-    Case("reference to nothing", ("device: cpu", "device: ${nowhere}"), "device can't be read"),
+    Case(
+        "no data set to test on",
+        "dataloader.test.dataset.names",
+        "test.dataset.names is None; give",
+    ),
+    Case("no training set", "dataloader.train.dataset.names", "train.dataset.names is None; give"),
+    Case(
+        "no length", "train.max_iter", r"config.yaml: train.max_iter is None; give a whole number"
+    ),
+    Case("no device", "train.device", "train.device is None; give cpu, cuda or cuda:N"),
+    Case("no mapper", "dataloader.test.mapper", "dataloader.test.mapper is None; give a part"),
+    Case("no names", {"dataloader.test.dataset.names": []}, r"names is \[\]; give the name of a"),
+    Case("names that are numbers", {"dataloader.test.dataset.names": [1]}, r"names is \[1\]; give"),
+    Case("length that is text", {"train.max_iter": "x"}, "train.max_iter is 'x'; give a whole"),
+    Case("names that are a number", {"dataloader.test.dataset.names": 3}, "names is 3; give the"),
+    Case("reference to nothing", ("device: cpu", "device: ${nowhere}"), "device can't be resolved"),
 ]
 
 

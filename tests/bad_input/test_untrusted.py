@@ -28,6 +28,12 @@ SECTIONS = f"dataloader: {DATALOADER}\noptimizer: {{}}\nlr_multiplier: {{}}\n"
 COMMAND = "touch canary"
 
 
+@pytest.fixture(autouse=True)
+def without_schema(monkeypatch):
+    """What the values may be is tested by test_config_values.py."""
+    monkeypatch.setattr("rankdet.engine.config.check_config", lambda cfg: None)
+
+
 def call(name, argument="command"):
     return f"{{_target_: {name}, {argument}: {COMMAND}}}"
 

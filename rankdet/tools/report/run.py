@@ -16,7 +16,7 @@ from rankdet.engine.provenance import LOG_PREFIX
 from rankdet.engine.train import dataset_names
 from rankdet.evaluation.detection_evaluation import COCO_RESULTS, LVIS_RESULTS
 from rankdet.evaluation.detection_table import DetectionTable
-from rankdet.tools.run_folder import ensure_experiment, find_config, read_metrics, read_results
+from rankdet.tools.run_folder import find_config, read_metrics, read_results
 
 Curve = dict[int, float]
 """Iteration to value."""
@@ -156,7 +156,6 @@ def read_run(folder: Path, trust: Sequence[str] = ()) -> Run:
     """
     file = find_config(folder)
     config = load_config(str(file), trust=trust)
-    ensure_experiment(config, file)
     return Run(folder, config, read_results(folder))
 
 
