@@ -14,6 +14,7 @@ from detectron2.evaluation.coco_evaluation import instances_to_coco_json
 from detectron2.utils import comm
 
 from rankdet.data.annotation_file import Record
+from rankdet.data.atomic_file import atomic_file
 from rankdet.data.class_stats import class_ids, ensure_dataset
 from rankdet.evaluation.annotations import GEOMETRY_FIELD, is_federated
 from rankdet.evaluation.detection_table import DetectionTable, gather_detections
@@ -186,7 +187,7 @@ class DetectionEvaluator(DatasetEvaluator, ABC, Generic[ScoresT]):
     def _write(self) -> None:
         if self._output_dir:
             name = LVIS_RESULTS if is_federated(self._content) else COCO_RESULTS
-            with (self._output_dir / name).open("w", encoding="utf-8") as file:
+            with atomic_file(self._output_dir / name) as file:
                 self._results.write(file)
             logger.info("Predictions: %s", self._output_dir / name)
 

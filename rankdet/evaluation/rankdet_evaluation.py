@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from rankdet.data.annotation_file import Record
+from rankdet.data.atomic_file import write_atomically
 from rankdet.data.class_stats import class_ids, image_counts
 from rankdet.data.glyphs.annotations import frequency_group
 from rankdet.evaluation.detection_evaluation import DetectionEvaluator
@@ -106,7 +107,7 @@ class RankdetEvaluator(DetectionEvaluator[LVISScores | LRPScores]):
             self._check_fixed_ap()
         if metrics and self._output_dir:
             path = self._output_dir / CLASS_SCORES_FILE
-            path.write_text(json.dumps(self._class_scores(), indent=1) + "\n", encoding="utf-8")
+            write_atomically(path, json.dumps(self._class_scores(), indent=1) + "\n")
             logger.info("Scores of every class: %s", path)
         return metrics
 

@@ -1,11 +1,11 @@
 """Files of RUN/analysis: JSON that says which annotations and which code it was made with."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rankdet.data.atomic_file import write_atomically
 from rankdet.data.class_stats import annotation_path, ensure_dataset
 from rankdet.tools.json_file import read_json
 
@@ -41,9 +41,7 @@ def write_analysis(path: Path, content: Mapping[str, Any], datasets: Sequence[st
         datasets: as for :func:`read_kept`.
     """
     path.parent.mkdir(exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps({"made_of": _made_of(datasets), **content}, indent=1) + "\n")
-    os.replace(temporary, path)
+    write_atomically(path, json.dumps({"made_of": _made_of(datasets), **content}, indent=1) + "\n")
 
 
 def _made_of(datasets: Sequence[str]) -> Json:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
+from rankdet.data.atomic_file import write_atomically
 from rankdet.tools.compare.runs import Run
 from rankdet.tools.run_folder import read_results
 
@@ -49,7 +50,7 @@ def write_comparison(runs: Sequence[Run], path: Path) -> str:
         "Mean ± standard deviation over seeds; per cent, but for correlations. The numbers are "
         f"those of\n\n{files}\n"
     )
-    path.write_text(text)
+    write_atomically(path, text)
     return text
 
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from rankdet.data.atomic_file import write_atomically
 from rankdet.tools.report import plots
 from rankdet.tools.report.method import Method, group_methods
 from rankdet.tools.report.options import THEORY_IMAGES
@@ -45,7 +46,7 @@ def write_report(
         sections = build_sections(methods, root, theory_images, trust)
     page = build_page(_title(methods), _subtitle(methods, datasets[0]), sections, root)
     output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(page, encoding="utf-8")
+    write_atomically(output, page)
 
 
 def _title(methods: Sequence[Method]) -> str:
