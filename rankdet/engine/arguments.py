@@ -1,5 +1,6 @@
 """The command line of train_net.py: Detectron2's, with its numbers checked."""
 
+import math
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Sequence
 
@@ -20,6 +21,23 @@ def whole_number(low: int) -> Callable[[str], int]:
         if number < low:
             raise ArgumentTypeError(f"{text!r} is no whole number of {low} or more.")
         return number
+
+    return parse
+
+
+def number(low: float, high: float = math.inf, *, above: bool = False) -> Callable[[str], float]:
+    """Type of an option for a finite number from ``low`` (not itself if ``above``) to ``high``."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high or math.isinf(value) or (above and value == low):
+            limits = f"above {low:g}" if above else f"of {low:g} or more"
+            limits += f" and at most {high:g}" if math.isfinite(high) else ""
+            raise ArgumentTypeError(f"{text!r} is no number {limits}.")
+        return value
 
     return parse
 

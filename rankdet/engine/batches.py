@@ -123,7 +123,8 @@ def ordered_train_loader(  # noqa: PLR0913 - the arguments are Detectron2's, and
         This rank's batches from ``start_iter`` on.
 
     Raises:
-        ValueError: the batch can't be shared among the ranks, or sizes of images are unknown.
+        ValueError: the batch can't be shared among the ranks, sizes of images are unknown, or the
+            sampler is none.
     """
     world_size = comm.get_world_size()
     if total_batch_size % world_size:
@@ -131,6 +132,8 @@ def ordered_train_loader(  # noqa: PLR0913 - the arguments are Detectron2's, and
             f"dataloader.train.total_batch_size={total_batch_size} can't be shared among "
             f"{world_size} processes; give a multiple of {world_size}."
         )
+    if sampler is not None and not isinstance(sampler, Sampler):
+        raise ValueError(f"dataloader.train.sampler is {sampler!r}; give a Sampler of PyTorch.")
     is_wide = _is_wide(dataset) if aspect_ratio_grouping else None
     images = DatasetFromList(dataset, copy=False) if isinstance(dataset, list) else dataset
     places = _Places(

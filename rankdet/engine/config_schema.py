@@ -101,6 +101,7 @@ RULES = (
     Rule("optimizer.momentum", _is_share, "give a number from 0 to less than 1"),
     Rule("optimizer.betas", _is_betas, "give two numbers from 0 to less than 1"),
     Rule("lr_multiplier", _is_part, _PART, True),
+    Rule("lr_multiplier.warmup_length", _number(0, 1), "give the share of the training, 0 to 1"),
     Rule("dataloader.train", _is_part, _PART, True),
     Rule("dataloader.train.dataset.names", _is_names, _NAMES, True),
     Rule("dataloader.train.total_batch_size", _whole(1), _at_least(1)),
@@ -114,7 +115,10 @@ RULES = (
     Rule("dataloader.test.num_workers", _whole(0), _at_least(0)),
     Rule("dataloader.evaluator", _is_part, _PART, True),
 )
-_SECTIONS = ("train", "train.checkpointer", "train.amp", "train.ddp", "dataloader")
+_SECTIONS = (
+    *("train", "train.checkpointer", "train.amp", "train.ddp"),
+    *("dataloader", "dataloader.train", "dataloader.test"),
+)
 
 
 def check_config(cfg: DictConfig) -> None:
@@ -126,10 +130,10 @@ def check_config(cfg: DictConfig) -> None:
     Raises:
         ValueError: a value is missing or of another kind, or an interpolation leads nowhere.
     """
-    _check_interpolations(cfg)
     for key in _SECTIONS:
         if not isinstance(_value(cfg, key), Mapping):
             raise ValueError(f"{key} is {_shown(_value(cfg, key))}; give a section of keys.")
+    _check_interpolations(cfg)
     hooks = cfg.get("hooks", {})
     if not isinstance(hooks, Mapping):
         raise ValueError(f"hooks is {_shown(hooks)}; give a section: a name for each hook.")

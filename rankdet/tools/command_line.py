@@ -55,13 +55,6 @@ def picture_file(text: str) -> Path:
     return path
 
 
-def positive_count(text: str) -> int:
-    """Type of an option for a number from 1 on."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of 1 or more.")
-    return int(text)
-
-
 @contextmanager
 def errors_as_sentences() -> Iterator[None]:
     """Context of a tool's work, with a log; what a user can do wrong ends it with one sentence."""

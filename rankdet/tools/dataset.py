@@ -31,10 +31,10 @@ from rankdet.data.glyphs import ensure_glyphs
 from rankdet.data.image_files import check_images
 from rankdet.data.masks import judge_mask
 from rankdet.data.registered import ensure_dataset, load_dicts
+from rankdet.engine.arguments import whole_number
 from rankdet.tools.command_line import (
     errors_as_sentences,
     picture_file,
-    positive_count,
     tool_parser,
 )
 from rankdet.tools.dataset_summary import as_text, plot, summarize
@@ -176,7 +176,7 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("generate", help="make an embedded dataset")
     command.add_argument("name", help="for instance glyphs_train")
     command.add_argument(
-        "--workers", metavar="N", type=positive_count, help="processes; default: by cores"
+        "--workers", metavar="N", type=whole_number(1), help="processes; default: by cores"
     )
     command.add_argument("--force", action="store_true", help="even if it is there")
     command.set_defaults(run=generate)
@@ -198,7 +198,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--num",
         metavar="N",
-        type=positive_count,
+        type=whole_number(1),
         default=16,
         help="images, evenly spaced; default: %(default)s",
     )

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from matplotlib.ft2font import FT2Font
 
 from rankdet.data.glyphs.font import FONT_FILE, ByteArray, FloatArray, crop_to_ink, glyph_bitmap
+from rankdet.engine.arguments import whole_number
 
 ANGLES = (-20, -10, 0, 10, 20)
 MAX_SIMILARITY = 0.5
@@ -133,7 +134,7 @@ def search(num_characters: int) -> list[str]:
 def main() -> None:
     """Print the module."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--num", type=int, default=1203, help="number of characters")
+    parser.add_argument("--num", type=whole_number(1), default=1203, help="number of characters")
     characters = search(parser.parse_args().num)
     codes = " ".join(f"{ord(one):x}" for one in characters)
     print(_HEADER + textwrap.fill(codes, 96) + _FOOTER, end="")

@@ -16,6 +16,7 @@ from detectron2.utils.visualizer import Visualizer
 from PIL import Image
 from tqdm import tqdm
 
+from rankdet.engine.arguments import number
 from rankdet.engine.trust import add_trust
 from rankdet.tools.command_line import errors_as_sentences, split_overrides, tool_parser
 from rankdet.tools.detector import ByteArray, Detector, load_detector
@@ -226,7 +227,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--confidence-threshold",
         metavar="SCORE",
-        type=float,
+        type=number(0, 1),
         default=0.5,
         help="least score of what is drawn; default: %(default)s",
     )

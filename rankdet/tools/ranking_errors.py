@@ -17,12 +17,13 @@ from tabulate import tabulate
 
 from rankdet.data.annotation_file import read_annotations
 from rankdet.data.class_stats import annotation_path, class_ids, ensure_dataset, load_dicts
+from rankdet.engine.arguments import whole_number
 from rankdet.engine.checkpoint import last_checkpoint
 from rankdet.engine.train import dataset_names
 from rankdet.engine.trust import add_trust
 from rankdet.evaluation.ranking_errors import ClassScores, RankingErrors, judged_classes
 from rankdet.tools.analysis_file import read_kept, write_analysis
-from rankdet.tools.command_line import errors_as_sentences, positive_count, tool_parser
+from rankdet.tools.command_line import errors_as_sentences, tool_parser
 from rankdet.tools.frequency_groups import LABELS, Classes, read_classes
 from rankdet.tools.json_file import Number
 from rankdet.tools.proposal_scores import annotated_loader, box_predictors, score_proposals
@@ -268,7 +269,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--num-images",
         metavar="N",
-        type=positive_count,
+        type=whole_number(1),
         help="spread over the data set; default: all",
     )
     add_trust(parser)

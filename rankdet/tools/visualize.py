@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from tabulate import tabulate
 from torch import nn
 
+from rankdet.engine.arguments import number, whole_number
 from rankdet.engine.train import dataset_names
 from rankdet.engine.trust import add_trust
 from rankdet.losses.ecm import ECMLoss
@@ -60,9 +61,8 @@ def visualize(
 
     Raises:
         FileNotFoundError: there is no such run, checkpoint or dataset.
-        ValueError: an argument is out of range, or the checkpoint is of another model.
+        ValueError: the checkpoint is of another model.
     """
-    _check_range(num_images, score_threshold)
     cfg = load_run_config(find_config(run_folder), trust=trust)
     model = load_model(cfg, find_checkpoint(run_folder, checkpoint))
     classes = read_classes(dataset_names(cfg, "test")[0], dataset_names(cfg, "train"))
@@ -97,13 +97,6 @@ def metrics_table(run: Path) -> str:
     return tabulate(rows, headers=["per cent", *_METRICS], floatfmt=".1f")
 
 
-def _check_range(num_images: int, score_threshold: float | None) -> None:
-    if num_images < 1:
-        raise ValueError(f"--num-images is {num_images}; draw at least one.")
-    if score_threshold is not None and not 0 <= score_threshold <= 1:
-        raise ValueError(f"--score-threshold is {score_threshold}; scores are from 0 to 1.")
-
-
 def _draw_predictions(
     cfg: DictConfig, model: nn.Module, classes: Classes, num_images: int, threshold: float | None
 ) -> Figure:
@@ -130,12 +123,16 @@ def _parser() -> argparse.ArgumentParser:
         "--checkpoint", metavar="FILE", type=Path, help="weights; default: the last of the run"
     )
     parser.add_argument(
-        "--num-images", metavar="N", type=int, default=8, help="to draw; default: %(default)s"
+        "--num-images",
+        metavar="N",
+        type=whole_number(1),
+        default=8,
+        help="to draw; default: %(default)s",
     )
     parser.add_argument(
         "--score-threshold",
         metavar="SCORE",
-        type=float,
+        type=number(0, 1),
         help="least score of a drawn prediction; default: as many predictions as objects",
     )
     add_trust(parser)

@@ -12,6 +12,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets.lvis import get_lvis_instances_meta, register_lvis_instances
 
 from rankdet.data import class_counts
+from rankdet.engine.arguments import whole_number
 from rankdet.tools.benchmark.lvis_sized_file import NUM_INSTANCES, write_lvis_sized_file
 from rankdet.tools.benchmark.report import print_timings, timed
 
@@ -27,7 +28,9 @@ def main(argv: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m rankdet.tools.benchmark class_stats", description=__doc__
     )
-    parser.add_argument("--instances", type=int, default=NUM_INSTANCES, help="default: %(default)d")
+    parser.add_argument(
+        "--instances", type=whole_number(1), default=NUM_INSTANCES, help="default: %(default)d"
+    )
     arguments = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="rankdet-benchmark-") as folder:
         path = Path(folder) / "annotations.json"

@@ -10,8 +10,9 @@ from detectron2.config import LazyConfig, instantiate
 from omegaconf import DictConfig
 from tabulate import tabulate
 
+from rankdet.engine.arguments import whole_number
 from rankdet.engine.config import load_config
-from rankdet.tools.benchmark.interleaved import FORMATS, HEADERS, compare, iterations, load_batches
+from rankdet.tools.benchmark.interleaved import FORMATS, HEADERS, compare, load_batches
 from rankdet.tools.checkout import CHECKOUT
 
 CONFIGS = CHECKOUT / "configs"
@@ -49,8 +50,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m rankdet.tools.benchmark dense_iteration", description=__doc__
     )
-    parser.add_argument("--iterations", type=iterations, default=40, help="per loss")
-    parser.add_argument("--images", type=_images, default=24, help="in a batch; default: 24")
+    parser.add_argument("--iterations", type=whole_number(2), default=40, help="per loss")
+    parser.add_argument(
+        "--images", type=whole_number(1), default=24, help="in a batch; default: 24"
+    )
     parser.add_argument("--detectors", nargs="+", choices=DETECTORS, default=list(DETECTORS))
     options = parser.parse_args(argv)
     headers = ("loss", *HEADERS, "whole config")
@@ -64,13 +67,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
         rows = _beside(compare(experiments, batches, options.iterations))
         print(tabulate(rows, headers=headers, floatfmt=("", *FORMATS, "")), flush=True)
-
-
-def _images(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} images: give at least 1")
-    return number
 
 
 def count_logits(cfg: DictConfig, batch: list[Any]) -> int:

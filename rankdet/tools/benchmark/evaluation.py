@@ -15,6 +15,7 @@ import numpy as np
 from tabulate import tabulate
 
 from rankdet.data.annotation_file import Record
+from rankdet.engine.arguments import whole_number
 from rankdet.evaluation.lvis_scoring import score_lvis
 from rankdet.tools.benchmark.federated_data import federated_annotations, random_detections
 
@@ -43,7 +44,7 @@ def main(argv: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m rankdet.tools.benchmark evaluation", description=__doc__
     )
-    add = partial(parser.add_argument, type=int, help="default: %(default)d")
+    add = partial(parser.add_argument, type=whole_number(1), help="default: %(default)d")
     add("--images", default=2_000, help="for the comparison with lvis; default: %(default)d")
     add("--full-images", default=20_000, help="scored by rankdet alone; default: %(default)d")
     add("--detections", default=300, help="per image; default: %(default)d")

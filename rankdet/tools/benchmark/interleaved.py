@@ -1,6 +1,5 @@
 """Training iterations of several experiments, taken in turns on the same images and compared."""
 
-import argparse
 import itertools
 import statistics
 from collections.abc import Mapping
@@ -17,14 +16,6 @@ from rankdet.tools.benchmark.report import timed
 NUM_BATCHES = 8
 HEADERS = ("ms (median)", "ratio (median)", "quartiles of the ratio")
 FORMATS = (".1f", ".3f", "")
-
-
-def iterations(text: str) -> int:
-    """Read an option of the command line; quartiles need two iterations."""
-    number = int(text)
-    if number < 2:
-        raise argparse.ArgumentTypeError(f"{text} iterations: give at least 2")
-    return number
 
 
 def load_batches(cfg: DictConfig) -> list[Any]:

@@ -11,11 +11,12 @@ from detectron2.modeling.roi_heads import FastRCNNOutputLayers
 from omegaconf import DictConfig
 from tabulate import tabulate
 
+from rankdet.engine.arguments import whole_number
 from rankdet.engine.config import load_config
 from rankdet.losses.ecm import ECMLoss
 from rankdet.losses.sigmoid import SigmoidBCELoss
 from rankdet.losses.softmax import SoftmaxCrossEntropyLoss
-from rankdet.tools.benchmark.interleaved import FORMATS, HEADERS, compare, iterations, load_batches
+from rankdet.tools.benchmark.interleaved import FORMATS, HEADERS, compare, load_batches
 from rankdet.tools.checkout import CHECKOUT
 
 CONFIG = CHECKOUT / "configs/glyphs/mask_rcnn_r18_fpn.py"
@@ -31,8 +32,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m rankdet.tools.benchmark iteration", description=__doc__
     )
-    parser.add_argument("--iterations", type=iterations, default=60, help="per predictor")
-    parser.add_argument("--classes", type=int, nargs="+", default=[36, 1203])
+    parser.add_argument("--iterations", type=whole_number(2), default=60, help="per predictor")
+    parser.add_argument("--classes", type=whole_number(1), nargs="+", default=[36, 1203])
     options = parser.parse_args(argv)
     rows = []
     for num_classes in options.classes:

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from rankdet.engine.arguments import number, whole_number
 from rankdet.tools.benchmark.loss_cells import (
     LOSSES,
     Cell,
@@ -133,13 +134,29 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     add("--losses", nargs="+", choices=LOSSES, default=list(LOSSES), help="which losses")
     add("--algorithms", nargs="+", choices=ALGORITHMS, default=ALGORITHMS, help="which algorithms")
     add("--sizes", nargs="+", type=_size, default=SIZES, help="numbers of logits, such as 1e6")
-    add("--percentages", nargs="+", type=_percent, default=PERCENTAGES, help="%% of positives")
+    add(
+        "--percentages",
+        nargs="+",
+        type=number(0, 100, above=True),
+        default=PERCENTAGES,
+        help="%% of positives",
+    )
     add("--devices", nargs="+", choices=devices, default=devices, help="cuda where there is one")
-    add("--num-threads", type=int, default=torch.get_num_threads(), help="of torch on CPU")
-    add("--seconds", type=float, default=1.0, help="how long to repeat a cell; 3 to 100 times")
+    add(
+        "--num-threads",
+        type=whole_number(1),
+        default=torch.get_num_threads(),
+        help="of torch on CPU",
+    )
+    add(
+        "--seconds",
+        type=number(0, above=True),
+        default=1.0,
+        help="how long to repeat a cell; 3 to 100 times",
+    )
     add(
         "--max-seconds",
-        type=float,
+        type=number(0, above=True),
         default=20.0,
         help="skip cells above 10K logits where, by smaller ones, a repetition takes longer",
     )
@@ -148,14 +165,4 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def _size(text: str) -> int:
-    size = int(float(text))
-    if size < 1:
-        raise argparse.ArgumentTypeError(f"{text} logits: give at least 1")
-    return size
-
-
-def _percent(text: str) -> float:
-    percent = float(text)
-    if not 0 < percent <= 100:
-        raise argparse.ArgumentTypeError(f"{text} % positives: give more than 0, at most 100")
-    return percent
+    return int(number(1)(text))

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from omegaconf import DictConfig
 from tabulate import tabulate
 
+from rankdet.engine.arguments import whole_number
 from rankdet.engine.config import load_config
-from rankdet.tools.benchmark.interleaved import FORMATS, HEADERS, compare, iterations, load_batches
+from rankdet.tools.benchmark.interleaved import FORMATS, HEADERS, compare, load_batches
 from rankdet.tools.benchmark.iteration import relabel
 from rankdet.tools.checkout import CHECKOUT
 
@@ -24,8 +25,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m rankdet.tools.benchmark pcb_iteration", description=__doc__
     )
-    parser.add_argument("--iterations", type=iterations, default=40, help="per loss")
-    parser.add_argument("--classes", type=int, default=1203)
+    parser.add_argument("--iterations", type=whole_number(2), default=40, help="per loss")
+    parser.add_argument("--classes", type=whole_number(1), default=1203)
     options = parser.parse_args(argv)
     rows = []
     for name, suffix in METHODS.items():

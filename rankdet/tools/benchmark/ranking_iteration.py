@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from omegaconf import DictConfig
 from tabulate import tabulate
 
+from rankdet.engine.arguments import whole_number
 from rankdet.engine.config import load_config
-from rankdet.tools.benchmark.interleaved import FORMATS, HEADERS, compare, iterations, load_batches
+from rankdet.tools.benchmark.interleaved import FORMATS, HEADERS, compare, load_batches
 from rankdet.tools.checkout import CHECKOUT
 
 CONFIGS = CHECKOUT / "configs/glyphs"
@@ -24,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m rankdet.tools.benchmark ranking_iteration", description=__doc__
     )
-    parser.add_argument("--iterations", type=iterations, default=60, help="per loss")
+    parser.add_argument("--iterations", type=whole_number(2), default=60, help="per loss")
     options = parser.parse_args(argv)
     experiments = _experiments()
     batches = load_batches(experiments["softmax CE"])

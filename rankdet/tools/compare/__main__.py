@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from rankdet.engine.arguments import whole_number
 from rankdet.engine.trust import add_trust
 from rankdet.tools.command_line import errors_as_sentences, split_overrides, tool_parser
 from rankdet.tools.compare.jobs import job_environments, train_all
@@ -94,7 +95,12 @@ def _parser() -> argparse.ArgumentParser:
         "--configs", metavar="FILE", nargs="+", type=Path, required=True, help="to compare"
     )
     parser.add_argument(
-        "--seeds", metavar="S", nargs="+", type=int, default=[0], help="of each; default: 0"
+        "--seeds",
+        metavar="S",
+        nargs="+",
+        type=whole_number(0),
+        default=[0],
+        help="of each; default: 0",
     )
     parser.add_argument(
         "--output",
@@ -104,7 +110,10 @@ def _parser() -> argparse.ArgumentParser:
         help="default: %(default)s",
     )
     parser.add_argument(
-        "--jobs", metavar="N", type=int, help="runs at a time; default: one for each GPU, or one"
+        "--jobs",
+        metavar="N",
+        type=whole_number(1),
+        help="runs at a time; default: one for each GPU, or one",
     )
     add_theory_images(parser)
     add_trust(parser)

@@ -2,6 +2,8 @@
 
 import argparse
 
+from rankdet.engine.arguments import whole_number
+
 THEORY_IMAGES = 500
 """Scored where nothing else is asked for; LVIS has 19,809, which takes hours on a CPU."""
 
@@ -11,13 +13,7 @@ def add_theory_images(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--theory-images",
         metavar="N",
-        type=_count,
+        type=whole_number(0),
         default=THEORY_IMAGES,
         help="images to score for the ranking theory; 0: without it; default: %(default)s",
     )
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of images; give 0 or more.")
-    return int(text)
