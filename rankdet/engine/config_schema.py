@@ -130,13 +130,29 @@ def check_config(cfg: DictConfig) -> None:
     Raises:
         ValueError: a value is missing or of another kind, or an interpolation leads nowhere.
     """
+    try:
+        _check_sections(cfg)
+        OmegaConf.to_container(cfg, resolve=True)
+    except OmegaConfBaseException as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
+        key = error.full_key or "the config"
+        raise ValueError(
+            f"{key} can't be resolved ({reason}); check the ${{...}} in it."
+        ) from error
+    _check_values(cfg)
+
+
+def _check_sections(cfg: DictConfig) -> None:
     for key in _SECTIONS:
         if not isinstance(_value(cfg, key), Mapping):
             raise ValueError(f"{key} is {_shown(_value(cfg, key))}; give a section of keys.")
-    _check_interpolations(cfg)
     hooks = cfg.get("hooks", {})
     if not isinstance(hooks, Mapping):
         raise ValueError(f"hooks is {_shown(hooks)}; give a section: a name for each hook.")
+
+
+def _check_values(cfg: DictConfig) -> None:
+    hooks = cfg.get("hooks", {})
     for rule in (*RULES, *(Rule(f"hooks.{name}", _is_part, _PART, True) for name in hooks)):
         value = _value(cfg, rule.key)
         if value is _MISSING and not rule.is_required:
@@ -153,17 +169,6 @@ def _value(cfg: DictConfig, key: str) -> Any:
             return _MISSING
         node = node[part]
     return node
-
-
-def _check_interpolations(cfg: DictConfig) -> None:
-    try:
-        OmegaConf.to_container(cfg, resolve=True)
-    except OmegaConfBaseException as error:
-        reason = str(error).partition("\n")[0].rstrip(".")
-        key = error.full_key or "the config"
-        raise ValueError(
-            f"{key} can't be resolved ({reason}); check the ${{...}} in it."
-        ) from error
 
 
 def _shown(value: Any) -> str:

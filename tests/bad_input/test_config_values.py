@@ -93,6 +93,7 @@ VALUE_CASES = [
     Case(
         "reference in a circle", "train.seed='${train.seed}'", "can't be resolved|circular|recurs"
     ),
+    Case("section that is its own part", "train='${train.seed}'", "train can't be resolved|fit"),
     Case("unknown key", "train.max_itr=3", "the nearest is 'train.max_iter'"),
     Case("unknown section", "training.seed=3", "there is no such section; the nearest is 'train'"),
     Case("unknown argument of a part", "optimizer.lrr=3", "the nearest is 'optimizer.lr'"),

@@ -28,12 +28,6 @@ SECTIONS = f"dataloader: {DATALOADER}\noptimizer: {{}}\nlr_multiplier: {{}}\n"
 COMMAND = "touch canary"
 
 
-@pytest.fixture(autouse=True)
-def without_schema(monkeypatch):
-    """What the values may be is tested by test_config_values.py."""
-    monkeypatch.setattr("rankdet.engine.config.check_config", lambda cfg: None)
-
-
 def call(name, argument="command"):
     return f"{{_target_: {name}, {argument}: {COMMAND}}}"
 
@@ -114,6 +108,8 @@ def write(folder, model):
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     """A folder to work in, with a module that tells when it is imported."""
+    # What values may be is tested by test_config_values.py.
+    monkeypatch.setattr("rankdet.engine.config.check_config", lambda cfg: None)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "evil.py").write_text("open('canary', 'w').close()\nclass Part: pass\n")

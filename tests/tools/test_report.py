@@ -152,7 +152,7 @@ def test_what_is_missing_is_said(tmp_path):
     (run / "log.txt").unlink()
     (run / "metrics.json").unlink()
     page = Page(report([run], tmp_path / "report.html"))
-    assert "No run has results.json" in page.text
+    assert "No run has metrics: results.json is empty" in page.text
     assert "inference has none of lvis_instances_results.json" in page.text
     assert "has no checkpoint" in page.text
     assert "Training curves" not in page.text and "0 of 6" in page.text
