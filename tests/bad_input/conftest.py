@@ -1,5 +1,7 @@
 """Fixtures of the tables about annotation files."""
 
+import logging
+
 import pytest
 from bad_input.small_data import write_small_images
 
@@ -12,3 +14,11 @@ def folder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RANKDET_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield folder
+
+
+@pytest.fixture
+def log(caplog, monkeypatch):
+    """What rankdet logs, whether a tool has set its logger up or not."""
+    monkeypatch.setattr(logging.getLogger("rankdet"), "propagate", True)
+    caplog.set_level(logging.INFO, "rankdet")
+    return caplog

@@ -1,7 +1,6 @@
 """Data sets by a function, names and predictions that an evaluator can't take."""
 
 import json
-import logging
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -23,13 +22,6 @@ from rankdet.evaluation import RankdetEvaluator
 def no_data_set_stays() -> Iterator[None]:
     yield
     forget(NAME)
-
-
-@pytest.fixture
-def log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(logging.getLogger("rankdet"), "propagate", True)
-    caplog.set_level(logging.INFO, "rankdet")
-    return caplog
 
 
 def nothing(dicts: list[Record]) -> None:

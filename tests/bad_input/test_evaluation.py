@@ -1,7 +1,6 @@
 """Annotation files that an evaluator can't judge, or in part: it says so when it is built."""
 
 import json
-import logging
 import math
 import re
 from collections.abc import Iterator
@@ -33,13 +32,6 @@ from shapes_fixture import CATEGORY_IDS, SIDE, forget, shapes
 def no_data_set_stays() -> Iterator[None]:
     yield
     forget(NAME)
-
-
-@pytest.fixture
-def log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(logging.getLogger("rankdet"), "propagate", True)
-    caplog.set_level(logging.INFO, "rankdet")
-    return caplog
 
 
 MASKS_TOO = {"tasks": ("bbox", "segm")}

@@ -98,6 +98,16 @@ def test_folder_that_is_a_file(tmp_path):
             prepare(folder)
 
 
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.ENOSPC])
+def test_folder_that_cannot_be_written(tmp_path, monkeypatch, number):
+    def fail(*args, **kwargs):
+        raise OSError(number, os.strerror(number), f"{tmp_path}/writable")
+
+    monkeypatch.setattr("pathlib.Path.write_text", fail)
+    with pytest.raises(ValueError, match=rf"can't be written \({os.strerror(number)}: .*make room"):
+        prepare(tmp_path)
+
+
 def test_other_ranks_end_with_the_error_of_the_main_process(run, monkeypatch):
     monkeypatch.setattr(comm, "is_main_process", lambda: False)
     prepare(run)
