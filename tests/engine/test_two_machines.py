@@ -44,7 +44,7 @@ def machines():
     remove_machines()
 
 
-def start(machine, rank, timeout=60, num_sums=3):
+def start(machine, rank, timeout, num_sums=1):
     arguments = [str(SCRIPT), str(rank), URL, str(timeout), str(num_sums)]
     command = ["ip", "netns", "exec", machine, sys.executable, *arguments]
     output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
@@ -58,19 +58,12 @@ def assert_lost(process, lines):
 
 
 @pytest.mark.slow
-def test_machines_whose_host_name_is_a_loopback_address(machines):
-    jobs = [start(machine, rank) for rank, machine in enumerate(machines)]
-    said = [job.communicate(timeout=120)[0] for job in jobs]
-    assert [job.returncode for job in jobs] == [0, 0], said
-    assert all(text.count("sum 2") == 3 for text in said)
-
-
-@pytest.mark.slow
-def test_cut_cable_ends_the_job_in_the_stated_time(machines):
+def test_machines_by_a_loopback_name_meet_and_a_cut_cable_ends_their_job_in_time(machines):
     jobs = [start(m, rank, timeout=5, num_sums=10_000) for rank, m in enumerate(machines)]
     for job in jobs:
-        while "sum 2" not in job.stdout.readline():
-            assert job.poll() is None
+        for _ in range(3):
+            while "sum 2" not in job.stdout.readline():
+                assert job.poll() is None
     ip("-n", machines[0], "link", "set", "cable0", "down")
     cut = time.monotonic()
     for job in jobs:

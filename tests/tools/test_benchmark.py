@@ -44,7 +44,7 @@ def test_unknown_benchmark_is_named(capsys: pytest.CaptureFixture[str]) -> None:
 def test_one_iteration_has_no_quartiles(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main([name, "--iterations", "1"])
-    assert "1 iterations: give at least 2" in capsys.readouterr().err
+    assert "'1' is no whole number of 2 or more" in capsys.readouterr().err
 
 
 def test_class_stats_prints_both_calls_and_leaves_nothing(

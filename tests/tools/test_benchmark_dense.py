@@ -36,12 +36,6 @@ def test_only_the_loss_or_the_whole_experiment_differs(detector: str) -> None:
     assert whole == found - {"ecm"}
 
 
-def test_no_image_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="2"):
-        main(["dense_iteration", "--images", "0"])
-    assert "give at least 1" in capsys.readouterr().err
-
-
 @pytest.mark.slow
 def test_every_loss_is_compared_with_the_default(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

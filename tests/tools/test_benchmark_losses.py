@@ -59,24 +59,6 @@ def test_a_quick_run_measures_every_loss_and_algorithm_and_writes_its_files(
     assert (tmp_path / "new/losses_cpu.png").stat().st_size > 10_000
 
 
-@pytest.mark.parametrize(
-    ("option", "value", "message"),
-    [
-        ("--sizes", "0", "give at least 1"),
-        ("--sizes", "many", "invalid _size value"),
-        ("--percentages", "0", "give more than 0"),
-        ("--percentages", "101", "at most 100"),
-        ("--losses", "focal", "invalid choice"),
-    ],
-)
-def test_bad_options_are_named(
-    option: str, value: str, message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit, match="2"):
-        main(["losses", option, value])
-    assert message in capsys.readouterr().err
-
-
 def test_inputs_are_those_of_the_bucketed_paper() -> None:
     inputs = make_inputs(cell(size=200_000, percent=5.0))
     is_pos = inputs.targets > 0

@@ -2,12 +2,12 @@ import re
 
 import pytest
 
+from rankdet.engine.arguments import number, whole_number
 from rankdet.tools.command_line import (
     errors_as_sentences,
     is_set,
     output_file,
     picture_file,
-    positive_count,
     split_overrides,
     tool_parser,
 )
@@ -40,9 +40,11 @@ def test_an_override_sets_its_own_key_only():
         (picture_file, "new/a.PNG", "a.foo", r"a\.foo has no suffix of a picture; .* pdf.*, png,"),
         (picture_file, "a.pdf", "a", "a has no suffix of a picture"),
         (picture_file, "a.svg", ".", "is a folder"),
-        (positive_count, "3", "0", "'0' is no number of 1 or more"),
-        (positive_count, "1", "-2", "'-2' is no number"),
-        (positive_count, "10", "1.5", "'1.5' is no number"),
+        (whole_number(1), "3", "0", "'0' is no whole number of 1 or more"),
+        (whole_number(0), "0", "-2", "'-2' is no whole number of 0 or more"),
+        (whole_number(1), "10", "1.5", "'1.5' is no whole number"),
+        (number(0, 1), "0.5", "1.5", "'1.5' is no number of 0 or more and at most 1"),
+        (number(0, above=True), "0.5", "0", "'0' is no number above 0"),
     ],
 )
 def test_a_wrong_value_of_an_option_is_told_at_once(kind, good, bad, message, capsys):

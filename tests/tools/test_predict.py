@@ -178,10 +178,6 @@ def test_files_folders_and_patterns_stand_for_pictures(tmp_path, monkeypatch):
         (["--video-input", "no.mp4", "--output", "x"], r"no\.mp4 does not exist, or OpenCV can't"),
         (["--input", "a.jpg", "a/a.jpg", "--output", "x"], r"a\.jpg and a/a\.jpg would both"),
         (
-            ["--input", "a.jpg", "--output", "x", "--confidence-threshold", "50"],
-            r"--confidence-threshold is 50\.0; scores are from 0 to 1",
-        ),
-        (
             ["--input", "a.jpg", "--output", "x", "train.init_checkpoint=no.pth"],
             r"checkpoint 'no\.pth' does not exist",
         ),

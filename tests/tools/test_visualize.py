@@ -102,18 +102,6 @@ def test_incomplete_run_ends_with_a_sentence(run, missing, message):
         main([str(run)])
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--num-images", "0"], "--num-images is 0; draw at least one"),
-        (["--score-threshold", "30"], r"--score-threshold is 30\.0; scores are from 0 to 1"),
-    ],
-)
-def test_bad_argument_ends_with_a_sentence(ecm_run, arguments, message):
-    with pytest.raises(SystemExit, match=message):
-        main([str(ecm_run), *arguments])
-
-
 def test_demo_shows_the_run_that_it_trains():
     makefile = (ROOT / "Makefile").read_text()
     assert f"QUICK_START := {Path(CONFIG).relative_to(ROOT)}\n" in makefile

@@ -66,7 +66,7 @@ def test_bad_argument_ends_with_a_sentence(compare, tmp_path, capsys):
         compare(0, 0)
     with pytest.raises(SystemExit, match="2"):
         compare(0, options=["--theory-images", "-1"])
-    assert "'-1' is no number of images; give 0 or more" in capsys.readouterr().err
+    assert "'-1' is no whole number of 0 or more" in capsys.readouterr().err
     assert not any(tmp_path.iterdir()), "before anything is trained"
 
 
