@@ -68,6 +68,12 @@ def _is_part(value: Any) -> bool:
     return isinstance(value, Mapping) and "_target_" in value
 
 
+def _is_parts(value: Any) -> bool:
+    if not isinstance(value, list | tuple | ListConfig):
+        return _is_part(value)
+    return len(value) > 0 and all(map(_is_part, value))
+
+
 _FLAG = "give True or False"
 _PART = "give a part with a _target_, as L(...) makes it"
 _NAMES = "give the name of a registered data set, or a list of them"
@@ -113,7 +119,7 @@ RULES = (
     Rule("dataloader.test.mapper", _is_part, _PART, True),
     Rule("dataloader.test.batch_size", _whole(1), _at_least(1)),
     Rule("dataloader.test.num_workers", _whole(0), _at_least(0)),
-    Rule("dataloader.evaluator", _is_part, _PART, True),
+    Rule("dataloader.evaluator", _is_parts, f"{_PART}, or a list of such parts", True),
 )
 _SECTIONS = (
     *("train", "train.checkpointer", "train.amp", "train.ddp"),

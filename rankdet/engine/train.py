@@ -238,14 +238,20 @@ def _build_hooks(cfg: DictConfig, trainer: SimpleTrainer) -> list[HookBase]:
 
 def _check_evaluator(cfg: DictConfig) -> None:
     """Build the evaluator once before the training: what it can't judge, it says then."""
-    _build_of_kind(cfg, "dataloader.evaluator", DatasetEvaluator)
+    found = build(cfg, "dataloader.evaluator")
+    for one in found if isinstance(found, ListConfig | list) else [found]:
+        _check_kind("dataloader.evaluator", one, DatasetEvaluator)
 
 
 def _build_of_kind(cfg: DictConfig, key: str, kind: type) -> Any:
     part = build(cfg, key)
+    _check_kind(key, part, kind)
+    return part
+
+
+def _check_kind(key: str, part: object, kind: type) -> None:
     if not isinstance(part, kind):
         raise ValueError(f"{key} is a {type(part).__name__}; give a {kind.__name__}.")
-    return part
 
 
 def _build_writing_hooks(

@@ -5,6 +5,7 @@ from argparse import Namespace
 
 import pytest
 import torch
+from detectron2.config import LazyCall as L
 from detectron2.config import instantiate
 from smoke_run import OVERRIDES, ROOT, AtIteration
 from training_runs import (
@@ -16,9 +17,11 @@ from training_runs import (
 
 from rankdet.engine import train as engine
 from rankdet.engine.config import load_config
+from rankdet.engine.config_schema import check_config
 from rankdet.engine.hooks import BackgroundRatioHook, NonFiniteLossError
 from rankdet.engine.output_folder import OutputFolderError
 from rankdet.engine.train import build_trainer, evaluate_checkpoint, train
+from rankdet.evaluation import LRPEvaluator
 
 
 def test_disk_without_room_is_found_before_the_training(tmp_path, monkeypatch):
@@ -112,6 +115,17 @@ def test_unknown_metric_is_null_in_the_file(tmp_path):
     assert json.loads((tmp_path / "results.json").read_text()) == {
         "bbox": {"AP": 12.5, "APl": None}
     }
+
+
+def test_several_evaluators_judge_a_model(tmp_path):
+    cfg = config(tmp_path, "train.max_iter=1")
+    one = cfg.dataloader.evaluator
+    other = L(LRPEvaluator)(dataset_name="glyphs_smoke_val", tasks=["bbox"])
+    cfg.dataloader.evaluator = [{**one, "tasks": ["segm"]}, other]
+    check_config(cfg)
+    train(cfg)
+    found = json.loads((tmp_path / "results.json").read_text())
+    assert set(found) == {"segm", "segm_lrp", "bbox_lrp"}
 
 
 def test_several_data_set_names(tmp_path):
