@@ -120,7 +120,7 @@ def count_pairs(
 
     Args:
         images: (N,), of each object.
-        classes: (N,), likewise, from 0.
+        classes: (N,), of each object, from 0.
         num_classes: C.
 
     Returns:

@@ -157,7 +157,7 @@ def kept_config(folder: Path) -> Iterator[None]:
 
 
 def changed_settings(cfg: DictConfig, saved: Path) -> list[str]:
-    """What differs between a config and the one that a run has saved, but for its folder.
+    """What differs, except the folder, between a config and the one that a run has saved.
 
     Args:
         cfg: of what is to come.
@@ -178,7 +178,7 @@ def changed_settings(cfg: DictConfig, saved: Path) -> list[str]:
 
 
 def _settings(path: Path) -> list[str]:
-    """Lines of a config, but for the folder: the same can be spelled in several ways."""
+    """Lines of a config without the folder: the same can be spelled in several ways."""
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     return [line for line in lines if not line.startswith("  output_dir:")]
 

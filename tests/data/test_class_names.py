@@ -1,4 +1,4 @@
-"""The names of classes, whatever has been loaded and whoever has set them."""
+"""The names of classes, of data sets that are loaded and of others."""
 
 from collections.abc import Iterator
 from pathlib import Path
