@@ -1,4 +1,7 @@
+from pathlib import Path
+
 import pytest
+from detectron2 import model_zoo
 from detectron2.config import LazyConfig, instantiate
 from smoke_run import CONFIG, ROOT
 
@@ -129,3 +132,21 @@ def test_saved_config_loads_again_and_takes_overrides(tmp_path):
     assert (cfg.train.max_iter, cfg.train.seed) == (7, 3)
     with pytest.raises(ValueError, match=r"nearest is 'hooks.background_ratio.num_iterations'"):
         load_config(path, ["hooks.background_ratio.num_iter=9"])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "COCO-Detection/fcos_R_50_FPN_1x.py",
+        "COCO-Detection/retinanet_R_50_FPN_1x.py",
+        "COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_1x.py",
+        "Misc/mmdet_mask_rcnn_R_50_FPN_1x.py",
+        "new_baselines/mask_rcnn_R_50_FPN_50ep_LSJ.py",
+    ],
+)
+def test_configs_of_detectron2_need_no_seed(name):
+    path = Path(model_zoo.__file__).parent / "configs" / name
+    cfg = load_config(str(path), ["train.max_iter=3"])
+    assert (cfg.train.seed, cfg.train.max_iter, "hooks" in cfg) == (0, 3, False)
+    assert isinstance(cfg.train.init_checkpoint, str)
+    assert load_config(str(path), ["train.seed=5"]).train.seed == 5
