@@ -58,7 +58,7 @@ def read_with_judged_masks(
 
     Args:
         path: See :func:`read_annotations`.
-        dataset_name: Likewise.
+        dataset_name: See there, too.
         needs_annotations: Refuse a file without the list `annotations`, as Detectron2's reader of
             LVIS files fails on it.
 
@@ -68,7 +68,7 @@ def read_with_judged_masks(
 
     Raises:
         FileNotFoundError: See :func:`read_annotations`.
-        ValueError: Likewise, masks aside.
+        ValueError: See there, masks aside.
     """
     content = _parse(path, dataset_name, _with_judged_mask, needs_annotations)
     check_content(content, str(path))

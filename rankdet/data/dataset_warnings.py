@@ -49,8 +49,9 @@ def negatives_warning(name: str) -> str:
     """Explain a file of which :func:`rankdet.data.annotation_file.lacks_negatives` holds."""
     return (
         f"Dataset {name!r} is federated, but neg_category_ids of all its images are empty: a "
-        "detection of a wrong class never counts, and AP comes out far too high; list the classes "
-        "that are known to be absent, or remove the key from all images"
+        "detection of a wrong class never counts, so confusions cost nothing and AP comes out far "
+        "too high; list the classes that are known to be absent, or remove the key from all "
+        "images, if every class is annotated in each"
     )
 
 

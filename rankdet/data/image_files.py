@@ -20,7 +20,6 @@ from rankdet.data.registered import annotation_path, ensure_dataset, load_dicts
 _THREADS = 32
 _MAX_NAMED = 3
 _TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
-_DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 
 
 class ImageDefects(NamedTuple):
@@ -98,9 +97,14 @@ def image_defects(records: list[Record], name: str, *, decode: bool = False) -> 
             )
         )
     return ImageDefects(
-        [problem for problem, is_deep in found if problem and not is_deep],
-        [problem for problem, is_deep in found if is_deep],
+        [problem for problem, usable in found if problem and not usable],
+        [problem for problem, usable in found if usable],
     )
+
+
+def is_deep(mode: str) -> bool:
+    """Whether a mode of Pillow has one channel of more than 8 bits."""
+    return mode in ("I", "F") or mode.startswith("I;")
 
 
 def _look_at(record: Record, decode: bool) -> tuple[str, bool]:
@@ -119,7 +123,7 @@ def _look_at(record: Record, decode: bool) -> tuple[str, bool]:
     expected = (record["width"], record["height"])
     if size != expected:
         return f"{file} has {size[0]} x {size[1]} pixels, not {expected[0]} x {expected[1]}", False
-    return (f"{file} (mode {mode})", True) if mode in _DEEP_MODES else ("", False)
+    return (f"{file} (mode {mode})", True) if is_deep(mode) else ("", False)
 
 
 def _reason(error: Exception, file: str) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-import torch
 from detectron2.config import instantiate
 from detectron2.data import DatasetFromList, build_detection_train_loader
 from detectron2.data.build import trivial_batch_collator
@@ -17,7 +16,7 @@ from detectron2.utils.env import seed_all_rng
 from detectron2.utils.registry import locate
 from detectron2.utils.serialize import PicklableWrapper
 from omegaconf import DictConfig
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler
 
 logger = logging.getLogger(__name__)
 
@@ -124,7 +123,7 @@ def ordered_train_loader(  # noqa: PLR0913 - the arguments are Detectron2's, and
 
     Raises:
         ValueError: the batch can't be shared among the ranks, sizes of images are unknown, or the
-            sampler is none.
+            sampler is none, or the data set has no indices.
     """
     world_size = comm.get_world_size()
     if total_batch_size % world_size:
@@ -134,6 +133,12 @@ def ordered_train_loader(  # noqa: PLR0913 - the arguments are Detectron2's, and
         )
     if sampler is not None and not isinstance(sampler, Sampler):
         raise ValueError(f"dataloader.train.sampler is {sampler!r}; give a Sampler of PyTorch.")
+    if isinstance(dataset, IterableDataset):
+        raise ValueError(
+            "dataloader.train.dataset has no indices (IterableDataset), so that a resumed run "
+            "could not go on where it was; give a list or a data set with __getitem__, or a loader "
+            "of your own as dataloader.train."
+        )
     is_wide = _is_wide(dataset) if aspect_ratio_grouping else None
     images = DatasetFromList(dataset, copy=False) if isinstance(dataset, list) else dataset
     places = _Places(
@@ -186,7 +191,7 @@ class _Places(Sampler[list[Place]]):
         indices: Iterable[int],
         batch_size: int,
         *,
-        is_wide: torch.Tensor | None,
+        is_wide: list[bool] | None,
         drop_last: bool,
         start_iter: int,
     ) -> None:
@@ -202,7 +207,7 @@ class _Places(Sampler[list[Place]]):
     def _batches(self) -> Iterator[list[Place]]:
         waiting: dict[bool, list[Place]] = {False: [], True: []}
         for position, index in enumerate(self.indices):
-            group = waiting[self.is_wide is not None and bool(self.is_wide[index])]
+            group = waiting[self.is_wide is not None and self.is_wide[index]]
             group.append((position, int(index)))
             if len(group) == self.batch_size:
                 yield group[:]
@@ -211,10 +216,10 @@ class _Places(Sampler[list[Place]]):
             yield from filter(None, waiting.values())
 
 
-def _is_wide(dataset: Iterable[Record]) -> torch.Tensor:
+def _is_wide(dataset: Iterable[Record]) -> list[bool]:
     """Of each image, whether it is wider than high."""
     try:
-        return torch.tensor([image["width"] > image["height"] for image in dataset])
+        return [image["width"] > image["height"] for image in dataset]
     except (KeyError, TypeError) as error:
         raise ValueError(
             "an image of the training set has no width or height, by which aspect_ratio_grouping "

@@ -15,7 +15,7 @@ from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
 from rankdet.engine.build import is_own
 from rankdet.engine.network import choose_interface, explain_lost, lost_connection
-from rankdet.engine.output_folder import OutputFolderError, is_write_error
+from rankdet.engine.output_folder import is_write_error
 
 Main = Callable[[Namespace], None]
 
@@ -71,7 +71,7 @@ def explanation(error: BaseException) -> str:
     These are what rankdet itself raises for its user (:func:`rankdet.engine.build.is_own`), and a
     lost connection between the processes.
     """
-    if isinstance(error, OutputFolderError) or is_own(error):
+    if is_own(error):
         return str(error)
     return lost_connection(error)
 

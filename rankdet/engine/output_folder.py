@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 
 from rankdet.data.atomic_file import PARTIAL_SUFFIX, write_atomically
 from rankdet.engine.checkpoint import last_checkpoint
+from rankdet.engine.checks import on_main_process
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +26,8 @@ METRICS_FILE = "metrics.json"
 RESULTS_FILE = "results.json"
 CONFIG_FILE = "config.yaml"
 
-_TRAINED = ("last_checkpoint", "model_*.pth", METRICS_FILE)
+_CHECKPOINTS = ("model_final.pth", f"model_{'[0-9]' * 7}.pth")
+_TRAINED = ("last_checkpoint", *_CHECKPOINTS, METRICS_FILE)
 _WRITTEN = (
     *_TRAINED,
     *("non_finite.pth", "calibration_*.pth", RESULTS_FILE, CONFIG_FILE, "log.txt*"),
@@ -34,12 +36,8 @@ _WRITTEN = (
 _WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
 
 
-class OutputFolderError(OSError):
-    """Nothing can be written to the folder of a run; the message says why and what helps."""
-
-
 def prepare_output_folder(
-    folder: Path, *, resume: bool, overwrite: bool, weights: str = ""
+    folder: Path, *, resume: bool, overwrite: bool, evaluates: bool = False, weights: str = ""
 ) -> None:
     """Make the folder of a run ready, or say why it can't be used; call it on all ranks.
 
@@ -49,33 +47,32 @@ def prepare_output_folder(
         folder: ``train.output_dir``.
         resume: the run that the folder holds goes on.
         overwrite: what an earlier run left in the folder is deleted.
-        weights: what an evaluation judges; empty: a training begins.
+        evaluates: weights are judged, and nothing is trained.
+        weights: to judge or to start from; empty: none.
 
     Raises:
-        ValueError: the folder holds another run, can't be made, or can't be written.
+        ValueError: the folder holds another run, can't be made, or can't be written; or the weights
+            would be deleted.
     """
-    problem = ""
-    if comm.is_main_process():
-        try:
-            ensure_writable(folder)
-            if overwrite:
-                delete_run(folder)
-            elif resume:
-                _delete_partial_files(folder)
-            else:
-                _ensure_no_other_run(folder, weights)
-        except (OSError, ValueError) as error:
-            problem = str(error)
-    problem = comm.all_gather(problem)[0]
-    if problem:
-        raise ValueError(problem)
+
+    def prepare() -> None:
+        ensure_writable(folder)
+        are_own = bool(weights) and Path(weights).resolve().parent == folder.resolve()
+        if overwrite:
+            _overwrite(folder, weights if are_own else "")
+        elif resume:
+            _delete_partial_files(folder)
+        elif holds_run(folder) and not (evaluates and are_own):
+            raise ValueError(_refusal(folder, weights if evaluates else ""))
+
+    on_main_process(prepare)
 
 
 def ensure_writable(folder: Path) -> None:
     """Make a folder, and write a file into it.
 
     Raises:
-        OutputFolderError: that fails.
+        ValueError: that fails.
     """
     probe = folder / f"writable{PARTIAL_SUFFIX}"
     try:
@@ -83,7 +80,7 @@ def ensure_writable(folder: Path) -> None:
         probe.write_text("It can be written.")
         probe.unlink()
     except OSError as error:
-        raise OutputFolderError(
+        raise ValueError(
             f"train.output_dir={folder} can't be written ({_reason(error)}); make room or give "
             "another folder."
         ) from error
@@ -106,16 +103,22 @@ def holds_run(folder: Path) -> bool:
     return any(True for pattern in _TRAINED for _ in folder.glob(pattern))
 
 
-def _ensure_no_other_run(folder: Path, weights: str) -> None:
-    own_weights = bool(weights) and Path(weights).resolve().parent == folder.resolve()
-    if own_weights or not holds_run(folder):
-        return
-    if weights:
+def _overwrite(folder: Path, own_weights: str) -> None:
+    if own_weights:
         raise ValueError(
-            f"train.output_dir={folder} holds a run, and {weights} is not of it: the evaluation "
-            "would replace the results of that run; give another train.output_dir."
+            f"--overwrite would delete train.init_checkpoint={own_weights}, to start from; give "
+            "another train.output_dir."
         )
-    raise ValueError(
+    delete_run(folder)
+
+
+def _refusal(folder: Path, judged_weights: str) -> str:
+    if judged_weights:
+        return (
+            f"train.output_dir={folder} holds a run, and {judged_weights} is not of it: the "
+            "evaluation would replace the results of that run; give another train.output_dir."
+        )
+    return (
         f"train.output_dir={folder} holds a run; go on with it by --resume, give another "
         "train.output_dir, or delete what it has written by --overwrite."
     )
@@ -136,8 +139,13 @@ def claimed_output_folder(cfg: DictConfig, args: Namespace) -> Iterator[None]:
         ValueError: see :func:`prepare_output_folder`.
     """
     folder = Path(cfg.train.output_dir)
-    weights = cfg.train.init_checkpoint if args.eval_only else ""
-    prepare_output_folder(folder, resume=args.resume, overwrite=args.overwrite, weights=weights)
+    prepare_output_folder(
+        folder,
+        resume=args.resume,
+        overwrite=args.overwrite,
+        evaluates=args.eval_only,
+        weights=cfg.train.init_checkpoint,
+    )
     changes = changed_settings(cfg, folder / CONFIG_FILE) if args.resume else []
     with kept_config(folder) if args.eval_only else nullcontext():
         yield
@@ -208,18 +216,19 @@ def _iteration(line: str) -> int:
 
 
 def ensure_space(folder: Path, num_bytes: int) -> None:
-    """Check that a checkpoint fits on the disk.
+    """Check that a checkpoint fits on the disk; makes the folder if it is missing.
 
     Args:
         folder: of the run.
         num_bytes: least size of a checkpoint.
 
     Raises:
-        OutputFolderError: it does not.
+        ValueError: it does not.
     """
+    ensure_writable(folder)
     free = shutil.disk_usage(folder).free
     if free < num_bytes:
-        raise OutputFolderError(
+        raise ValueError(
             f"train.output_dir={folder} has room for {free / 1e6:.0f} MB, but a checkpoint takes "
             f"{num_bytes / 1e6:.0f} MB or more; make room or give another folder."
         )
@@ -233,7 +242,7 @@ def explained_writing(folder: Path) -> Iterator[None]:
         folder: of the run.
 
     Raises:
-        OutputFolderError: something could not be written.
+        ValueError: something could not be written.
     """
     try:
         yield
@@ -243,7 +252,7 @@ def explained_writing(folder: Path) -> Iterator[None]:
             raise
         last = last_checkpoint(str(folder))
         remedy = f"go on from {last} with --resume" if last else "start again"
-        raise OutputFolderError(
+        raise ValueError(
             f"train.output_dir={folder} can't be written any more ({_reason(error)}); make room, "
             f"and {remedy}."
         ) from error

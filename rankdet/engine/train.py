@@ -38,7 +38,6 @@ from rankdet.engine.output_folder import (
     RESULTS_FILE,
     drop_later_metrics,
     ensure_space,
-    ensure_writable,
     explained_writing,
 )
 from rankdet.engine.resume import checkpoint_bytes, ensure_start, load_start
@@ -63,7 +62,7 @@ def build_model(cfg: DictConfig, splits: Sequence[str] = ("train", "test")) -> n
     Raises:
         ValueError: this machine lacks ``train.device``, or see
             :func:`rankdet.engine.checks.check_datasets`.
-        FileNotFoundError: likewise.
+        FileNotFoundError: see there, too.
     """
     check_device(cfg.train.device)
     model = build(cfg, "model")
@@ -129,7 +128,7 @@ def train(cfg: DictConfig, resume: bool = False) -> None:
 
     Raises:
         NonFiniteLossError: a loss, or what it is computed from, became NaN or infinite.
-        OutputFolderError: nothing can be written any more, for instance on a full disk.
+        ValueError: nothing can be written any more, for instance on a full disk.
     """
     trainer = build_trainer(cfg, resume)
     try:
@@ -154,9 +153,9 @@ def build_trainer(cfg: DictConfig, resume: bool = False) -> SimpleTrainer:
 
     Raises:
         ValueError: AMP without CUDA, a checkpoint of another model, or one with more iterations
-            than ``train.max_iter``.
+            than ``train.max_iter``, a part that can't be built, or a disk without room for a
+            checkpoint.
         FileNotFoundError: the weights to start from do not exist.
-        OutputFolderError: the disk has no room for a checkpoint.
     """
     _check_amp(cfg)
     ensure_start(cfg, resume)
@@ -166,8 +165,7 @@ def build_trainer(cfg: DictConfig, resume: bool = False) -> SimpleTrainer:
     checkpointer = Checkpointer(model, cfg.train.output_dir, trainer=trainer)
     trainer.finite_loss = FiniteLossHook(checkpointer)
     trainer.register_hooks(_build_hooks(cfg, trainer))
-    ensure_writable(Path(cfg.train.output_dir))
-    ensure_space(Path(cfg.train.output_dir), checkpoint_bytes(trainer))
+    on_main_process(lambda: ensure_space(Path(cfg.train.output_dir), checkpoint_bytes(trainer)))
     trainer.start_iter = load_start(cfg, trainer, checkpointer, resume)
     if comm.is_main_process():
         trainer.register_hooks(_build_writing_hooks(cfg, trainer.start_iter, checkpointer))

@@ -12,6 +12,8 @@ from detectron2.data.datasets.coco import convert_to_coco_dict
 from rankdet.data.annotation_file import Record, lacks_negatives, read_annotations
 from rankdet.data.class_names import read_class_names
 from rankdet.data.class_stats import annotation_path, ensure_dataset, load_dicts
+from rankdet.data.dataset_warnings import negatives_warning
+from rankdet.data.masks import valid_polygons
 from rankdet.evaluation.annotations import (
     GEOMETRY_FIELD,
     check_lvis_fields,
@@ -20,8 +22,6 @@ from rankdet.evaluation.annotations import (
 )
 
 logger = logging.getLogger(__name__)
-
-_MIN_NUMBERS = 6  # A polygon has three points.
 
 
 def read_ground_truth(name: str, *, masks: bool = True) -> Record:
@@ -72,13 +72,7 @@ def check_tasks(content: Record, tasks: Sequence[str] | None, name: str) -> None
         judged_annotations(content, task)
     annotations = content["annotations"]
     if lacks_negatives(content):
-        logger.warning(
-            "No image of dataset %r names a class that is absent from it (all neg_category_ids "
-            "are empty): a detection of a class that is not annotated in its image never counts, "
-            "so confusions cost nothing and AP is far too high. List absent classes there, or "
-            "remove neg_category_ids from all images, if every class is annotated in each.",
-            name,
-        )
+        logger.warning("%s.", negatives_warning(name))
     if not annotations:
         logger.warning(
             "Dataset %r has no annotations: predictions are written, but nothing can be scored.",
@@ -156,9 +150,8 @@ def _with_valid_mask(annotation: Record) -> Record:
     kept = {key: value for key, value in annotation.items() if key != "keypoints"}
     mask: Any = kept.get("segmentation")
     if isinstance(mask, list):
-        polygons = [np.asarray(polygon).tolist() for polygon in mask]
-        kept["segmentation"] = [p for p in polygons if len(p) >= _MIN_NUMBERS and not len(p) % 2]
-        mask = kept["segmentation"]
+        mask = [np.asarray(polygon).tolist() for polygon in valid_polygons(mask)]
+        kept["segmentation"] = mask
     if mask is None or (isinstance(mask, list | dict) and not mask):
         kept.pop("segmentation", None)  # The area is that of the box.
     return kept

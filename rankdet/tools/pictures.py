@@ -9,11 +9,12 @@ import numpy.typing as npt
 from detectron2.data.detection_utils import _apply_exif_orientation
 from PIL import Image
 
+from rankdet.data.image_files import is_deep
+
 ByteArray = npt.NDArray[np.uint8]
 
 logger = logging.getLogger(__name__)
 
-_DEEP_MODES = ("I", "F")  # and all that begin with "I;": one channel of more than 8 bits
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 
 
@@ -44,7 +45,7 @@ def read_picture(path: str | Path) -> ByteArray:
 
 
 def _as_rgb(image: Image.Image, path: str | Path) -> ByteArray:
-    if image.mode in _DEEP_MODES or image.mode.startswith("I;"):
+    if is_deep(image.mode):
         image = Image.fromarray(_to_bytes(np.asarray(image), image.mode, path))
     if "transparency" in image.info:
         image = image.convert("RGBA")  # Of a palette with alpha; straight to RGB, Pillow warns.

@@ -1,4 +1,4 @@
-"""Whatever stands in a field of an annotation file: a sentence of rankdet's, or all can be read."""
+"""Garbage in a field of an annotation file: a sentence of rankdet's, or all can be read."""
 
 import copy
 import json

@@ -11,7 +11,7 @@ from detectron2.data.samplers import RepeatFactorTrainingSampler
 from detectron2.utils import comm
 from detectron2.utils.env import seed_all_rng
 from omegaconf import OmegaConf
-from torch.utils.data import RandomSampler, SequentialSampler
+from torch.utils.data import IterableDataset, RandomSampler, SequentialSampler
 
 import rankdet.engine.batches as batches_module
 from rankdet.engine.batches import training_batches
@@ -121,6 +121,16 @@ def test_images_without_a_size_cannot_be_grouped():
     cfg = config(dataset=[{"image_id": 0}])
     with pytest.raises(ValueError, match="has no width or height, by which aspect_ratio_grouping"):
         training_batches(cfg, 0, 0)
+
+
+class Stream(IterableDataset):
+    def __iter__(self):
+        return iter(numbered_images())
+
+
+def test_data_set_without_indices_cannot_be_resumed():
+    with pytest.raises(ValueError, match=r"no indices \(IterableDataset\).* a loader of your own"):
+        training_batches(config(dataset=L(Stream)()), 0, 0)
 
 
 def own_loader():

@@ -9,7 +9,6 @@ from detectron2.utils import comm
 from smoke_run import smoke_config
 
 from rankdet.engine.output_folder import (
-    OutputFolderError,
     changed_settings,
     claimed_output_folder,
     delete_run,
@@ -29,15 +28,15 @@ RUN += ("model_final.pth.partial", "calibration_glyphs_val.pth")
 @pytest.fixture
 def run(tmp_path):
     """A folder that holds a run, and a file of its user."""
-    for name in (*RUN, "notes.txt"):
+    for name in (*RUN, "notes.txt", "model_of_mine.pth"):
         (tmp_path / name).write_text(name)
     (tmp_path / "inference").mkdir()
     (tmp_path / "inference" / "predictions.json").write_text("[]")
     return tmp_path
 
 
-def prepare(folder, resume=False, overwrite=False, weights=""):
-    prepare_output_folder(folder, resume=resume, overwrite=overwrite, weights=weights)
+def prepare(folder, **options):
+    prepare_output_folder(folder, **{"resume": False, "overwrite": False, **options})
 
 
 def test_new_folder_is_made(tmp_path):
@@ -67,15 +66,24 @@ def test_run_goes_on_in_its_folder(run):
 
 def test_overwriting_deletes_the_run_and_nothing_else(run):
     prepare(run, overwrite=True)
-    assert [path.name for path in run.iterdir()] == ["notes.txt"]
+    assert {path.name for path in run.iterdir()} == {"notes.txt", "model_of_mine.pth"}
     delete_run(run)
 
 
 def test_evaluation_of_other_weights_does_not_replace_the_results_of_a_run(run, tmp_path):
     with pytest.raises(ValueError, match=r"other.pth is not of it: .* give another train.output"):
-        prepare(run, weights=str(tmp_path / "elsewhere" / "other.pth"))
-    prepare(run, weights=str(run / "model_0000003.pth"))
-    prepare(tmp_path / "new", weights="other.pth")
+        prepare(run, evaluates=True, weights=str(tmp_path / "elsewhere" / "other.pth"))
+    prepare(run, evaluates=True, weights=str(run / "model_0000003.pth"))
+    prepare(tmp_path / "new", evaluates=True, weights="other.pth")
+
+
+def test_training_from_weights_of_the_folder_does_not_delete_them(run):
+    weights = str(run / "model_final.pth")
+    with pytest.raises(ValueError, match=r"--overwrite would delete train.init_checkpoint=.*final"):
+        prepare(run, overwrite=True, weights=weights)
+    with pytest.raises(ValueError, match=r"holds a run; go on"):
+        prepare(run, weights=weights)
+    assert (run / "model_final.pth").exists()
 
 
 def test_evaluation_keeps_the_config_of_the_training(run):
@@ -111,7 +119,8 @@ def test_folder_that_cannot_be_written(tmp_path, monkeypatch, number):
 def test_other_ranks_end_with_the_error_of_the_main_process(run, monkeypatch):
     monkeypatch.setattr(comm, "is_main_process", lambda: False)
     prepare(run)
-    monkeypatch.setattr(comm, "all_gather", lambda own: ["of rank 0", own])
+    monkeypatch.setattr(comm, "get_world_size", lambda: 2)
+    monkeypatch.setattr(comm, "all_gather", lambda own: [(ValueError, "of rank 0"), own])
     with pytest.raises(ValueError, match="of rank 0"):
         prepare(run)
 
@@ -166,7 +175,7 @@ def test_metrics_that_stay_are_not_written_again(tmp_path):
 
 def test_disk_without_room_for_a_checkpoint(tmp_path):
     ensure_space(tmp_path, 1)
-    with pytest.raises(OutputFolderError, match=r"has room for \d+ MB, but .* 1000000000000 MB or"):
+    with pytest.raises(ValueError, match=r"has room for \d+ MB, but .* 1000000000000 MB or"):
         ensure_space(tmp_path, 10**18)
 
 
@@ -175,7 +184,7 @@ def test_failure_to_write_names_the_checkpoint_to_go_on_from(run, number):
     (run / "last_checkpoint").write_text("model_0000003.pth")
     with (
         pytest.raises(
-            OutputFolderError,
+            ValueError,
             match=r"can't be written any more \(.*\); make room, and go on from .*/model_0000003",
         ),
         explained_writing(run),
@@ -185,7 +194,7 @@ def test_failure_to_write_names_the_checkpoint_to_go_on_from(run, number):
 
 def test_failure_to_write_before_the_first_checkpoint(tmp_path):
     with (
-        pytest.raises(OutputFolderError, match=r"metrics.json\); make room, and start again"),
+        pytest.raises(ValueError, match=r"metrics.json\); make room, and start again"),
         explained_writing(tmp_path),
     ):
         raise PermissionError(errno.EACCES, "Permission denied", f"{tmp_path}/metrics.json")

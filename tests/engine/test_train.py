@@ -19,16 +19,13 @@ from rankdet.engine import train as engine
 from rankdet.engine.config import load_config
 from rankdet.engine.config_schema import check_config
 from rankdet.engine.hooks import BackgroundRatioHook, NonFiniteLossError
-from rankdet.engine.output_folder import OutputFolderError
 from rankdet.engine.train import build_trainer, evaluate_checkpoint, train
 from rankdet.evaluation import LRPEvaluator
 
 
 def test_disk_without_room_is_found_before_the_training(tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda folder: Namespace(free=1_000_000))
-    with pytest.raises(
-        OutputFolderError, match=r"has room for 1 MB, but a checkpoint takes \d\d MB"
-    ):
+    with pytest.raises(ValueError, match=r"has room for 1 MB, but a checkpoint takes \d\d MB"):
         build_trainer(config(tmp_path))
 
 

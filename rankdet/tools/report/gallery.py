@@ -21,8 +21,6 @@ _SIDE = 176  # pixels of a crop
 _CONTEXT = 2.0  # side of a crop, by that of the boxes in it
 _MIN_SIDE = 40  # pixels of the image in a crop
 _NUM_OPEN = 2  # methods whose pictures are seen at first
-# Pillow's for damaged files are of many kinds.
-_UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 _OBJECT, _DETECTION = "#ffffff", "#ffb000"
 _EXPLANATION = (
     "White: the object; amber: the detection, with its score. Found, at however low a score, and "
@@ -75,7 +73,7 @@ def _crops(
     for one in examples:
         try:
             crops.append(figure(_crop(one, image_files), *_caption(one)))
-        except _UNREADABLE as error:
+        except ValueError as error:
             left_out[f"Left out: image {one['image_id']}: {error}"] = None
     shown = f'<div class="crops">{"".join(crops)}</div>' if crops else paragraph("None.", "note")
     return f"<div><figcaption>{escape(caption)}</figcaption>{shown}</div>"
