@@ -12,7 +12,8 @@ from torch import nn
 
 from rankdet.engine.checkpoint import Checkpointer, last_checkpoint
 from rankdet.engine.config import load_config
-from rankdet.engine.train import RESULTS_FILE, build_model
+from rankdet.engine.output_folder import RESULTS_FILE
+from rankdet.engine.train import build_model
 from rankdet.tools.command_line import is_set
 from rankdet.tools.json_file import Number, read_json
 

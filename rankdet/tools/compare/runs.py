@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from rankdet.engine.config import load_config
 from rankdet.engine.output_folder import changed_settings, holds_run
 from rankdet.tools.checkout import CHECKOUT, ensure_checkout
-from rankdet.tools.run_folder import read_json
+from rankdet.tools.json_file import read_json
 
 TRAIN_NET = CHECKOUT / "train_net.py"
 _OWN_KEYS = {"train.seed": "--seeds", "train.output_dir": "--output"}
