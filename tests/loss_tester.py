@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from rankdet.losses.classification import ClassificationLoss
+from rankdet.losses.base import ClassificationLoss
 
 NUM_CLASSES = 5
 

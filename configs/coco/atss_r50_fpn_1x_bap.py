@@ -1,6 +1,6 @@
 """ATSS R50-FPN, Bucketed AP loss, 12 epochs of COCO."""
 
-from ..common.dense_losses import bucketed_ap
+from ..common.losses import bucketed_ap
 from .atss_r50_fpn_1x_rs import dataloader, hooks, lr_multiplier, model, optimizer, train
 
 model.loss = bucketed_ap

@@ -4,8 +4,10 @@ As released, anchors across the image border are ignored, in the cascade only. T
 the ground truth to the proposals of every stage, Detectron2 to those of the first.
 """
 
+from rankdet.model_zoo.recipes import use_ranking
+
+from ..common.losses import rank_sort
 from ..common.models.cascade_rcnn_fpn import model
-from ..common.ranking import rank_sort, use_ranking
 from .faster_rcnn_r50_fpn_1x_rs import dataloader, hooks, lr_multiplier, optimizer, train
 
 use_ranking(model, rank_sort)

@@ -1,7 +1,9 @@
 """Faster R-CNN R50-FPN, Rank & Sort loss, 12 epochs of COCO."""
 
+from rankdet.model_zoo.recipes import use_ranking
+
+from ..common.losses import rank_sort
 from ..common.models.faster_rcnn_fpn import model
-from ..common.ranking import rank_sort, use_ranking
 from .mask_rcnn_r50_fpn_1x_rs import dataloader, hooks, lr_multiplier, optimizer, train
 
 dataloader.train.mapper.use_instance_mask = False

@@ -1,11 +1,13 @@
 """Mask R-CNN R50-FPN, Rank & Sort loss, 12 epochs of COCO."""
 
+from rankdet.model_zoo.recipes import use_ranking
+
 from ..common.coco_schedule import lr_multiplier_1x as lr_multiplier
 from ..common.coco_schedule import schedule_1x
 from ..common.data.coco import dataloader
+from ..common.losses import rank_sort
 from ..common.models.mask_rcnn_fpn import model
 from ..common.optim import SGD as optimizer
-from ..common.ranking import rank_sort, use_ranking
 from ..common.train import hooks, train
 
 use_ranking(model, rank_sort)

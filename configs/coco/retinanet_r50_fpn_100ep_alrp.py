@@ -3,7 +3,7 @@
 from ..common.coco_schedule import lr_multiplier_dense_100ep as lr_multiplier
 from ..common.coco_schedule import schedule_100ep
 from ..common.data.coco_512 import dataloader
-from ..common.dense_losses import alrp, giou
+from ..common.losses import alrp, giou
 from ..common.models.retinanet_r50_fpn import model
 from .atss_r50_fpn_1x import hooks, optimizer, train
 

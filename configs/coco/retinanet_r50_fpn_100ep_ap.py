@@ -3,7 +3,7 @@
 The release interpolates precision, as here, but gives each box the same weight, not its score.
 """
 
-from ..common.dense_losses import ap
+from ..common.losses import ap
 from ..common.models.retinanet_r50_fpn import model
 from .retinanet_r50_fpn_100ep_alrp import dataloader, hooks, lr_multiplier, optimizer, train
 

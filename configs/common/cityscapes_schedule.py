@@ -6,7 +6,7 @@ mmdetection does not read, so that the release may have ended after 8, without t
 
 from math import ceil
 
-from .step_schedule import steps
+from rankdet.model_zoo.recipes import steps
 
 _ITERATIONS_PER_EPOCH = ceil(8 * 2965 / 16)
 

@@ -6,7 +6,7 @@ rate earlier.
 
 from math import ceil
 
-from .step_schedule import steps
+from rankdet.model_zoo.recipes import steps
 
 _ITERATIONS_PER_EPOCH = {batch_size: ceil(117_266 / batch_size) for batch_size in (16, 32)}
 

@@ -7,7 +7,7 @@ was not published; it is taken to be longer by as much as that of LVIS v1.
 
 from math import ceil
 
-from .step_schedule import steps
+from rankdet.model_zoo.recipes import steps
 
 _RANDOM_ITERATIONS_PER_EPOCH = ceil(56_740 / 16)
 _ITERATIONS_PER_EPOCH = round(_RANDOM_ITERATIONS_PER_EPOCH * 7674 / 6212)

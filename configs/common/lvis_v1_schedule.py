@@ -11,7 +11,7 @@ ranking losses, Seesaw, EQL v2 and PCB over 500.
 
 from math import ceil
 
-from .step_schedule import steps
+from rankdet.model_zoo.recipes import steps
 
 _ITERATIONS_PER_EPOCH = 7674
 _RANDOM_ITERATIONS_PER_EPOCH = ceil(99_388 / 16)

@@ -16,5 +16,5 @@ OmegaConf.set_struct(train, True)
 # A dict, because LazyConfig keeps no lists; every value becomes a hook of the trainer.
 hooks = dict(
     background_ratio=L(BackgroundRatioHook)(num_iterations=100),  # for ECM
-    epoch_length=L(EpochLengthHook)(),  # for aLRP and PCB
+    epoch_length=L(EpochLengthHook)(),  # for aLRP, PCB and online label smoothing
 )

@@ -1,7 +1,7 @@
 """ATSS with Effective Class-Margin loss and focal weights on glyphs."""
 
-from ..common.dense_losses import ecm
+from ..common.losses import ecm_surrogate
 from .atss_r18_fpn import dataloader, hooks, lr_multiplier, model, optimizer, train
 
-model.loss.surrogate = ecm
+model.loss.surrogate = ecm_surrogate
 train.output_dir = "output/glyphs/atss_r18_fpn_ecm"

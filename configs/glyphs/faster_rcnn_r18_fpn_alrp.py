@@ -1,7 +1,9 @@
 """Faster R-CNN with aLRP loss on glyphs."""
 
-from ..common.ranking import alrp, use_ranking
+from rankdet.model_zoo.recipes import use_ranking
+
+from ..common.losses import alrp, alrp_rpn
 from .faster_rcnn_r18_fpn import dataloader, hooks, lr_multiplier, model, optimizer, train
 
-use_ranking(model, alrp)
+use_ranking(model, alrp, alrp_rpn)
 train.output_dir = "output/glyphs/faster_rcnn_r18_fpn_alrp"

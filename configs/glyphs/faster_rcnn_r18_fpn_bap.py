@@ -1,6 +1,8 @@
 """Faster R-CNN with Bucketed AP loss on glyphs."""
 
-from ..common.ranking import bucketed_ap, use_ranking
+from rankdet.model_zoo.recipes import use_ranking
+
+from ..common.losses import bucketed_ap
 from .faster_rcnn_r18_fpn import dataloader, hooks, lr_multiplier, model, optimizer, train
 
 use_ranking(model, bucketed_ap)

@@ -1,8 +1,9 @@
 """Mask R-CNN with Seesaw loss and pairwise class balance from iteration 805 on, on glyphs."""
 
+from rankdet.model_zoo.recipes import use_pcb
+
 from ..common.glyphs_schedule import pcb_start_epoch
-from ..common.pcb import seesaw, use_pcb
 from .mask_rcnn_r18_fpn_seesaw import dataloader, hooks, lr_multiplier, model, optimizer, train
 
-use_pcb(model, seesaw, pcb_start_epoch)
+use_pcb(model, alpha=0.05, start_epoch=pcb_start_epoch)
 train.output_dir = "output/glyphs/mask_rcnn_r18_fpn_seesaw_pcb"

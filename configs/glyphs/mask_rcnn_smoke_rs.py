@@ -1,6 +1,8 @@
 """Mask R-CNN with Rank & Sort loss on ten glyphs: a whole run in about a minute."""
 
-from ..common.ranking import rank_sort, use_ranking
+from rankdet.model_zoo.recipes import use_ranking
+
+from ..common.losses import rank_sort
 from .mask_rcnn_smoke import dataloader, hooks, lr_multiplier, model, optimizer, train
 
 use_ranking(model, rank_sort)

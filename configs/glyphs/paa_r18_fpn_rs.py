@@ -2,7 +2,7 @@
 
 from detectron2.modeling.meta_arch.retinanet import RetinaNetHead
 
-from ..common.dense_losses import rank_sort
+from ..common.losses import rank_sort
 from .paa_r18_fpn import dataloader, hooks, lr_multiplier, model, optimizer, train
 
 model.head.update(_target_=RetinaNetHead, num_anchors=1)

@@ -1,6 +1,6 @@
 """RetinaNet with aLRP loss on glyphs."""
 
-from ..common.dense_losses import alrp, giou
+from ..common.losses import alrp, giou
 from .retinanet_r18_fpn import dataloader, hooks, lr_multiplier, model, optimizer, train
 
 model.update(loss=alrp, box_loss=giou)

@@ -1,6 +1,6 @@
 """RetinaNet with AP loss on glyphs."""
 
-from ..common.dense_losses import ap
+from ..common.losses import ap
 from .retinanet_r18_fpn import dataloader, hooks, lr_multiplier, model, optimizer, train
 
 model.loss = ap

@@ -1,6 +1,6 @@
 """RetinaNet with Rank & Sort loss on glyphs."""
 
-from ..common.dense_losses import giou, rank_sort
+from ..common.losses import giou, rank_sort
 from .retinanet_r18_fpn import dataloader, hooks, lr_multiplier, model, optimizer, train
 
 model.update(loss=rank_sort, box_loss=giou)

@@ -1,6 +1,8 @@
 """Mask R-CNN R50-FPN, Bucketed Rank & Sort loss with repeat factor sampling, 12 epochs."""
 
-from ..common.ranking import bucketed_rank_sort, use_ranking
+from rankdet.model_zoo.recipes import use_ranking
+
+from ..common.losses import bucketed_rank_sort
 from .mask_rcnn_r50_fpn_1x_rs import dataloader, hooks, lr_multiplier, model, optimizer, train
 
 use_ranking(model, bucketed_rank_sort)

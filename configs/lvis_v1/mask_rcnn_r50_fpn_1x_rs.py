@@ -1,7 +1,9 @@
 """Mask R-CNN R50-FPN, Rank & Sort loss with repeat factor sampling, 12 epochs."""
 
+from rankdet.model_zoo.recipes import use_ranking
+
+from ..common.losses import rank_sort
 from ..common.lvis_v1_schedule import ranking_lr_multiplier_1x as lr_multiplier
-from ..common.ranking import rank_sort, use_ranking
 from .mask_rcnn_r50_fpn_1x import dataloader, hooks, model, optimizer, train
 
 use_ranking(model, rank_sort)

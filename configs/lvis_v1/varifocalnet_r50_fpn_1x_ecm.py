@@ -1,10 +1,10 @@
 """VarifocalNet R50-FPN, varifocal ECM, repeat factor sampling, 12 epochs of LVIS v1."""
 
-from ..common.dense_losses import ecm
 from ..common.ecm import clipping
+from ..common.losses import ecm_surrogate
 from ..common.lvis_v1_schedule import ecm_lr_multiplier_1x as lr_multiplier
 from .varifocalnet_r50_fpn_1x import dataloader, hooks, model, optimizer, train
 
-model.loss.surrogate = ecm
+model.loss.surrogate = ecm_surrogate
 hooks.gradient_clipping = clipping
 train.output_dir = "output/lvis_v1/varifocalnet_r50_fpn_1x_ecm"

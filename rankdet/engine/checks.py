@@ -19,7 +19,7 @@ from rankdet.data.class_stats import (
 from rankdet.data.dataset_warnings import deep_images_warning
 from rankdet.data.image_files import check_images
 from rankdet.data.registered import annotation_path, ensure_dataset, load_dicts
-from rankdet.losses.classification import ClassificationLoss
+from rankdet.losses.base import ClassificationLoss
 from rankdet.modeling.dense.detector import OneStageDetector
 
 logger = logging.getLogger(__name__)

@@ -16,8 +16,7 @@ from torch import Tensor, nn
 
 from rankdet.engine.batches import epoch_length
 from rankdet.engine.checkpoint import NON_FINITE, last_checkpoint
-from rankdet.losses.ecm import ECMLoss
-from rankdet.losses.pcb import PCBLoss
+from rankdet.losses import ECMLoss, EpochLoss, PCBLoss
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +28,8 @@ class BackgroundRatioHook(HookBase):
 
     The loss itself counts the labels that the classification layer sees, over all ranks, and uses
     the running ratio from the first iteration on. After ``num_iterations`` iterations this hook
-    freezes it; from then on the loss is constant. A resumed run goes on with the measurement where
-    it was, or does not measure again.
+    freezes it; from then on the loss is constant. A resumed run continues the measurement where it
+    was, or does not measure again.
     Logged as ``ecm/background_ratio``, or ``ecm/background_ratio/stageK`` in a cascade.
 
     Args:
@@ -53,7 +52,7 @@ class BackgroundRatioHook(HookBase):
         self.measuring = {n: x for n, x in zip(names, losses, strict=False) if x.is_measuring}
 
     def after_step(self) -> None:
-        """Freeze and log when the time has come."""
+        """Freeze and log the ratios that were measured for ``num_iterations``."""
         for name, loss in list(self.measuring.items()):
             if loss.num_batches >= self.num_iterations:
                 loss.freeze_background_ratio()
@@ -63,24 +62,19 @@ class BackgroundRatioHook(HookBase):
 
 
 class EpochLengthHook(HookBase):
-    """Tells losses how many iterations an epoch has.
+    """Sets the epoch length of every loss that goes by epochs and was not given one.
 
-    By it aLRP balances boxes anew, online label smoothing renews its soft labels, and PCB starts.
-
-    Losses whose config gives ``iterations_per_epoch`` keep it; a model in which none is open needs
-    no length of the data set.
+    These are aLRP, online label smoothing and PCB. If all of them have one, the data loader is not
+    asked for its length.
     """
 
     def before_train(self) -> None:
         """Ask the data loader, and say when PCB starts."""
         for loss in self.trainer.model.modules():
-            if lacks_epoch_length(loss):
-                loss.iterations_per_epoch = epoch_length(self.trainer.data_loader)
-                logger.info(
-                    "%s: an epoch has %d iterations.",
-                    type(loss).__name__,
-                    loss.iterations_per_epoch,
-                )
+            if isinstance(loss, EpochLoss) and loss.iterations_per_epoch is None:
+                length = epoch_length(self.trainer.data_loader)
+                loss.set_epoch_length(length)
+                logger.info("%s: an epoch has %d iterations.", type(loss).__name__, length)
             if isinstance(loss, PCBLoss):
                 self._report_start(loss)
 
@@ -93,12 +87,6 @@ class EpochLengthHook(HookBase):
                 loss.start_iteration(),
                 self.trainer.max_iter,
             )
-
-
-def lacks_epoch_length(loss: nn.Module) -> bool:
-    """Whether a loss goes by epochs and does not know how long they are."""
-    starts_at_once = isinstance(loss, PCBLoss) and loss.start_epoch == 0
-    return getattr(loss, "iterations_per_epoch", 0) is None and not starts_at_once
 
 
 class CheckpointHook(PeriodicCheckpointer):

@@ -32,7 +32,6 @@ from rankdet.engine.hooks import (
     EvaluationHook,
     FiniteLossHook,
     NonFiniteLossError,
-    lacks_epoch_length,
 )
 from rankdet.engine.output_folder import (
     RESULTS_FILE,
@@ -41,7 +40,7 @@ from rankdet.engine.output_folder import (
     explained_writing,
 )
 from rankdet.engine.resume import checkpoint_bytes, ensure_start, load_start
-from rankdet.losses.ecm import ECMLoss
+from rankdet.losses import ECMLoss, EpochLoss
 
 logger = logging.getLogger(__name__)
 
@@ -272,12 +271,12 @@ def _warn_of_missing_hooks(trainer: SimpleTrainer) -> None:
             "ECMLoss measures the background ratio, but no BackgroundRatioHook ends that: the loss "
             "follows the ratio for the whole training. Add the hook, or set background_ratio."
         )
-    waiting = sorted({type(loss).__name__ for loss in losses if lacks_epoch_length(loss)})
+    going_by_epochs = [loss for loss in losses if isinstance(loss, EpochLoss)]
+    waiting = sorted({type(x).__name__ for x in going_by_epochs if x.iterations_per_epoch is None})
     if waiting and not _has_hook(trainer, EpochLengthHook):
         logger.warning(
-            "%s does not know the length of an epoch: PCB fails in its first iteration, others "
-            "keep their first state for the whole training. Add the EpochLengthHook, or set "
-            "iterations_per_epoch.",
+            "%s does not know the length of an epoch: PCB starts at once, others keep their first "
+            "state for the whole training. Add the EpochLengthHook, or set iterations_per_epoch.",
             " and ".join(waiting),
         )
 

@@ -1,10 +1,14 @@
 """Checks of inputs and settings that all losses share."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+IGNORED = -1
+"""Label of a row that is neither foreground nor background."""
 
 
 class CheckedInputs(NamedTuple):
@@ -49,7 +53,67 @@ def check_inputs(logits: Tensor, labels: Tensor, num_classes: int) -> CheckedInp
     return CheckedInputs(wide, safe, torch.where(is_valid, guard, torch.nan))
 
 
-def check_counts(name: str, counts: object) -> Tensor:
+class JointInputs(NamedTuple):
+    """What a joint loss works on.
+
+    Attributes:
+        logits: ``(N, C)`` float32 or wider.
+        is_ignored: ``(N,)`` bool.
+        rows: ``(F,)`` indices of the foreground rows.
+        classes: ``(F,)`` their labels in [0, C).
+        ious: ``(F,)`` without gradient, of the dtype of the logits.
+        guard: scalar 0, or NaN if the input is invalid. Add it to a loss.
+    """
+
+    logits: Tensor
+    is_ignored: Tensor
+    rows: Tensor
+    classes: Tensor
+    ious: Tensor
+    guard: Tensor
+
+
+def check_joint_inputs(
+    logits: Tensor, labels: Tensor, ious: Tensor, box_losses: Tensor, num_classes: int
+) -> JointInputs:
+    """Check what a head gives to a joint loss and find its foreground.
+
+    Args:
+        logits: ``(N, C)``.
+        labels: ``(N,)`` int64 in [0, C]; C is background, -1 an ignored row.
+        ious: ``(F,)``.
+        box_losses: ``(F,)``.
+        num_classes: C.
+
+    Returns:
+        The inputs, in float32 or wider.
+
+    Raises:
+        ValueError: see :func:`check_inputs`, or not one IoU and box loss per
+            foreground row.
+    """
+    check_num_logits(logits, num_classes)
+    is_ignored = labels == IGNORED
+    x = check_inputs(logits, labels.masked_fill(is_ignored, num_classes), num_classes)
+    rows = (x.labels < num_classes).nonzero().squeeze(1)
+    for name, values in (("ious", ious), ("box_losses", box_losses)):
+        if values.shape != rows.shape:
+            raise ValueError(
+                f"{name} must have shape ({len(rows)},), one per foreground row of labels, "
+                f"got {tuple(values.shape)}; decode the boxes of the foreground rows in order."
+            )
+    wide_ious = ious.detach().to(x.logits.dtype)
+    return JointInputs(
+        logits=x.logits,
+        is_ignored=is_ignored,
+        rows=rows,
+        classes=x.labels[rows],
+        ious=wide_ious,
+        guard=x.guard + (wide_ious * 0.0).sum(),
+    )
+
+
+def check_counts(name: str, counts: Tensor | Sequence[float]) -> Tensor:
     """Turn per-class counts into a float64 CPU vector.
 
     Args:
@@ -92,6 +156,20 @@ def check_epoch_length(iterations_per_epoch: int | None) -> None:
         raise ValueError(
             f"iterations_per_epoch is {iterations_per_epoch}; give a number >= 1, or None."
         )
+
+
+def foreground_labels(labels: Tensor, num_classes: int) -> Tensor:
+    """Labels to count foreground by: all that are not in [0, C), such as -1, become C.
+
+    Args:
+        labels: ``(N,)`` integer.
+        num_classes: C.
+
+    Returns:
+        ``(N,)`` int64 in [0, C].
+    """
+    labels = labels.long()
+    return labels.where((labels >= 0) & (labels < num_classes), num_classes)
 
 
 def check_num_logits(logits: Tensor, num_logits: int) -> None:

@@ -26,18 +26,19 @@ def seesaw_soft_losses(
         class_counts: ``(C,)`` samples so far; a class without samples counts as one.
         p: exponent of the mitigation.
         q: exponent of the compensation.
-        eps: smallest s_i in the compensation, > 0.
+        eps: smallest s_i in the compensation; 0: no limit, and all pairs of classes are looked at.
 
     Returns:
         ``(N,)``, >= 0 for targets that sum to 1.
     """
     log_counts = class_counts.clamp(min=1).to(logits.dtype).log()
     mitigation = (log_counts - log_counts.unsqueeze(1)).clamp_(max=0).mul_(p).exp_()
-    num_top = min(logits.shape[1], math.ceil(1 / eps))
+    num_top = min(logits.shape[1], math.ceil(1 / eps)) if eps else logits.shape[1]
+    log_eps = math.log(eps) if eps else -math.inf
     num_rows = max(CHUNK_ELEMENTS // num_top**2, 1)
     log_probs = torch.log_softmax(logits, dim=1)
     chunks = [
-        _denominators(x, t, mitigation, num_top=num_top, q=q, log_eps=math.log(eps))
+        _denominators(x, t, mitigation, num_top=num_top, q=q, log_eps=log_eps)
         for x, t in zip(log_probs.detach().split(num_rows), targets.split(num_rows), strict=True)  # type: ignore[no-untyped-call]
     ]
     values, slopes = (torch.cat(x) for x in zip(*chunks, strict=True))
@@ -60,7 +61,9 @@ def _denominators(
     probs = log_probs.exp()
     top_log_probs, top = log_probs.topk(num_top, dim=1)
     # By how much the compensation is above 1: for the classes i below eps, and for the top pairs.
-    common = (log_probs - log_eps).clamp_(min=0).mul_(q).expm1_()
+    common = torch.zeros_like(probs)
+    if num_top < probs.shape[1]:
+        common = (log_probs - log_eps).clamp_(min=0).mul_(q).expm1_()
     gain = top_log_probs.unsqueeze(1) - top_log_probs.clamp(min=log_eps).unsqueeze(2)
     pairs = gain.clamp_(min=0).mul_(q).expm1_()
     pairs.mul_(mitigation[top.unsqueeze(2), top.unsqueeze(1)])

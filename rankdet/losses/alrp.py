@@ -5,11 +5,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rankdet.losses._algorithms import ALGORITHMS
 from rankdet.losses._distributed import sum_over_ranks_
+from rankdet.losses._error_driven import Ranking, positive_ranks, rank, safe_divide
 from rankdet.losses._inputs import check_epoch_length, check_range
-from rankdet.losses._ranking import Ranking, rank, safe_divide, step_at_zero
-from rankdet.losses.ap import positive_ranks
+from rankdet.losses._pair_sums import ALGORITHMS
+from rankdet.losses._pair_sums.interface import step_at_zero
+from rankdet.losses.base import EpochLoss
 from rankdet.losses.ranking import RankingLoss, ranking_inputs
 
 _FEW_FALSE_POSITIVES = 1e-5  # As released: below, the localisation error moves no logit.
@@ -62,7 +63,7 @@ def alrp_loss(
         if a logit is not finite.
 
     Raises:
-        ValueError: see :func:`rankdet.losses._ranking.rank`, or not one error per positive.
+        ValueError: see :func:`rankdet.losses._error_driven.rank`, or not one error per positive.
     """
     r = rank(logits, targets, delta, algorithm, ALGORITHMS)
     _check_errors(loc_errors, len(r.pos))
@@ -100,11 +101,12 @@ def _check_errors(loc_errors: Tensor, num_pos: int) -> None:
         )
 
 
-class ALRPLoss(RankingLoss):
+class ALRPLoss(RankingLoss, EpochLoss):
     """Module of :func:`alrp_loss` whose localisation is balanced by the previous period.
 
-    The gradient with respect to boxes is multiplied by a weight: ``initial_box_weight`` in the
-    first period, then mean aLRP over mean localisation of the period before, over all ranks. The
+    :meth:`observe` renews the weight, from the terms that the calls before it have left behind. The
+    gradient with respect to boxes is multiplied by this weight: ``initial_box_weight`` in the first
+    period, then mean aLRP over mean localisation of the period before, over all ranks. The
     gradient with respect to logits is not. The value of the box loss is multiplied, too, so that it
     rises when the weight does; :meth:`statistics` has the plain one.
 
@@ -118,8 +120,8 @@ class ALRPLoss(RankingLoss):
         algorithm: likewise.
         iou_threshold: tau, from which IoU on a row is foreground; 0.7 in an RPN.
         initial_box_weight: weight in the first period, >= 0.
-        iterations_per_epoch: after which the weight is renewed. None: ``EpochLengthHook`` fills it
-            in; without it the first period never ends.
+        iterations_per_epoch: length of a period. None: ``EpochLengthHook`` sets it; without it the
+            first period never ends.
 
     Raises:
         ValueError: a setting is out of its range; see also :class:`RankingLoss`.
@@ -129,7 +131,7 @@ class ALRPLoss(RankingLoss):
     box_weight: Tensor
     term_sums: Tensor
     num_iterations: Tensor
-    localization: Tensor
+    last_terms: Tensor
 
     def __init__(
         self,
@@ -149,15 +151,16 @@ class ALRPLoss(RankingLoss):
         self.iterations_per_epoch = iterations_per_epoch
         weight = torch.tensor(initial_box_weight, dtype=torch.float64, device="cpu")
         self.register_buffer("box_weight", weight)
-        # Of this period so far: classification and localisation, and the iterations behind it.
+        # Classification and localization: sums over the iterations of this period whose losses are
+        # known, the iterations that were observed in it, and the terms of the last loss.
         self.register_buffer("term_sums", torch.zeros(2, dtype=torch.float64, device="cpu"))
         self.register_buffer("num_iterations", torch.zeros((), dtype=torch.int64, device="cpu"))
-        self.register_buffer("localization", torch.zeros((), device="cpu"), persistent=False)
+        self.register_buffer("last_terms", torch.zeros(2, dtype=torch.float64, device="cpu"))
 
-    def forward(
+    def losses(
         self, logits: Tensor, labels: Tensor, ious: Tensor, box_losses: Tensor
     ) -> dict[str, Tensor]:
-        """See :meth:`JointLoss.forward`: ``loss_cls`` and ``loss_box_reg``."""
+        """See :meth:`HeadLoss.losses`: ``loss_cls`` and ``loss_box_reg``."""
         x = ranking_inputs(logits, labels, ious, box_losses, self.num_classes)
         extra_weight = (self.box_weight - 1).to(x.logits.dtype)
         errors = box_losses / (2 * (1 - self.iou_threshold))
@@ -166,29 +169,27 @@ class ALRPLoss(RankingLoss):
         classification, localization = alrp_loss(
             x.logits, x.targets, errors, delta=self.delta, algorithm=self.algorithm
         )
-        self.localization = localization.detach()
-        box_loss = localization + extra_weight * self.localization
+        box_loss = localization + extra_weight * localization.detach()
         if self.training:
-            self._renew_weight(classification.detach())
+            self.last_terms = torch.stack([classification, localization]).detach().double()
         return {"loss_cls": classification, "loss_box_reg": box_loss + x.guard}
 
     def statistics(self) -> dict[str, Tensor]:
-        """The box loss of the last call without its weight, and the weight of the next."""
-        return {"unbalanced_loss_box_reg": self.localization, "box_weight": self.box_weight}
+        """The box loss of the last call in training without its weight, and this weight."""
+        return {"unbalanced_loss_box_reg": self.last_terms[1], "box_weight": self.box_weight}
 
-    def _renew_weight(self, classification: Tensor) -> None:
-        """Add this iteration of all ranks to the period; at its end, start the next."""
-        terms = torch.stack([classification, self.localization]).double()
-        self.term_sums = self.term_sums + sum_over_ranks_(terms)
+    @torch.no_grad()
+    def observe(self, logits: Tensor, labels: Tensor) -> None:
+        """Add the iteration before, of all ranks, to the period; at its end, start the next."""
+        self.term_sums = self.term_sums + sum_over_ranks_(self.last_terms.clone())
+        if self.iterations_per_epoch is not None:
+            is_over = self.num_iterations >= self.iterations_per_epoch
+            ratio = self.term_sums.sum() / self.term_sums[1]
+            # A period without a positive says nothing about the weight.
+            self.box_weight = torch.where(is_over & ratio.isfinite(), ratio, self.box_weight)
+            self.term_sums = self.term_sums.masked_fill(is_over, 0)
+            self.num_iterations = self.num_iterations.masked_fill(is_over, 0)
         self.num_iterations = self.num_iterations + 1
-        if self.iterations_per_epoch is None:
-            return
-        is_over = self.num_iterations >= self.iterations_per_epoch
-        ratio = self.term_sums.sum() / self.term_sums[1]
-        # A period without a positive says nothing about the weight.
-        self.box_weight = torch.where(is_over & ratio.isfinite(), ratio, self.box_weight)
-        self.term_sums = self.term_sums.masked_fill(is_over, 0)
-        self.num_iterations = self.num_iterations.masked_fill(is_over, 0)
 
 
 def _check_iou_threshold(iou_threshold: float) -> None:

@@ -3,9 +3,10 @@
 import torch
 from torch import Tensor
 
-from rankdet.losses._algorithms import ALL_ALGORITHMS
+from rankdet.losses._error_driven import positive_ranks, rank, safe_divide
 from rankdet.losses._inputs import check_range
-from rankdet.losses._ranking import Ranking, rank, safe_divide, step_at_zero
+from rankdet.losses._pair_sums import ALL_ALGORITHMS
+from rankdet.losses._pair_sums.interface import step_at_zero
 from rankdet.losses.ranking import RankingLoss, ranking_inputs, weighted_mean
 
 
@@ -42,7 +43,7 @@ def ap_loss(
         finite.
 
     Raises:
-        ValueError: see :func:`rankdet.losses._ranking.rank`, or BAP with ``interpolate``.
+        ValueError: see :func:`rankdet.losses._error_driven.rank`, or BAP with ``interpolate``.
     """
     _check_interpolation(interpolate, algorithm)
     r = rank(logits, targets, delta, algorithm, ALL_ALGORITHMS)
@@ -55,11 +56,6 @@ def ap_loss(
     gradient = error / r.num_pos
     negatives = r.sums.spread(safe_divide(gradient, num_fp))
     return r.scalars([gradient.sum()], [-gradient], [negatives])[0]
-
-
-def positive_ranks(r: Ranking, delta: float, self_term: float = 1.0) -> Tensor:
-    """Rank among the positives: ``self_term`` + sum of H(p_j - p_i) over the others; ``(P,)``."""
-    return r.sums.above(torch.ones_like(r.labels)) + (self_term - step_at_zero(delta))
 
 
 def _interpolated(error: Tensor, positives: Tensor) -> Tensor:
@@ -105,10 +101,10 @@ class APLoss(RankingLoss):
         check_range("box_weight", box_weight, 0)
         self.box_weight = box_weight
 
-    def forward(
+    def losses(
         self, logits: Tensor, labels: Tensor, ious: Tensor, box_losses: Tensor
     ) -> dict[str, Tensor]:
-        """See :meth:`JointLoss.forward`: ``loss_rank`` and ``loss_box_reg``."""
+        """See :meth:`HeadLoss.losses`: ``loss_rank`` and ``loss_box_reg``."""
         x = ranking_inputs(logits, labels, ious, box_losses, self.num_classes)
         ranking = ap_loss(
             x.logits,

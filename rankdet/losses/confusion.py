@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from rankdet.losses._distributed import sum_over_ranks_, sum_rows_over_ranks_
-from rankdet.losses._inputs import check_inputs
+from rankdet.losses._inputs import check_inputs, foreground_labels
 
 
 def posterior(matrix: Tensor) -> Tensor:
@@ -109,9 +109,8 @@ class PairwiseConfusion(nn.Module):
         """``(C,)`` bool: classes that have been seen."""
         return self.num_updates > 0
 
-    @torch.no_grad()
     def update(self, probs: Tensor, labels: Tensor) -> None:
-        """Take in the predictions of one batch, of all ranks together.
+        """Check the predictions of one batch and take them in, of all ranks together.
 
         Call it on every rank equally often, whatever the rank's samples.
 
@@ -128,9 +127,20 @@ class PairwiseConfusion(nn.Module):
                 f"{tuple(probs.shape)}; leave the background column out."
             )
         x = check_inputs(probs, labels, self.num_classes)
+        self.add(x.logits, x.labels)
+
+    @torch.no_grad()
+    def add(self, probs: Tensor, labels: Tensor) -> None:
+        """:meth:`update` without its checks, for a loss that makes the same checks later.
+
+        Args:
+            probs: ``(N, C)``, float32 or wider.
+            labels: ``(N,)`` integer; what is not in [0, C) is left out.
+        """
+        labels = foreground_labels(labels, self.num_classes)
         # Predictions that are not finite count for nothing; the loss itself carries them on.
-        labels = x.labels.masked_fill(~x.logits.isfinite().all(dim=1), self.num_classes)
-        sums, counts = class_sums(x.logits.to(self.matrix.dtype), labels)
+        labels = labels.masked_fill(~probs.isfinite().all(dim=1), self.num_classes)
+        sums, counts = class_sums(probs.to(self.matrix.dtype), labels)
         means = sums / counts.clamp(min=1).unsqueeze(1)
         is_seen = counts > 0
         weights = torch.full_like(counts, 1 - self.momentum).masked_fill(~self.is_known, 1)

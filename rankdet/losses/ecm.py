@@ -5,7 +5,7 @@ own, so there are C + 1 one-vs-all problems.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,13 +14,16 @@ from torch import Tensor
 
 from rankdet.losses._distributed import sum_over_ranks_
 from rankdet.losses._inputs import check_counts, check_inputs, check_num_logits
-from rankdet.losses.classification import ClassificationLoss
+from rankdet.losses.base import ClassificationLoss
 from rankdet.losses.sigmoid import one_hot
 
 logger = logging.getLogger(__name__)
 
 
-def class_margins(num_pos: object, num_neg: object) -> tuple[Tensor, Tensor]:
+Counts = Tensor | Sequence[float] | float
+
+
+def class_margins(num_pos: Counts, num_neg: Counts) -> tuple[Tensor, Tensor]:
     """Margins that make the bound on the binary classification error tightest.
 
     Source: ECM eq. 8: gamma+ = n-^(1/4) / (n+^(1/4) + n-^(1/4)), gamma- = 1 - gamma+.
@@ -112,15 +115,15 @@ class ECMLoss(ClassificationLoss):
     Scores are sigmoid(f), not the surrogate and not the paper's sigmoid(2 f), as released.
 
     The counts and the ratio are buffers. When a checkpoint is loaded, the configured counts and a
-    configured ratio win, with a warning where the checkpoint's differ. A measured ratio is taken
-    from the checkpoint with its state of measurement, so that a resumed run goes on as it was; but
-    not from a model of other counts: what is fine-tuned on another data set measures anew.
+    configured ratio win, with a warning where the checkpoint's differ. Resuming restores a measured
+    ratio, and whether it is frozen. If the class counts differ (fine-tuning on other data), the
+    ratio is measured again.
 
     Args:
         class_counts: ``(C,)`` training instances per class, >= 0. A class without instances counts
             as one, which gives it the largest finite margin; it is named in a warning.
         background_ratio: background / foreground samples that the classifier sees. None: measured
-            over all ranks from the labels of the training batches, the running ratio being used
+            over all ranks from the labels that :meth:`observe` gets, the running ratio being used
             from the first batch on, until :meth:`freeze_background_ratio` (called by
             ``BackgroundRatioHook``). The released code has the constant 6.3313.
         foreground_calibration: multiply class scores by 1 - background score (ECM appendix F).
@@ -139,7 +142,7 @@ class ECMLoss(ClassificationLoss):
 
     def __init__(
         self,
-        class_counts: object,
+        class_counts: Tensor | Sequence[float],
         background_ratio: float | None = None,
         foreground_calibration: bool = True,
     ) -> None:
@@ -175,11 +178,22 @@ class ECMLoss(ClassificationLoss):
         num_pos = self.num_pos
         return num_pos.sum() - num_pos
 
+    @torch.no_grad()
+    def observe(self, logits: Tensor, labels: Tensor) -> None:
+        """Add a batch, on all ranks, to the counted samples and follow their ratio."""
+        if not self.is_measuring:
+            return
+        is_foreground = (labels >= 0) & (labels < self.num_classes)
+        batch = torch.stack([is_foreground.sum(), (labels == self.num_classes).sum()])
+        self.num_samples += sum_over_ranks_(batch)
+        self.num_batches += 1
+        foreground, background = self.num_samples.double()
+        self.background_ratio = background / foreground.clamp(min=1.0)
+        self._update_margins()
+
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """See :func:`ecm_loss`."""
         check_num_logits(logits, self.num_logits)
-        if self.is_learning and self.is_measuring:
-            self._measure(check_inputs(logits, labels, self.num_classes).labels)
         return ecm_loss(logits, labels, self.bias, self.weights)
 
     def scores(self, logits: Tensor) -> Tensor:
@@ -204,19 +218,10 @@ class ECMLoss(ClassificationLoss):
         self.is_measuring = False
         self.background_ratio_is_frozen.fill_(True)
 
-    def _measure(self, labels: Tensor) -> None:
-        """Add this batch, on all ranks, to the counted samples and follow their ratio."""
-        is_foreground = labels < self.num_classes
-        batch = torch.stack([is_foreground.sum(), (~is_foreground).sum()])
-        self.num_samples += sum_over_ranks_(batch)
-        self.num_batches += 1
-        foreground, background = self.num_samples.double()
-        self.background_ratio = background / foreground.clamp(min=1.0)
-        self._update_margins()
-
     def _update_margins(self) -> None:
         # New tensors, because autograd may still hold the last ones for a pending backward pass.
-        num_pos, num_neg = self.num_pos, self.num_neg
+        num_pos = self.num_pos
+        num_neg = num_pos.sum() - num_pos
         self.bias = surrogate_bias(num_pos, num_neg)
         self.weights = detection_weights(num_pos, num_neg)
 
@@ -242,7 +247,7 @@ class ECMLoss(ClassificationLoss):
             getattr(self, name).copy_(buffer)
 
 
-def _counts(values: object, name: str) -> Tensor:
+def _counts(values: Counts, name: str) -> Tensor:
     counts = torch.as_tensor(values, dtype=torch.float64)
     bad = counts[~torch.isfinite(counts) | (counts < 0)]
     if bad.numel():

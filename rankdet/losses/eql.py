@@ -4,14 +4,16 @@ Both are sigmoid binary cross-entropy in which rare classes are pushed down less
 """
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from rankdet.losses._distributed import sum_over_ranks_
-from rankdet.losses._inputs import check_counts, check_inputs, check_num_logits
-from rankdet.losses.classification import ClassificationLoss, independent_scores
+from rankdet.losses._inputs import CheckedInputs, check_counts, check_inputs, check_num_logits
+from rankdet.losses.base import ClassificationLoss, SoftTargetLoss, independent_scores
 from rankdet.losses.sigmoid import one_hot
 
 
@@ -58,7 +60,9 @@ class EQLLoss(ClassificationLoss):
 
     is_rare: Tensor
 
-    def __init__(self, image_counts: object, num_images: int, threshold: float = 0.00177) -> None:
+    def __init__(
+        self, image_counts: Tensor | Sequence[float], num_images: int, threshold: float = 0.00177
+    ) -> None:
         counts = check_counts("image_counts", image_counts)
         super().__init__(len(counts), num_logits=len(counts))
         _check_positive("num_images", num_images)
@@ -77,7 +81,7 @@ class EQLLoss(ClassificationLoss):
         return eql_loss(logits, labels, self.is_rare)
 
     def scores(self, logits: Tensor) -> Tensor:
-        """See :func:`rankdet.losses.classification.independent_scores`."""
+        """See :func:`rankdet.losses.base.independent_scores`."""
         return independent_scores(logits)
 
 
@@ -110,7 +114,7 @@ def gradient_sums(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
 
     Args:
         logits: ``(N, C)``, float32 or wider.
-        targets: ``(N, C)`` in [0, 1]; a soft target is shared out between both sums.
+        targets: ``(N, C)`` of 0 and 1.
         weights: ``(N, C)`` of the terms.
 
     Returns:
@@ -122,13 +126,13 @@ def gradient_sums(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
     return torch.stack(sums).double().nan_to_num(nan=0.0)
 
 
-class EQLv2Loss(ClassificationLoss):
+class EQLv2Loss(SoftTargetLoss):
     """Sigmoid binary cross-entropy that balances the gradients of each class's two sides.
 
     Source: EQL v2 section 3.3. C + 1 logits; the last is background, the complement of the paper's
-    objectness, and is not re-weighted. The statistics are those of the re-weighted gradients of the
-    batches before, without the mean over samples, over all processes; they never decay, are buffers
-    and so in the checkpoint. Each stage of a cascade has its own.
+    objectness, and is not re-weighted. :meth:`observe` sums the re-weighted gradients, without the
+    mean over samples, over all processes. The sums never decay and are in the checkpoint; each
+    stage of a cascade has its own. A batch is weighted by the sums of the batches before it.
 
     Args:
         num_classes: C, number of foreground classes.
@@ -140,8 +144,11 @@ class EQLv2Loss(ClassificationLoss):
         ValueError: ``gamma`` is not positive, or ``mu`` or ``alpha`` negative.
     """
 
+    has_exclusive_classes = False
     pos_gradients: Tensor
     neg_gradients: Tensor
+    pos_weights: Tensor
+    neg_weights: Tensor
 
     def __init__(
         self, num_classes: int, *, gamma: float = 12.0, mu: float = 0.8, alpha: float = 4.0
@@ -155,9 +162,25 @@ class EQLv2Loss(ClassificationLoss):
         for name in ("pos_gradients", "neg_gradients"):
             zeros = torch.zeros(num_classes, dtype=torch.float64, device="cpu")
             self.register_buffer(name, zeros)
+        self.register_buffer("pos_weights", None, persistent=False)
+        self.register_buffer("neg_weights", None, persistent=False)
+        self._update_weights()
+
+    @torch.no_grad()
+    def observe(self, logits: Tensor, labels: Tensor) -> None:
+        """Fix the weights of a batch by the sums so far, then add its gradients to the sums."""
+        self._update_weights()
+        is_known = (labels >= 0) & (labels <= self.num_classes)
+        wide = logits if logits.dtype == torch.float64 else logits.float()
+        targets = one_hot(labels.long().where(is_known, self.num_classes), wide)
+        weights = self.weights(targets) * is_known.unsqueeze(1)
+        sums = gradient_sums(wide[:, :-1], targets[:, :-1], weights[:, :-1])
+        positives, negatives = sum_over_ranks_(sums)
+        self.pos_gradients += positives
+        self.neg_gradients += negatives
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Penalise the logits, then add this batch to the statistics if in training mode.
+        """Penalize the logits.
 
         Args:
             logits: ``(N, C + 1)``, any real.
@@ -171,45 +194,34 @@ class EQLv2Loss(ClassificationLoss):
         """
         check_num_logits(logits, self.num_logits)
         x = check_inputs(logits, labels, self.num_classes)
-        total = self.total(x.logits, one_hot(x.labels, x.logits))
-        return total / max(len(x.labels), 1) + x.guard
+        targets = one_hot(x.labels, x.logits)
+        return self._mean(x, targets, self.weights(targets))
 
-    def total(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """The loss as a sum over samples too, for targets that may be soft.
+    def foreground_probs(self, logits: Tensor) -> Tensor:
+        """Sigmoid of the C foreground logits."""
+        return logits[:, : self.num_classes].sigmoid()
 
-        As in the authors' PCB code, a soft target t weighs t times as a positive and 1 - t times as
-        a negative, in the loss and in the statistics.
+    def mix(self, x: CheckedInputs, targets: Tensor, weights: Tensor) -> Tensor:
+        """See :meth:`SoftTargetLoss.mix`.
 
-        Args:
-            logits: ``(N, C + 1)``, float32 or wider.
-            targets: ``(N, C + 1)`` in [0, 1], of the same dtype.
-
-        Returns:
-            Scalar >= 0.
+        Source: PCB eqs. 13 to 15: the weight w_i of a class is that of the label in both parts, so
+        that they are one binary cross-entropy of the mixed target; background's logit keeps its
+        label. Section 3.3 leaves the targets without normalization, as does the released code; the
+        appendix's eq. 14 prints the normalized ones. In the released code the mixed target sets the
+        weights, and the gradients are collected with it.
         """
-        weights = self.weights(targets)
-        total = F.binary_cross_entropy_with_logits(logits, targets, weight=weights, reduction="sum")
-        if self.is_learning:
-            self._collect(logits[:, :-1], targets[:, :-1], weights[:, :-1])
-        return total
+        hard = one_hot(x.labels, x.logits)
+        classes = torch.lerp(hard[:, :-1], targets, weights.unsqueeze(1))
+        mixed = torch.cat([classes, hard[:, -1:]], dim=1)
+        return self._mean(x, mixed, self.weights(hard))
 
     def weights(self, targets: Tensor) -> Tensor:
         """``(N, C + 1)`` weights of the terms of ``(N, C + 1)`` targets; 1 for background."""
         pos_weights, neg_weights = (
             F.pad(weights, (0, 1), value=1.0).to(targets.dtype)
-            for weights in eqlv2_class_weights(
-                self.pos_gradients,
-                self.neg_gradients,
-                gamma=self.gamma,
-                mu=self.mu,
-                alpha=self.alpha,
-            )
+            for weights in (self.pos_weights, self.neg_weights)
         )
         return torch.lerp(neg_weights, pos_weights, targets)
-
-    def learns_in_step(self, step: int, num_steps: int) -> bool:
-        """In the last, whose predictions are those of a test; so all steps weigh alike."""
-        return step == num_steps - 1
 
     def scores(self, logits: Tensor) -> Tensor:
         """``(N, C + 1)``: sigmoid(z_c) (1 - sigmoid(z_bg)); the last column is sigmoid(z_bg)."""
@@ -217,10 +229,24 @@ class EQLv2Loss(ClassificationLoss):
         background = scores[:, -1:]
         return torch.cat([scores[:, :-1] * (1 - background), background], dim=1)
 
-    def _collect(self, logits: Tensor, targets: Tensor, weights: Tensor) -> None:
-        positives, negatives = sum_over_ranks_(gradient_sums(logits, targets, weights))
-        self.pos_gradients += positives
-        self.neg_gradients += negatives
+    def _mean(self, x: CheckedInputs, targets: Tensor, weights: Tensor) -> Tensor:
+        total = F.binary_cross_entropy_with_logits(
+            x.logits, targets, weight=weights, reduction="sum"
+        )
+        return total / max(len(x.labels), 1) + x.guard
+
+    def _update_weights(self) -> None:
+        self.pos_weights, self.neg_weights = eqlv2_class_weights(
+            self.pos_gradients,
+            self.neg_gradients,
+            gamma=self.gamma,
+            mu=self.mu,
+            alpha=self.alpha,
+        )
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
+        super()._load_from_state_dict(state_dict, prefix, *args)
+        self._update_weights()
 
 
 def _check_positive(name: str, value: float) -> None:

@@ -1,11 +1,13 @@
 """Federated loss: sigmoid BCE on the classes of the batch and a random sample of the others."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from rankdet.losses._inputs import check_counts, check_inputs, check_num_logits
-from rankdet.losses.classification import ClassificationLoss, independent_scores
+from rankdet.losses.base import ClassificationLoss, independent_scores
 from rankdet.losses.sigmoid import one_hot
 
 
@@ -81,7 +83,10 @@ class FederatedLoss(ClassificationLoss):
     class_weights: Tensor
 
     def __init__(
-        self, image_counts: object, num_sampled_classes: int = 50, power: float = 0.5
+        self,
+        image_counts: Tensor | Sequence[float],
+        num_sampled_classes: int = 50,
+        power: float = 0.5,
     ) -> None:
         counts = check_counts("image_counts", image_counts)
         super().__init__(len(counts), num_logits=len(counts))
@@ -99,5 +104,5 @@ class FederatedLoss(ClassificationLoss):
         return federated_loss(logits, labels, kept)
 
     def scores(self, logits: Tensor) -> Tensor:
-        """See :func:`rankdet.losses.classification.independent_scores`."""
+        """See :func:`rankdet.losses.base.independent_scores`."""
         return independent_scores(logits)

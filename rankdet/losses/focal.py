@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from rankdet.losses._focal_base import DenseLoss, Surrogate, SurrogateScore, softplus
 from rankdet.losses._inputs import check_range
-from rankdet.losses.dense import DenseLoss, Surrogate, SurrogateScore, softplus
 
 
 class FocalLoss(DenseLoss):
@@ -22,7 +22,7 @@ class FocalLoss(DenseLoss):
         gamma: exponent of the modulator, >= 0.
         box_weight: weight of the box loss against classification.
         surrogate: what the loss takes in place of logits, such as
-            :class:`rankdet.losses.dense_ecm.ECMSurrogate`. None: them.
+            :class:`rankdet.losses.ecm_surrogate.ECMSurrogate`. None: them.
 
     Raises:
         ValueError: a setting is out of its range, or ``surrogate`` is for other classes.
@@ -70,7 +70,7 @@ class VarifocalLoss(DenseLoss):
         gamma: exponent of the modulator, >= 0.
         box_weight: weight of the box loss against classification.
         surrogate: what the loss takes in place of logits, such as
-            :class:`rankdet.losses.dense_ecm.ECMSurrogate`. None: them.
+            :class:`rankdet.losses.ecm_surrogate.ECMSurrogate`. None: them.
 
     Raises:
         ValueError: a setting is out of its range, or ``surrogate`` is for other classes.
@@ -117,7 +117,7 @@ class QualityFocalLoss(DenseLoss):
         beta: exponent of the modulator, >= 1: below, the gradient is infinite at p = q.
         box_weight: weight of the box loss against classification.
         surrogate: what the loss takes in place of logits, such as
-            :class:`rankdet.losses.dense_ecm.ECMSurrogate`. None: them.
+            :class:`rankdet.losses.ecm_surrogate.ECMSurrogate`. None: them.
 
     Raises:
         ValueError: a setting is out of its range, or ``surrogate`` is for other classes.

@@ -6,10 +6,15 @@ Background is left out of both, as it is of PCB.
 import torch
 from torch import Tensor
 
-from rankdet.losses._inputs import check_epoch_length, check_inputs, check_num_logits
+from rankdet.losses._inputs import (
+    check_epoch_length,
+    check_inputs,
+    check_num_logits,
+    foreground_labels,
+)
+from rankdet.losses.base import EpochLoss
 from rankdet.losses.confusion import class_sums
-from rankdet.losses.soft_targets import SoftTargetSoftmaxLoss
-from rankdet.losses.softmax import SoftmaxCrossEntropyLoss
+from rankdet.losses.softmax import SoftmaxCrossEntropyLoss, mixed_cross_entropy
 
 
 class LabelSmoothingLoss(SoftmaxCrossEntropyLoss):
@@ -36,7 +41,6 @@ class LabelSmoothingLoss(SoftmaxCrossEntropyLoss):
         if not 0 <= eps <= 1:
             raise ValueError(f"eps is {eps}; it is the share of the soft label, in [0, 1].")
         self.eps = eps
-        self.mixture = SoftTargetSoftmaxLoss(num_classes, background_in_soft_part=True)
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """See :meth:`ClassificationLoss.forward`."""
@@ -44,7 +48,7 @@ class LabelSmoothingLoss(SoftmaxCrossEntropyLoss):
         x = check_inputs(logits, labels, self.num_classes)
         weights = self.eps * (x.labels < self.num_classes).to(x.logits.dtype)
         targets = self.soft_targets(x.labels).to(x.logits.dtype)
-        return self.mixture.mix(logits, labels, targets, weights)
+        return mixed_cross_entropy(x, targets, weights, num_soft=self.num_logits)
 
     def soft_targets(self, labels: Tensor) -> Tensor:
         """What ``eps`` of each label becomes.
@@ -60,7 +64,7 @@ class LabelSmoothingLoss(SoftmaxCrossEntropyLoss):
         return torch.full(shape, uniform, dtype=torch.float64, device=labels.device)
 
 
-class OnlineLabelSmoothingLoss(LabelSmoothingLoss):
+class OnlineLabelSmoothingLoss(LabelSmoothingLoss, EpochLoss):
     """Label smoothing whose soft label of a class is how the epoch before predicted it.
 
     The soft label of class y is the mean prediction, over all ranks, for the samples of y that were
@@ -77,14 +81,13 @@ class OnlineLabelSmoothingLoss(LabelSmoothingLoss):
     Args:
         num_classes: C, number of foreground classes.
         eps: share of the soft label, in [0, 1].
-        num_steps: calls of the loss in an iteration: R in :class:`IterativeROIHeads`, else 1.
-        iterations_per_epoch: None: ``EpochLengthHook`` fills it in; without it the first epoch
-            never ends.
+        iterations_per_epoch: None: ``EpochLengthHook`` sets it; without it the first epoch never
+            ends.
 
     Attributes:
         soft_labels: ``(C, C)``, row y is the soft label of class y.
         prediction_sums: ``(C, C)``, row y is the sum of the correct predictions of this epoch.
-        num_calls: int64, calls in this epoch.
+        num_iterations: int64, iterations of this epoch so far.
 
     Raises:
         ValueError: a number is out of its range.
@@ -92,68 +95,45 @@ class OnlineLabelSmoothingLoss(LabelSmoothingLoss):
 
     soft_labels: Tensor
     prediction_sums: Tensor
-    num_calls: Tensor
+    num_iterations: Tensor
 
     def __init__(
-        self,
-        num_classes: int,
-        eps: float = 0.5,
-        *,
-        num_steps: int = 1,
-        iterations_per_epoch: int | None = None,
+        self, num_classes: int, eps: float = 0.5, *, iterations_per_epoch: int | None = None
     ) -> None:
         super().__init__(num_classes, eps)
-        _check_calls(num_steps, iterations_per_epoch)
-        self.num_steps = num_steps
+        check_epoch_length(iterations_per_epoch)
         self.iterations_per_epoch = iterations_per_epoch
         shape = (num_classes, num_classes)
         self.register_buffer("soft_labels", torch.full(shape, 1 / num_classes, device="cpu"))
         self.register_buffer("prediction_sums", torch.zeros(shape, device="cpu"))
-        self.register_buffer("num_calls", torch.zeros((), dtype=torch.int64, device="cpu"))
+        self.register_buffer("num_iterations", torch.zeros((), dtype=torch.int64, device="cpu"))
 
-    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """See :meth:`ClassificationLoss.forward`; in training, call it on all ranks alike."""
-        loss = super().forward(logits, labels)
-        if self.is_learning:
-            self._collect(logits.detach(), labels)
-            self._end_epoch()
-        return loss
+    @torch.no_grad()
+    def observe(self, logits: Tensor, labels: Tensor) -> None:
+        """Start a new epoch if one is over, then add the correct predictions of all ranks."""
+        self._start_epoch_when_due()
+        wide = logits if logits.dtype == torch.float64 else logits.float()
+        # Logits that are not finite count for nothing; the loss itself carries them on.
+        is_correct = (wide.argmax(dim=1) == labels) & wide.isfinite().all(dim=1)
+        counted = foreground_labels(labels, self.num_classes)
+        counted = counted.masked_fill(~is_correct, self.num_classes)
+        probs = self.foreground_probs(wide).to(self.prediction_sums.dtype)
+        sums, _ = class_sums(probs, counted)
+        self.prediction_sums += sums
+        self.num_iterations += 1
 
     def soft_targets(self, labels: Tensor) -> Tensor:
         """See :meth:`LabelSmoothingLoss.soft_targets`."""
         return self.soft_labels[labels.clamp(max=self.num_classes - 1)]
 
-    def learns_in_step(self, step: int, num_steps: int) -> bool:
-        """In every step: a soft label is a mean prediction, of all ``num_steps`` calls."""
-        return True
-
-    @torch.no_grad()
-    def _collect(self, logits: Tensor, labels: Tensor) -> None:
-        """Add the correct predictions of all ranks."""
-        x = check_inputs(logits, labels, self.num_classes)
-        # Logits that are not finite count for nothing; the loss itself carries them on.
-        is_correct = (x.logits.argmax(dim=1) == x.labels) & x.logits.isfinite().all(dim=1)
-        counted = x.labels.masked_fill(~is_correct, self.num_classes)
-        probs = self.mixture.foreground_probs(x.logits).to(self.prediction_sums.dtype)
-        sums, _ = class_sums(probs, counted)
-        self.prediction_sums += sums
-        self.num_calls += 1
-
-    @torch.no_grad()
-    def _end_epoch(self) -> None:
-        """At its end, make its predictions the soft labels; no host sync tells when that is."""
+    def _start_epoch_when_due(self) -> None:
+        """Make the predictions of a full epoch the soft labels, without a host sync."""
         if self.iterations_per_epoch is None:
             return
-        is_over = self.num_calls >= self.iterations_per_epoch * self.num_steps
+        is_over = self.num_iterations >= self.iterations_per_epoch
         totals = self.prediction_sums.sum(dim=1, keepdim=True)
         is_renewed = is_over & (totals > 0)
         renewed = torch.where(is_renewed, self.prediction_sums / totals, self.soft_labels)
         self.soft_labels.copy_(renewed)
         self.prediction_sums.masked_fill_(is_over, 0)
-        self.num_calls.masked_fill_(is_over, 0)
-
-
-def _check_calls(num_steps: int, iterations_per_epoch: int | None) -> None:
-    if num_steps < 1:
-        raise ValueError(f"num_steps is {num_steps}; a head has at least one step.")
-    check_epoch_length(iterations_per_epoch)
+        self.num_iterations.masked_fill_(is_over, 0)

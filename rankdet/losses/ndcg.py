@@ -5,10 +5,9 @@ import math
 import torch
 from torch import Tensor
 
-from rankdet.losses._algorithms import ALGORITHMS
+from rankdet.losses._error_driven import positive_ranks, rank, safe_divide
 from rankdet.losses._inputs import check_range
-from rankdet.losses._ranking import rank, safe_divide
-from rankdet.losses.ap import positive_ranks
+from rankdet.losses._pair_sums import ALGORITHMS
 from rankdet.losses.ranking import RankingLoss, ranking_inputs, weighted_mean
 
 
@@ -38,7 +37,7 @@ def ndcg_loss(
         finite.
 
     Raises:
-        ValueError: see :func:`rankdet.losses._ranking.rank`.
+        ValueError: see :func:`rankdet.losses._error_driven.rank`.
     """
     r = rank(logits, targets, delta, algorithm, ALGORITHMS)
     rank_pos = positive_ranks(r, delta)
@@ -79,10 +78,10 @@ class NDCGLoss(RankingLoss):
         check_range("box_weight", box_weight, 0)
         self.box_weight = box_weight
 
-    def forward(
+    def losses(
         self, logits: Tensor, labels: Tensor, ious: Tensor, box_losses: Tensor
     ) -> dict[str, Tensor]:
-        """See :meth:`JointLoss.forward`: ``loss_rank`` and ``loss_box_reg``."""
+        """See :meth:`HeadLoss.losses`: ``loss_rank`` and ``loss_box_reg``."""
         x = ranking_inputs(logits, labels, ious, box_losses, self.num_classes)
         ranking = ndcg_loss(x.logits, x.targets, delta=self.delta, algorithm=self.algorithm)
         box_loss = self.box_weight * weighted_mean(box_losses, x.weights)

@@ -8,43 +8,41 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rankdet.losses._inputs import check_epoch_length, check_inputs, check_num_logits
-from rankdet.losses.classification import ClassificationLoss
+from rankdet.losses._inputs import IGNORED, check_epoch_length, check_inputs, check_num_logits
+from rankdet.losses.base import ClassificationLoss, EpochLoss, SoftTargetLoss
 from rankdet.losses.confusion import PairwiseConfusion
-from rankdet.losses.soft_targets import SoftTargetLoss
 
 __all__ = ["PCBLoss", "PairwiseConfusion"]
 
 logger = logging.getLogger(__name__)
 
 
-class PCBLoss(ClassificationLoss):
-    """Teaches a base loss, for part of each foreground sample, what its class is mistaken from.
+class PCBLoss(ClassificationLoss, EpochLoss):
+    """Mixes the labels of foreground samples with soft targets from the confusion matrix.
 
     A foreground sample of class y costs alpha L_PCB + (1 - alpha) L_base, where the target of L_PCB
-    is column y of the posterior of the confusion matrix; background costs L_base. A class not seen
-    yet has no statistics: its samples have L_base alone, and it is in no target. Which they are is
-    said once, when PCB starts; they join as they are seen.
+    is column y of the posterior of the confusion matrix; background costs L_base. A class without
+    statistics so far is trained by L_base alone and is in no target. A warning names these classes
+    when PCB starts.
 
-    Source: PCB eqs. 9 to 11 (soft parts: see the base losses). Where the released code differs:
+    Source: PCB eqs. 9 to 11 (soft parts: see ``mix`` of the base losses). Where the released code
+    differs:
 
     - It updates the confusion matrix in each recurrent step, so that its momentum is gamma^R and
-      the matrix mixes the predictions of all steps (``updates_every_step=True``). The default is
-      once per iteration (eq. 9), with the last step's predictions, which are those of a test; the
-      earlier steps use the matrix of the iteration before.
+      the matrix mixes the predictions of all steps. Here :meth:`observe` updates it once per
+      iteration (eq. 9), by the predictions of the last step, which are those of a test.
     - It starts only when every class has been seen, and so may never start, in silence.
     - Its base learns from a batch in each step, so that Seesaw counts each sample R times. Here the
-      base learns once: Seesaw in the first step, EQL v2 in the last.
+      base observes each batch once.
 
     Args:
         base: the loss to wrap; number of logits and scores are its.
-        alpha: share of L_PCB in the last recurrent step, in [0, 1]; paper: 0.4 for softmax, 0.2 for
-            EQL v2, 0.05 for Seesaw. It rises linearly from 0 in the first step.
-        num_steps: R, recurrent steps of the head. 1: no recurrence, and alpha as it is.
+        alpha: share of L_PCB, in [0, 1]; in a head of R steps that of the last, to which it rises
+            linearly from 0 in the first. Paper: 0.4 for softmax, 0.2 for EQL v2, 0.05 for Seesaw.
         start_epoch: epochs without L_PCB; the confusion matrix is collected from the first on.
-        iterations_per_epoch: to convert ``start_epoch``. None: a hook sets it before the training.
+        iterations_per_epoch: to convert ``start_epoch``. None: ``EpochLengthHook`` sets it. If
+            nobody does, PCB starts at once, with a warning.
         momentum: gamma of :class:`PairwiseConfusion`.
-        updates_every_step: the code's rule.
 
     Raises:
         ValueError: ``alpha`` is not in [0, 1], or another number is out of its range.
@@ -58,79 +56,65 @@ class PCBLoss(ClassificationLoss):
         base: SoftTargetLoss,
         *,
         alpha: float = 0.4,
-        num_steps: int = 1,
         start_epoch: float = 16,
         iterations_per_epoch: int | None = None,
         momentum: float = 0.99,
-        updates_every_step: bool = False,
     ) -> None:
         _check_base(base)
-        _check_schedule(alpha, num_steps, start_epoch, iterations_per_epoch)
+        _check_schedule(alpha, start_epoch, iterations_per_epoch)
         super().__init__(base.num_classes, base.num_logits)
         self.base = base
         self.alpha = alpha
-        self.num_steps = num_steps
         self.start_epoch = start_epoch
         self.iterations_per_epoch = iterations_per_epoch
-        self.updates_every_step = updates_every_step
         self.confusion = PairwiseConfusion(base.num_classes, momentum)
         self.register_buffer("num_iterations", torch.zeros((), dtype=torch.int64, device="cpu"))
         self._iteration = 0  # The same number on the host, where it decides without a sync.
-        self._has_reported = False
+        self._has_warned = False
 
     def start_iteration(self) -> int:
-        """Iterations without L_PCB.
-
-        Raises:
-            RuntimeError: the length of an epoch is needed and not known.
-        """
-        if self.start_epoch == 0:
-            return 0
+        """Iterations without L_PCB; 0 if the length of an epoch is not known."""
         if self.iterations_per_epoch is None:
-            raise RuntimeError(
-                f"PCBLoss starts after {self.start_epoch} epochs, but iterations_per_epoch is "
-                "None: give it, or train with a hook that sets it, or set start_epoch=0."
-            )
+            return 0
         return math.ceil(self.start_epoch * self.iterations_per_epoch)
 
-    def step_alpha(self, step: int) -> float:
+    def step_alpha(self, step: int, num_steps: int) -> float:
         """Share of L_PCB in a recurrent step: alpha (r - 1) / (R - 1), r from 1 (section 3.3).
 
         Args:
-            step: recurrent step in [0, ``num_steps``).
+            step: in [0, ``num_steps``).
+            num_steps: R; in a head without recurrence the share is alpha.
         """
-        return self.alpha if self.num_steps == 1 else self.alpha * step / (self.num_steps - 1)
+        return self.alpha if num_steps == 1 else self.alpha * step / (num_steps - 1)
 
-    def forward(self, logits: Tensor, labels: Tensor, step: int | None = None) -> Tensor:
-        """The loss of one recurrent step; in training, call it for all steps in their order.
+    def observe(self, logits: Tensor, labels: Tensor) -> None:
+        """Let the base observe the batch, update the confusion matrix, and count the iteration."""
+        self.base.observe(logits, labels)
+        wide = logits.detach() if logits.dtype == torch.float64 else logits.detach().float()
+        self.confusion.add(self.base.foreground_probs(wide), labels)
+        self.num_iterations += 1
+        self._iteration += 1
 
-        Args:
-            logits: ``(N, num_logits)``.
-            labels: ``(N,)`` int64 in [0, C]; C is background.
-            step: recurrent step in [0, ``num_steps``). None: the last, as of a head with one.
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The loss of a head without recurrence; see :meth:`ClassificationLoss.forward`."""
+        return self._mixed(logits, labels, self.alpha)
 
-        Returns:
-            Scalar, mean over the N samples; 0 and connected to the graph if N = 0.
-
-        Raises:
-            ValueError: see :func:`rankdet.losses._inputs.check_inputs`, or no such step.
-        """
-        check_num_logits(logits, self.num_logits)
-        step = self._check_step(step)
-        is_last = step == self.num_steps - 1
-        is_active = self._iteration >= self.start_iteration()
-        if self.is_learning:
-            self._collect(logits, labels, is_last)
-        alpha = self.step_alpha(step) if is_active else 0.0
-        with self.base.in_step(step, self.num_steps):
-            loss: Tensor = (
-                self._balanced(logits, labels, alpha) if alpha else self.base(logits, labels)
-            )
-        return loss
-
-    def learns_in_step(self, step: int, num_steps: int) -> bool:
-        """In every step, of which it is told the number: which counts, it knows itself."""
-        return True
+    def losses_of_step(
+        self,
+        step: int,
+        num_steps: int,
+        logits: Tensor,
+        labels: Tensor,
+        ious: Tensor,
+        box_losses: Tensor,
+    ) -> dict[str, Tensor]:
+        """See :meth:`HeadLoss.losses_of_step`; the share of L_PCB rises with the step."""
+        rows = (labels != IGNORED).nonzero().squeeze(1)
+        alpha = self.step_alpha(step, num_steps)
+        return {
+            "loss_cls": self._mixed(logits[rows], labels[rows], alpha),
+            "loss_box_reg": box_losses.sum() / max(len(rows), 1),
+        }
 
     def scores(self, logits: Tensor) -> Tensor:
         """``(N, C + 1)``: those of the base loss."""
@@ -148,40 +132,31 @@ class PCBLoss(ClassificationLoss):
             "num_unseen_classes": num_unseen,
         }
 
-    def _balanced(self, logits: Tensor, labels: Tensor, alpha: float) -> Tensor:
-        self._report_unseen_classes()
+    def _mixed(self, logits: Tensor, labels: Tensor, alpha: float) -> Tensor:
+        # The iteration that was observed last has this number, counted from 1.
+        if self._iteration <= self.start_iteration() or not alpha:
+            loss: Tensor = self.base(logits, labels)
+            return loss
+        self._warn_once()
+        check_num_logits(logits, self.num_logits)
         x = check_inputs(logits, labels, self.num_classes)
         targets = self.confusion.soft_targets(
             x.labels, normalized=self.base.has_exclusive_classes
         ).to(x.logits.dtype)
         weights = alpha * self.confusion.knows(x.labels).to(x.logits.dtype)
-        return self.base.mix(logits, labels, targets, weights)
+        return self.base.mix(x, targets, weights)
 
-    def _collect(self, logits: Tensor, labels: Tensor, is_last: bool) -> None:
-        """Update the confusion matrix, and count the iteration at its end."""
-        if is_last or self.updates_every_step:
-            wide = logits.detach()
-            wide = wide if wide.dtype == torch.float64 else wide.float()
-            self.confusion.update(self.base.foreground_probs(wide), labels)
-        if is_last:
-            self.num_iterations += 1
-            self._iteration += 1
-
-    def _check_step(self, step: int | None) -> int:
-        if step is None:
-            return self.num_steps - 1
-        if not 0 <= step < self.num_steps:
-            raise ValueError(
-                f"step is {step}, but this loss has num_steps={self.num_steps}; give both the "
-                "number of steps of the head."
-            )
-        return step
-
-    def _report_unseen_classes(self) -> None:
-        """Name, once in this process, the classes that have no soft targets yet."""
-        if self._has_reported:
+    def _warn_once(self) -> None:
+        """Say, once in this process, what is not as it should be when PCB starts."""
+        if self._has_warned:
             return
-        self._has_reported = True
+        self._has_warned = True
+        if self.start_epoch > 0 and self.iterations_per_epoch is None:
+            logger.warning(
+                "PCB starts at once: it is to start after %s epochs, but nobody said how long an "
+                "epoch is; give iterations_per_epoch, or train with EpochLengthHook.",
+                self.start_epoch,
+            )
         unseen = (~self.confusion.is_known).nonzero().squeeze(1).tolist()
         if unseen:
             shown = ", ".join(map(str, unseen[:20])) + (", ..." if len(unseen) > 20 else "")
@@ -204,18 +179,14 @@ class PCBLoss(ClassificationLoss):
 def _check_base(base: object) -> None:
     if not isinstance(base, SoftTargetLoss):
         raise TypeError(
-            f"base is {type(base).__name__}, which cannot take soft targets; wrap a SoftTargetLoss "
-            "such as rankdet.losses.soft_targets.SoftTargetSoftmaxLoss."
+            f"base is {type(base).__name__}, which cannot take soft targets; wrap a "
+            "SoftmaxCrossEntropyLoss, an EQLv2Loss, a SeesawLoss or another SoftTargetLoss."
         )
 
 
-def _check_schedule(
-    alpha: float, num_steps: int, start_epoch: float, iterations_per_epoch: int | None
-) -> None:
+def _check_schedule(alpha: float, start_epoch: float, iterations_per_epoch: int | None) -> None:
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha is {alpha}; it is the share of the PCB term, in [0, 1].")
-    if num_steps < 1:
-        raise ValueError(f"num_steps is {num_steps}; a head has at least one step.")
     if not 0 <= start_epoch < math.inf:
         raise ValueError(f"start_epoch is {start_epoch}; give a number of epochs >= 0.")
     check_epoch_length(iterations_per_epoch)

@@ -1,13 +1,12 @@
 """Rank & Sort Loss (Oksuz et al., ICCV 2021) and its bucketed form BRS (Yavuz et al., 2024)."""
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from rankdet.losses._algorithms import ALL_ALGORITHMS
-from rankdet.losses._ranking import rank, safe_divide
+from rankdet.losses._error_driven import rank, safe_divide
+from rankdet.losses._pair_sums import ALL_ALGORITHMS
 from rankdet.losses.ranking import RankingLoss, ranking_inputs, scale_to, weighted_mean
 
 _NOTHING_TO_SORT = 1e-10  # As released; smaller sums of H are round-off.
@@ -56,7 +55,7 @@ def rank_sort_loss(
         if a logit is not finite.
 
     Raises:
-        ValueError: see :func:`rankdet.losses._ranking.rank`.
+        ValueError: see :func:`rankdet.losses._error_driven.rank`.
     """
     r = rank(logits, targets, delta, algorithm, ALL_ALGORITHMS)
     by_label = r.sums.by_label(r.labels)
@@ -95,10 +94,10 @@ class RankSortLoss(RankingLoss):
     def __init__(self, num_classes: int, *, delta: float = 0.5, algorithm: str = "exact") -> None:
         super().__init__(num_classes, delta=delta, algorithm=algorithm)
 
-    def forward(
+    def losses(
         self, logits: Tensor, labels: Tensor, ious: Tensor, box_losses: Tensor
     ) -> dict[str, Tensor]:
-        """See :meth:`JointLoss.forward`: ``loss_rank``, ``loss_sort`` and ``loss_box_reg``."""
+        """See :meth:`HeadLoss.losses`: ``loss_rank``, ``loss_sort`` and ``loss_box_reg``."""
         x = ranking_inputs(logits, labels, ious, box_losses, self.num_classes)
         ranking, sorting = rank_sort_loss(
             x.logits, x.targets, delta=self.delta, algorithm=self.algorithm
@@ -107,6 +106,6 @@ class RankSortLoss(RankingLoss):
         box_loss = self.balance(weighted_mean(box_losses, x.weights), losses)
         return {**losses, "loss_box_reg": box_loss + x.guard}
 
-    def balance(self, task_loss: Tensor, losses: Mapping[str, Tensor]) -> Tensor:
+    def balance(self, task_loss: Tensor, losses: dict[str, Tensor]) -> Tensor:
         """Scale the loss to the value of ranking + sorting; see :func:`scale_to`."""
         return scale_to(task_loss, losses["loss_rank"] + losses["loss_sort"])

@@ -4,16 +4,18 @@ Letters: N rows (proposals or anchors of all images), C classes, F foreground ro
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
-from rankdet.losses._algorithms import ALL_ALGORITHMS
-from rankdet.losses._ranking import check_settings
-from rankdet.losses.joint import IGNORED, JointLoss, joint_inputs
+from rankdet.losses._error_driven import check_settings
+from rankdet.losses._inputs import IGNORED, check_joint_inputs
+from rankdet.losses._pair_sums import ALL_ALGORITHMS
+from rankdet.losses._pair_sums.interface import StepSums
+from rankdet.losses.base import JointLoss
 
-_SMALLEST_LOSS = 1e-3  # Below, self-balancing stops to amplify gradients.
+_SMALLEST_LOSS = 1e-3  # Below this value, self-balancing no longer amplifies gradients.
 _SMALLEST_WEIGHT_SUM = 1e-10  # As released.
 
 
@@ -49,7 +51,7 @@ class RankingLoss(JointLoss):
         ValueError: ``delta`` is negative or the loss has no such algorithm.
     """
 
-    algorithms: ClassVar[Mapping[str, Any]] = ALL_ALGORITHMS
+    algorithms: ClassVar[Mapping[str, type[StepSums]]] = ALL_ALGORITHMS
     """What the loss function offers."""
 
     def __init__(self, num_classes: int, *, delta: float, algorithm: str) -> None:
@@ -57,18 +59,6 @@ class RankingLoss(JointLoss):
         check_settings(delta, algorithm, self.algorithms)
         self.delta = delta
         self.algorithm = algorithm
-
-    def balance(self, task_loss: Tensor, losses: Mapping[str, Tensor]) -> Tensor:
-        """Weigh the loss of a further task, such as masks, against this one.
-
-        Args:
-            task_loss: scalar.
-            losses: what :meth:`forward` returned.
-
-        Returns:
-            Scalar; unchanged where the paper of the loss gives no rule.
-        """
-        return task_loss
 
     def extra_repr(self) -> str:
         """Show the settings when the model is printed."""
@@ -91,9 +81,9 @@ def ranking_inputs(
         The inputs, in float32 or wider.
 
     Raises:
-        ValueError: see :func:`rankdet.losses.joint.joint_inputs`.
+        ValueError: see :func:`rankdet.losses._inputs.check_joint_inputs`.
     """
-    x = joint_inputs(logits, labels, ious, box_losses, num_classes)
+    x = check_joint_inputs(logits, labels, ious, box_losses, num_classes)
     targets = torch.zeros_like(x.logits).masked_fill_(x.is_ignored.unsqueeze(1), IGNORED)
     tiny = torch.finfo(targets.dtype).tiny
     targets[x.rows, x.classes] = x.ious.nan_to_num().clamp(tiny, 1)

@@ -12,8 +12,14 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from rankdet.losses._distributed import sum_over_ranks_
-from rankdet.losses._inputs import check_inputs, check_num_logits
-from rankdet.losses.classification import ClassificationLoss
+from rankdet.losses._inputs import (
+    CheckedInputs,
+    check_inputs,
+    check_num_logits,
+    foreground_labels,
+)
+from rankdet.losses._seesaw_soft import seesaw_soft_losses
+from rankdet.losses.base import SoftTargetLoss
 
 
 class SeesawTerms(NamedTuple):
@@ -95,12 +101,13 @@ def seesaw_loss(
     return SeesawTerms(*(total / max(len(x.labels), 1) + x.guard for total in totals))
 
 
-class SeesawLoss(ClassificationLoss):
+class SeesawLoss(SoftTargetLoss):
     """Module of :func:`seesaw_loss` that counts the samples of each class while it trains.
 
-    The counts are a buffer: they are in the checkpoint, and each stage of a cascade has its own. A
-    training batch is counted before its loss is formed, and once where a head predicts repeatedly.
-    The authors use it with a cosine classifier of temperature 20
+    The counts are a buffer: they are in the checkpoint, and each stage of a cascade has its own.
+    :meth:`observe` counts the samples of all processes, so that the loss does not depend on how
+    many there are; in the release each process counts its own. The authors use it with a cosine
+    classifier of temperature 20
     (:class:`rankdet.modeling.normed_layers.NormedLinear`).
 
     Args:
@@ -109,14 +116,12 @@ class SeesawLoss(ClassificationLoss):
         q: strength of the compensation: how much more a class is pushed down that wins wrongly.
         eps: smallest probability of the label in the compensation. The paper has no such limit
             (``eps=0``); its authors' code, by which its numbers were made, has 0.01.
-        sync_counts: count the samples of all processes, so that the loss does not depend on how
-            many there are. False as released: each process counts its own, and a checkpoint
-            carries the counts of the first.
 
     Raises:
         ValueError: ``p`` or ``q`` is negative, or ``eps`` outside [0, 1).
     """
 
+    has_exclusive_classes = True
     class_counts: Tensor
 
     def __init__(
@@ -126,7 +131,6 @@ class SeesawLoss(ClassificationLoss):
         p: float = 0.8,
         q: float = 2.0,
         eps: float = 0.01,
-        sync_counts: bool = True,
     ) -> None:
         super().__init__(num_classes, num_logits=num_classes + 2)
         if not (0 <= p < math.inf and 0 <= q < math.inf):
@@ -134,23 +138,47 @@ class SeesawLoss(ClassificationLoss):
         if not 0 <= eps < 1:
             raise ValueError(f"eps is {eps}; it is a probability in [0, 1) (0 is no limit).")
         self.p, self.q, self.eps = p, q, eps
-        self.sync_counts = sync_counts
         # Integers, because a float32 count stops growing at 2^24.
         self.register_buffer(
             "class_counts", torch.zeros(num_classes, dtype=torch.int64, device="cpu")
         )
 
+    @torch.no_grad()
+    def observe(self, logits: Tensor, labels: Tensor) -> None:
+        """Count the samples of each class of a batch, on all ranks."""
+        labels = foreground_labels(labels, self.num_classes)
+        counts = labels.new_zeros(self.num_classes + 1)
+        counts.scatter_add_(0, labels, torch.ones_like(labels))
+        self.class_counts += sum_over_ranks_(counts)[:-1]
+
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Sum of both terms of :meth:`terms`."""
-        terms = self.terms(logits, labels)
+        """Sum of both terms of :func:`seesaw_loss`."""
+        check_num_logits(logits, self.num_logits)
+        terms = seesaw_loss(logits, labels, self.class_counts, p=self.p, q=self.q, eps=self.eps)
         return terms.classes + terms.objectness
 
-    def terms(self, logits: Tensor, labels: Tensor) -> SeesawTerms:
-        """See :func:`seesaw_loss`; a batch of a module in training mode is counted."""
-        check_num_logits(logits, self.num_logits)
-        if self.is_learning:
-            self._count(check_inputs(logits, labels, self.num_classes).labels)
-        return seesaw_loss(logits, labels, self.class_counts, p=self.p, q=self.q, eps=self.eps)
+    def foreground_probs(self, logits: Tensor) -> Tensor:
+        """Plain softmax over the C class logits (PCB eq. 1), as at test."""
+        return torch.softmax(logits[:, : self.num_classes], dim=1)
+
+    def mix(self, x: CheckedInputs, targets: Tensor, weights: Tensor) -> Tensor:
+        """See :meth:`SoftTargetLoss.mix`.
+
+        Source: PCB eqs. 16 to 18: each class i of the target has its own factors S_ij; objectness
+        keeps its labels. The released code takes the label's factors S_yj for all of them, and
+        leaves those in the numerator. Without a limit (``eps=0``) a sample costs C x C numbers.
+        """
+        classes, objectness = x.logits[:, : self.num_classes], x.logits[:, self.num_classes :]
+        strengths = {"p": self.p, "q": self.q, "eps": self.eps}
+        factors = seesaw_log_factors(classes, x.labels, self.class_counts, **strengths)
+        hard = F.cross_entropy(
+            classes + factors, x.labels, ignore_index=self.num_classes, reduction="none"
+        )
+        soft = seesaw_soft_losses(classes, targets, self.class_counts, **strengths)
+        is_background = (x.labels == self.num_classes).long()
+        total = torch.lerp(hard, soft, weights).sum()
+        total = total + F.cross_entropy(objectness, is_background, reduction="sum")
+        return total / max(len(x.labels), 1) + x.guard
 
     def scores(self, logits: Tensor) -> Tensor:
         """``(N, C + 1)``: softmax of the class times P(foreground); last column P(background)."""
@@ -179,8 +207,3 @@ class SeesawLoss(ClassificationLoss):
             )
         logits[self.num_classes] = math.log(objectness / (1 - objectness))
         return logits
-
-    def _count(self, labels: Tensor) -> None:
-        counts = labels.new_zeros(self.num_classes + 1)
-        counts.scatter_add_(0, labels, torch.ones_like(labels))
-        self.class_counts += sum_over_ranks_(counts)[:-1] if self.sync_counts else counts[:-1]

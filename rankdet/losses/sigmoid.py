@@ -4,7 +4,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from rankdet.losses._inputs import check_inputs, check_num_logits
-from rankdet.losses.classification import ClassificationLoss, independent_scores
+from rankdet.losses.base import ClassificationLoss, independent_scores
 
 
 def one_hot(labels: Tensor, like: Tensor) -> Tensor:
@@ -60,5 +60,5 @@ class SigmoidBCELoss(ClassificationLoss):
         return sigmoid_bce_loss(logits, labels)
 
     def scores(self, logits: Tensor) -> Tensor:
-        """See :func:`rankdet.losses.classification.independent_scores`."""
+        """See :func:`rankdet.losses.base.independent_scores`."""
         return independent_scores(logits)

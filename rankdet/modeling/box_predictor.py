@@ -1,10 +1,13 @@
-"""Box predictor for Fast, Mask and Cascade R-CNN with an injected classification loss.
+"""Box predictor for Fast, Mask and Cascade R-CNN whose losses are injected.
 
-Shapes: N proposals of all images, C foreground classes, L logits (the loss says how many).
+Letters: N proposals of all images, C foreground classes, L logits (the loss says how many), F
+foreground proposals.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
+import torch
 from detectron2.layers import ShapeSpec
 from detectron2.modeling.box_regression import Box2BoxTransform
 from detectron2.modeling.roi_heads.fast_rcnn import (
@@ -15,9 +18,9 @@ from detectron2.structures import Instances
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
-from rankdet.losses.calibration import Calibration
-from rankdet.losses.classification import ClassificationLoss, HeadLoss
-from rankdet.modeling.targets import num_proposals, roi_boxes, roi_targets
+from rankdet.losses.base import HeadLoss
+from rankdet.modeling.box_losses import BoxLoss, L1BoxLoss
+from rankdet.modeling.calibration import Calibration
 
 STATS_PERIOD = 20  # iterations; reading accuracies back costs a host sync
 
@@ -30,38 +33,49 @@ def linear_classifier(in_features: int, out_features: int) -> nn.Linear:
     return layer
 
 
-class BoxPredictor(FastRCNNOutputLayers):
-    """Detectron2's predictor with classifier, activation and loss taken from ``loss``.
+class RoITargets(NamedTuple):
+    """What a loss is asked about besides the logits.
 
-    Box regression, its losses and NMS are Detectron2's. As there, a cascade averages the scores of
-    its stages (mmdetection, and so the ECM release, averages the logits).
+    Attributes:
+        labels: ``(N,)`` int64 in [0, C]; C is background, -1 ignored.
+        ious: ``(F,)`` IoU of each foreground proposal's decoded box and its ground truth.
+        box_losses: ``(F,)`` losses of the same boxes.
+    """
+
+    labels: Tensor
+    ious: Tensor
+    box_losses: Tensor
+
+
+class BoxPredictor(FastRCNNOutputLayers):
+    """Detectron2's predictor with classifier, activation and losses taken from ``loss``.
+
+    Box deltas and NMS are Detectron2's. As there, a cascade averages the scores of its stages
+    (mmdetection, and so the ECM release, averages the logits). Ranking losses want all proposals,
+    unsampled: see :class:`rankdet.modeling.unsampled_roi_heads.UnsampledROIHeads`.
 
     Args:
         input_shape: shape of the per-proposal feature.
-        loss: classification loss; fixes the number of logits and the activation.
+        loss: fixes the number of logits and the activation.
         num_classes: C; must be the loss's.
         box2box_transform: as in Detectron2.
-        classifier: (in_features, out_features) -> initialised layer, for instance
+        box_loss: loss of single boxes. None: :class:`L1BoxLoss`.
+        classifier: (in_features, out_features) -> initialized layer, for instance
             ``NormedLinear.with_temperature(20.0)``.
         prior_prob: probability of each foreground class to start from, for one-vs-all losses (see
             :meth:`HeadLoss.initial_logits`). None: the classifier's bias starts at 0.
         cls_agnostic_bbox_reg: one box per proposal instead of one per class.
-        smooth_l1_beta: transition from L2 to L1, in units of the normalised deltas.
-        box_reg_loss_type: as in Detectron2.
-        loss_weight: weight of both losses, or a dict with "loss_cls" and "loss_box_reg".
-        test_score_thresh: smallest score of a detection.
+        loss_weight: weight of all losses.
+        test_score_thresh: smallest score of a detection. Ranking losses score high, so that small
+            thresholds leave NMS much to do; the RS release has 0.4 for COCO and 0.6 for LVIS.
         test_nms_thresh: IoU of non-maximum suppression.
         test_topk_per_image: largest number of detections, LVIS: 300.
         calibration: corrects the scores of a trained model at test time. None: as trained.
 
     Raises:
-        TypeError: the loss is not of :attr:`loss_type`.
         ValueError: ``num_classes`` differs from the loss's or the calibration's, or ``prior_prob``
             is no probability.
     """
-
-    loss_type: type[HeadLoss] = ClassificationLoss
-    """What :meth:`losses` can call."""
 
     def __init__(  # noqa: PLR0913  (Detectron2's constructor plus the injected parts)
         self,
@@ -70,18 +84,16 @@ class BoxPredictor(FastRCNNOutputLayers):
         loss: HeadLoss,
         num_classes: int,
         box2box_transform: Box2BoxTransform,
+        box_loss: BoxLoss | None = None,
         classifier: Callable[[int, int], nn.Module] = linear_classifier,
         prior_prob: float | None = None,
         cls_agnostic_bbox_reg: bool = False,
-        smooth_l1_beta: float = 0.0,
-        box_reg_loss_type: str = "smooth_l1",
-        loss_weight: float | dict[str, float] = 1.0,
+        loss_weight: float = 1.0,
         test_score_thresh: float = 1e-4,
         test_nms_thresh: float = 0.5,
         test_topk_per_image: int = 300,
         calibration: Calibration | None = None,
     ) -> None:
-        check_loss_type(loss, self)
         check_num_classes(num_classes, loss)
         _check_calibration(num_classes, calibration)
         super().__init__(
@@ -92,11 +104,10 @@ class BoxPredictor(FastRCNNOutputLayers):
             test_nms_thresh=test_nms_thresh,
             test_topk_per_image=test_topk_per_image,
             cls_agnostic_bbox_reg=cls_agnostic_bbox_reg,
-            smooth_l1_beta=smooth_l1_beta,
-            box_reg_loss_type=box_reg_loss_type,
-            loss_weight=loss_weight,
         )
         self.loss = loss
+        self.box_loss = box_loss or L1BoxLoss()
+        self.loss_weight = loss_weight
         self.calibration = calibration or nn.Identity()
         self.cls_score = classifier(self.cls_score.in_features, loss.num_logits)
         if prior_prob is not None:
@@ -105,29 +116,59 @@ class BoxPredictor(FastRCNNOutputLayers):
     def losses(
         self, predictions: tuple[Tensor, Tensor], proposals: list[Instances]
     ) -> dict[str, Tensor]:
-        """Classification and box regression loss.
+        """Losses of classes and boxes; leaves ``score_weights`` in the proposals for a mask head.
 
         Args:
             predictions: logits ``(N, L)`` and box deltas ``(N, 4 or 4 C)``.
-            proposals: sampled and labelled, one ``Instances`` per image.
+            proposals: labelled, one ``Instances`` per image.
 
         Returns:
-            ``loss_cls`` and ``loss_box_reg``, weighted scalars.
+            Weighted scalars, ``loss_box_reg`` and those of the loss.
         """
         logits, deltas = predictions
-        labels, boxes, gt_boxes = roi_targets(proposals, logits.device)
-        self.log_accuracy(logits, labels)
-        losses = {
-            "loss_cls": self.loss(logits, labels),
-            "loss_box_reg": self.box_reg_loss(boxes, gt_boxes, deltas, labels),
-        }
-        log_statistics(self.loss, "roi_head")
-        return {name: loss * self.loss_weight.get(name, 1.0) for name, loss in losses.items()}
+        targets = self.targets(deltas, proposals)
+        if self.loss.training:
+            self.loss.observe(logits, targets.labels)
+        losses = self.loss.losses(logits, *targets)
+        self.report(logits, targets.labels, proposals)
+        return {name: loss * self.loss_weight for name, loss in losses.items()}
 
-    def log_accuracy(self, logits: Tensor, labels: Tensor) -> None:
-        """Log Detectron2's accuracies now and then."""
+    def targets(self, deltas: Tensor, proposals: list[Instances]) -> RoITargets:
+        """Labels of the N proposals, and how well the boxes of the foreground fit.
+
+        Args:
+            deltas: ``(N, 4 or 4 C)``.
+            proposals: of each image; there may be no image, as in Detectron2's heads.
+        """
+        if not proposals:
+            nothing = deltas.sum(dim=1)
+            return RoITargets(nothing.long(), nothing.detach(), nothing)
+        labels = torch.cat([image.gt_classes for image in proposals])
+        gt_boxes = torch.cat([image.get(_gt_field(image)).tensor for image in proposals])
+        rows = ((labels >= 0) & (labels < self.num_classes)).nonzero().squeeze(1)
+        boxes = self.box_loss(
+            _deltas_of_classes(deltas[rows], labels[rows]),
+            roi_boxes(proposals, deltas.device)[rows],
+            gt_boxes[rows],
+            self.box2box_transform,
+        )
+        return RoITargets(labels, *boxes)
+
+    def report(self, logits: Tensor, labels: Tensor, proposals: list[Instances]) -> None:
+        """Leave ``score_weights`` in the proposals; log accuracies and statistics now and then.
+
+        Args:
+            logits: ``(N, L)``.
+            labels: ``(N,)``.
+            proposals: of each image. ``score_weights`` are the largest foreground scores.
+        """
+        wide = logits.detach() if logits.dtype == torch.float64 else logits.detach().float()
+        weights = self.loss.foreground_scores(wide).amax(dim=1).split(num_proposals(proposals))
+        for image, image_weights in zip(proposals, weights, strict=True):
+            image.score_weights = image_weights
         if get_event_storage().iter % STATS_PERIOD == 0:
-            _log_classification_stats(self.loss.scores(logits.detach()), labels)
+            _log_classification_stats(self.loss.scores(wide), labels)
+        log_statistics(self.loss, "roi_head")
 
     def predict_probs(
         self, predictions: tuple[Tensor, Tensor], proposals: list[Instances]
@@ -145,15 +186,29 @@ class BoxPredictor(FastRCNNOutputLayers):
         return predicted.split(num_proposals(proposals))
 
 
-def check_loss_type(loss: nn.Module, head: nn.Module) -> None:
-    """Raise TypeError unless the head can call the loss."""
-    if not isinstance(loss, head.loss_type):
-        raise TypeError(
-            f"loss is a {type(loss).__name__}, but {type(head).__name__} takes a "
-            f"{head.loss_type.__name__}; choose the head that fits the loss: RankingBoxPredictor "
-            "and RankingRPN for ranking losses, BoxPredictor for the others, OneStageDetector for "
-            "ranking and dense losses."
-        )
+def roi_boxes(proposals: list[Instances], device: torch.device) -> Tensor:
+    """Boxes ``(N, 4)`` of the proposals of all images, of which there may be none."""
+    return torch.cat(
+        [torch.zeros(0, 4, device=device), *(image.proposal_boxes.tensor for image in proposals)]
+    )
+
+
+def num_proposals(proposals: list[Instances]) -> list[int]:
+    """Number of proposals of each image, which a trace follows; ``len`` would be a constant."""
+    return [image.proposal_boxes.tensor.shape[0] for image in proposals]
+
+
+def _gt_field(proposals: Instances) -> str:
+    # An image without ground truth has no gt_boxes; its proposals are background.
+    return "gt_boxes" if proposals.has("gt_boxes") else "proposal_boxes"
+
+
+def _deltas_of_classes(deltas: Tensor, labels: Tensor) -> Tensor:
+    """Take ``(F, 4)`` out of ``(F, 4)`` or ``(F, 4 C)`` deltas."""
+    per_class = deltas.unflatten(1, (-1, 4))
+    if per_class.shape[1] == 1:
+        return per_class[:, 0]
+    return per_class[torch.arange(len(labels), device=labels.device), labels]
 
 
 def check_num_classes(num_classes: int, loss: HeadLoss) -> None:

@@ -15,11 +15,7 @@ from detectron2.structures import Instances
 from fvcore.nn.weight_init import c2_msra_fill
 from torch import Tensor, nn
 
-from rankdet.losses.classification import ClassificationLoss
-from rankdet.losses.label_smoothing import OnlineLabelSmoothingLoss
-from rankdet.losses.pcb import PCBLoss
-from rankdet.modeling.box_predictor import BoxPredictor, check_loss_type
-from rankdet.modeling.targets import roi_targets
+from rankdet.modeling.box_predictor import BoxPredictor
 
 Predictions = tuple[Tensor, Tensor]  # Logits (N, L) and box deltas (N, 4 or 4 C).
 Refinement = Callable[[ShapeSpec, int, int], nn.Module]
@@ -100,7 +96,7 @@ class DeepSupervision(nn.Module):
     Args:
         input_shape: channels, height and width of the pooled RoI features.
         num_logits: L, which it does not need.
-        num_deltas: columns of the box deltas, likewise.
+        num_deltas: columns of the box deltas, which it does not need.
     """
 
     def __init__(self, input_shape: ShapeSpec, num_logits: int, num_deltas: int) -> None:
@@ -110,7 +106,7 @@ class DeepSupervision(nn.Module):
         c2_msra_fill(self.conv)
 
     def forward(self, features: Tensor, predictions: Predictions) -> Tensor:
-        """Features ``(N, D, H, W)`` to those of the next step, whatever the predictions."""
+        """Features ``(N, D, H, W)`` to those of the next step; predictions do not matter."""
         refined: Tensor = self.conv(features)
         return refined
 
@@ -118,45 +114,39 @@ class DeepSupervision(nn.Module):
 class IterativeROIHeads(StandardROIHeads):
     """Detectron2's heads whose box head and predictor run R times on ever refined RoI features.
 
-    All steps share their weights, proposals and targets. Each step has a classification loss, and
-    boxes are regressed in the last step alone, with weight 1: so the paper's appendix and the
-    released code (eq. 12 sums box losses, too). Any loss will do: one that knows no steps is called
-    in each of them, which is table 4's iterative paradigm without PCB, and learns from a batch in
-    one step only (:meth:`ClassificationLoss.learns_in_step`). :class:`DeepSupervision` as
-    ``refinement`` makes it table 4's DSN. With one step these are Detectron2's heads.
+    All steps share their weights, proposals and targets. The loss is called once per step; it
+    observes the batch once, with the logits of the last step. Boxes are regressed in the last step
+    alone, with weight 1: so the paper's appendix and the released code (eq. 12 sums box losses,
+    too). With a loss that knows no steps this is table 4's iterative paradigm without PCB, and with
+    :class:`DeepSupervision` as ``refinement`` table 4's DSN. With one step these are Detectron2's
+    heads.
 
     Source: PCB section 3.3; appendix A.
 
     Args:
         box_in_features: as in Detectron2.
-        box_pooler: likewise.
-        box_head: likewise.
-        box_predictor: of any classification loss. A :class:`PCBLoss` or
-            :class:`OnlineLabelSmoothingLoss` has R ``num_steps``.
+        box_pooler: see there.
+        box_head: see there.
+        box_predictor: of any loss.
         pooled_shape: D, H and W, the input shape of ``box_head``.
-        step_weights: R weights of the classification losses; the loss weight of the predictor comes
-            on top.
+        step_weights: R weights of the losses without that of boxes; the loss weight of the
+            predictor comes on top.
         inference_step: the step in [0, R) that scores detections (the paper's table 7); boxes are
             those of the last step, the only ones that are regressed. None: the last.
         refinement: makes the module that makes the features of the next step:
             :class:`PredictionAttention`, ``PredictionAttention.with_options(...)`` or
             :class:`DeepSupervision`. One step needs none.
         num_classes: as in Detectron2.
-        batch_size_per_image: likewise.
-        positive_fraction: likewise.
-        proposal_matcher: likewise.
-        mask_in_features: likewise; there is one mask loss, whatever R.
-        mask_pooler: likewise.
-        mask_head: likewise.
+        batch_size_per_image: see there.
+        positive_fraction: see there.
+        proposal_matcher: see there.
+        mask_in_features: see there; there is one mask loss for all steps.
+        mask_pooler: see there.
+        mask_head: see there.
 
     Raises:
-        TypeError: the loss of the predictor is no :class:`ClassificationLoss`.
-        ValueError: weights are missing, negative or not finite; no such step; or the loss has
-            another number of steps.
+        ValueError: weights are missing, negative or not finite, or there is no such step.
     """
-
-    loss_type = ClassificationLoss
-    """What a step can call."""
 
     def __init__(  # noqa: PLR0913  (Detectron2's constructor plus the steps)
         self,
@@ -177,8 +167,7 @@ class IterativeROIHeads(StandardROIHeads):
         mask_pooler: ROIPooler | None = None,
         mask_head: nn.Module | None = None,
     ) -> None:
-        check_loss_type(box_predictor.loss, self)
-        _check_steps(step_weights, inference_step, box_predictor.loss)
+        _check_steps(step_weights, inference_step)
         super().__init__(
             box_in_features=box_in_features,
             box_pooler=box_pooler,
@@ -195,14 +184,13 @@ class IterativeROIHeads(StandardROIHeads):
         self.step_weights = tuple(step_weights)
         self.inference_step = inference_step
         if len(step_weights) > 1:  # Else it would have no gradient, which DDP refuses.
-            # Checkpoints know it by this name, whatever it is.
             num_deltas = box_predictor.bbox_pred.out_features
-            self.attention = refinement(pooled_shape, box_predictor.loss.num_logits, num_deltas)
+            self.refinement = refinement(pooled_shape, box_predictor.loss.num_logits, num_deltas)
 
     def _forward_box(
         self, features: dict[str, Tensor], proposals: list[Instances]
     ) -> dict[str, Tensor] | list[Instances]:
-        """Losses in training, of earlier steps as ``loss_cls_step0``, ...; else detections."""
+        """Losses in training, of earlier steps as ``loss_cls_step0`` ...; else detections."""
         levels = [features[name] for name in self.box_in_features]
         pooled = self.box_pooler(levels, [image.proposal_boxes for image in proposals])
         steps = self._predict_steps(pooled)
@@ -216,24 +204,25 @@ class IterativeROIHeads(StandardROIHeads):
         """Predictions of all steps from the pooled features ``(N, D, H, W)``."""
         steps = [self.box_predictor(self.box_head(features))]
         for _ in self.step_weights[1:]:
-            features = self.attention(features, steps[-1])
+            features = self.refinement(features, steps[-1])
             steps.append(self.box_predictor(self.box_head(features)))
         return steps
 
     def _losses(self, steps: list[Predictions], proposals: list[Instances]) -> dict[str, Tensor]:
-        """Weighted losses; the last step is the predictor's own, boxes included."""
-        loss, labels = self.box_predictor.loss, roi_targets(proposals, steps[0][0].device).labels
-        weight = self.box_predictor.loss_weight.get("loss_cls", 1.0)
+        """Weighted losses of all steps; the boxes are those of the last."""
+        predictor, (last_logits, last_deltas) = self.box_predictor, steps[-1]
+        targets = predictor.targets(last_deltas, proposals)
+        if predictor.loss.training:
+            predictor.loss.observe(last_logits, targets.labels)
         losses = {}
-        for step, (logits, _) in enumerate(steps[:-1]):
-            which = (step,) if isinstance(loss, PCBLoss) else ()
-            with loss.in_step(step, len(steps)):
-                step_loss = loss(logits, labels, *which)
-            losses[f"loss_cls_step{step}"] = self.step_weights[step] * weight * step_loss
-        with loss.in_step(len(steps) - 1, len(steps)):
-            last = self.box_predictor.losses(steps[-1], proposals)
-        last["loss_cls"] = self.step_weights[-1] * last["loss_cls"]
-        return {**losses, **last}
+        for step, (weight, (logits, _)) in enumerate(zip(self.step_weights, steps, strict=True)):
+            of_step = predictor.loss.losses_of_step(step, len(steps), logits, *targets)
+            box_loss = of_step.pop("loss_box_reg")
+            suffix = "" if step == len(steps) - 1 else f"_step{step}"
+            losses.update({name + suffix: weight * loss for name, loss in of_step.items()})
+        losses["loss_box_reg"] = box_loss
+        predictor.report(last_logits, targets.labels, proposals)
+        return {name: predictor.loss_weight * loss for name, loss in losses.items()}
 
 
 def _mlp(in_features: int, hidden_features: int, out_features: int) -> nn.Sequential:
@@ -249,19 +238,11 @@ def _make_constant(layer: nn.Linear, value: float) -> None:
     nn.init.constant_(layer.bias, value)
 
 
-def _check_steps(
-    weights: Sequence[float], inference_step: int | None, loss: ClassificationLoss
-) -> None:
+def _check_steps(weights: Sequence[float], inference_step: int | None) -> None:
     if not len(weights) or not all(0 <= weight < math.inf for weight in weights):
         raise ValueError(f"step_weights is {weights}; give a weight >= 0 for each step.")
     if inference_step is not None and not 0 <= inference_step < len(weights):
         raise ValueError(
             f"inference_step is {inference_step}, but step_weights has {len(weights)} steps; "
             "give one of them, counted from 0, or None for the last."
-        )
-    counts_steps = isinstance(loss, PCBLoss | OnlineLabelSmoothingLoss)
-    if counts_steps and loss.num_steps != len(weights):
-        raise ValueError(
-            f"step_weights has {len(weights)} steps, but the {type(loss).__name__} has "
-            f"num_steps={loss.num_steps}; give both the same number."
         )

@@ -1,7 +1,7 @@
 """Collect what a model is biased to: ``python -m rankdet.tools.calibration RUN_FOLDER_OR_CONFIG``.
 
 Runs the model over a data set, prints the pairwise bias (PwB) of its confusion matrix, and writes
-calibration_DATASET.pth beside the weights, for the calibrations of rankdet.losses.calibration.
+calibration_DATASET.pth beside the weights, for the calibrations of rankdet.modeling.calibration.
 """
 
 import argparse
@@ -15,12 +15,12 @@ from torch import Tensor
 
 from rankdet.engine.train import dataset_names
 from rankdet.engine.trust import add_trust
-from rankdet.losses.calibration import (
+from rankdet.losses.confusion import pairwise_bias
+from rankdet.modeling.calibration import (
     ConfusionStatistics,
     foreground_probs,
     save_statistics,
 )
-from rankdet.losses.confusion import pairwise_bias
 from rankdet.tools.command_line import errors_as_sentences, tool_parser
 from rankdet.tools.proposal_scores import (
     MIN_IOU,
@@ -35,7 +35,7 @@ example, with all of it on one line:
   python train_net.py --eval-only --config-file RUN_FOLDER/config.yaml
     train.init_checkpoint=RUN_FOLDER/model_final.pth train.output_dir=RUN_FOLDER/calibrated
     'model.roi_heads.box_predictor.calibration={_target_: PART, path: FILE}'
-  PART: rankdet.losses.calibration.ConfusionCalibration or .MeanScoreCalibration
+  PART: rankdet.modeling.calibration.ConfusionCalibration or .MeanScoreCalibration
   FILE: what this tool has written
   A cascade has a predictor for each stage: box_predictors.0.calibration, and so on.
 """

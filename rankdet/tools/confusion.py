@@ -12,7 +12,7 @@ from pathlib import Path
 from rankdet.data.class_stats import image_counts
 from rankdet.engine.train import dataset_names
 from rankdet.engine.trust import add_trust
-from rankdet.losses.calibration import ConfusionStatistics, load_statistics
+from rankdet.modeling.calibration import ConfusionStatistics, load_statistics
 from rankdet.tools.command_line import errors_as_sentences, picture_file, tool_parser
 from rankdet.tools.confusion_plot import ConfusionRun, plot_confusion
 from rankdet.tools.frequency_groups import read_classes

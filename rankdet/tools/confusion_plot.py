@@ -13,8 +13,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from torch import Tensor
 
-from rankdet.losses.calibration import ConfusionStatistics
 from rankdet.losses.confusion import pairwise_bias
+from rankdet.modeling.calibration import ConfusionStatistics
 from rankdet.tools.frequency_groups import MAX_NAMED_CLASSES, Classes, legend_handles, name_classes
 
 _UNSEEN = "0.8"

@@ -18,7 +18,7 @@ from torch import nn
 from rankdet.engine.checkpoint import Checkpointer, last_checkpoint
 from rankdet.engine.config import load_config
 from rankdet.engine.trust import add_trust
-from rankdet.losses.calibration import load_statistics
+from rankdet.modeling.calibration import load_statistics
 from rankdet.tools.compare.runs import plan_runs
 from rankdet.tools.run_folder import load_run_config
 
@@ -54,7 +54,7 @@ MODEL_CASES = [
     Case("finder of names", call("detectron2.utils.registry.locate", "name"), REFUSED),
     Case("tool of rankdet", call("rankdet.tools.report.__main__.main", "arguments"), REFUSED),
     Case("function that writes", call("rankdet.data.atomic_file.write_atomically"), REFUSED),
-    Case("function that saves", call("rankdet.losses.calibration.save_statistics"), REFUSED),
+    Case("function that saves", call("rankdet.modeling.calibration.save_statistics"), REFUSED),
     Case(
         "method", call("rankdet.evaluation.detection_table.DetectionTable.write", "file"), REFUSED
     ),

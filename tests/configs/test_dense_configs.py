@@ -8,7 +8,7 @@ from detectron2.config import instantiate
 
 from rankdet.data.class_stats import instance_counts
 from rankdet.engine.config import load_config
-from rankdet.losses.dense_ecm import ECMSurrogate
+from rankdet.losses.ecm_surrogate import ECMSurrogate
 
 ROOT = Path(__file__).parents[2] / "configs/glyphs"
 ONE_STAGE = sorted(path for path in ROOT.glob("*.py") if "rcnn" not in path.stem)

@@ -8,7 +8,7 @@ from small_experiment import ROOT
 
 from rankdet.data.class_stats import instance_counts
 from rankdet.engine.config import load_config
-from rankdet.losses.dense_ecm import ECMSurrogate
+from rankdet.losses.ecm_surrogate import ECMSurrogate
 from rankdet.modeling.dense.box_losses import GIoUBoxLoss
 
 LVIS = sorted(path.stem for path in (ROOT / "lvis_v1").glob("*.py") if "rcnn" not in path.stem)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from losses.ranking_modules import Batch
 
-from rankdet.losses.dense_ecm import ECMSurrogate
+from rankdet.losses.ecm_surrogate import ECMSurrogate
 from rankdet.losses.focal import FocalLoss, QualityFocalLoss, VarifocalLoss
 
 NUM_CLASSES = 5

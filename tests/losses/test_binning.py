@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rankdet.losses import _binning
-from rankdet.losses._binning import find_bins
+from rankdet.losses._pair_sums.negatives import find_bins
 
 DTYPES = (torch.float32, torch.float64)
 

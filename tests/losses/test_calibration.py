@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rankdet.losses.calibration import (
+from rankdet.modeling.calibration import (
     ConfusionCalibration,
     ConfusionStatistics,
     MeanScoreCalibration,

@@ -5,7 +5,7 @@ import torch
 from losses.dense_reference import COUNTS, ecm
 from losses.ranking_modules import random_batch
 
-from rankdet.losses.dense_ecm import ECMSurrogate
+from rankdet.losses.ecm_surrogate import ECMSurrogate
 from rankdet.losses.focal import FocalLoss, QualityFocalLoss, VarifocalLoss
 
 C = len(COUNTS)

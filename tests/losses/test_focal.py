@@ -4,7 +4,7 @@ import torch.nn.functional as F  # noqa: N812
 from losses.ranking_modules import random_batch
 from torchvision.ops import sigmoid_focal_loss
 
-from rankdet.losses.dense import Surrogate
+from rankdet.losses._focal_base import Surrogate
 from rankdet.losses.focal import FocalLoss, QualityFocalLoss, VarifocalLoss
 from rankdet.losses.sigmoid import one_hot
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from rankdet.losses.ap import APLoss
-from rankdet.losses.classification import independent_scores
+from rankdet.losses.base import independent_scores
 from rankdet.losses.ecm import ECMLoss
 from rankdet.losses.focal import FocalLoss
 from rankdet.losses.joint import IGNORED, joint_inputs

@@ -6,7 +6,7 @@ from losses.ranking_modules import MODULES, expected_losses, random_batch
 
 from rankdet.losses.alrp import ALRPLoss
 from rankdet.losses.ap import APLoss
-from rankdet.losses.classification import independent_scores
+from rankdet.losses.base import independent_scores
 from rankdet.losses.ndcg import NDCGLoss
 from rankdet.losses.rank_sort import RankSortLoss
 from rankdet.losses.ranking import scale_to, score_weights, weighted_mean

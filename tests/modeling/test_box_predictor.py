@@ -6,7 +6,7 @@ from detectron2.modeling.roi_heads import FastRCNNOutputLayers
 from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import EventStorage
 
-from rankdet.losses.calibration import NorCal
+from rankdet.modeling.calibration import NorCal
 from rankdet.losses.ecm import ECMLoss
 from rankdet.losses.federated import FederatedLoss
 from rankdet.losses.sigmoid import SigmoidBCELoss

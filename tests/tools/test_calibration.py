@@ -6,15 +6,15 @@ from smoke_run import save_untrained_run
 from rankdet.engine.checkpoint import Checkpointer
 from rankdet.engine.config import load_config
 from rankdet.engine.train import build_model, evaluate_checkpoint
-from rankdet.losses.calibration import load_statistics
+from rankdet.modeling.calibration import load_statistics
 from rankdet.losses.confusion import pairwise_bias
 from rankdet.tools.calibration import collect_statistics, main
 from rankdet.tools.proposal_scores import annotated_loader
 
 C = 10
 CALIBRATION = "model.roi_heads.box_predictor.calibration"
-CONFUSION = "rankdet.losses.calibration.ConfusionCalibration"
-NORCAL = "rankdet.losses.calibration.NorCal"
+CONFUSION = "rankdet.modeling.calibration.ConfusionCalibration"
+NORCAL = "rankdet.modeling.calibration.NorCal"
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +124,7 @@ def few_images():
     "part",
     [
         f"{CONFUSION}, path: FILE",
-        "rankdet.losses.calibration.MeanScoreCalibration, path: FILE",
+        "rankdet.modeling.calibration.MeanScoreCalibration, path: FILE",
         f"{NORCAL}, gamma: 0.6, class_counts: {{_target_: rankdet.data.class_stats.image_counts, "
         "dataset_names: glyphs_smoke_train}",
     ],

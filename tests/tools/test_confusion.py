@@ -7,7 +7,7 @@ from detectron2.config import LazyConfig
 from PIL import Image
 from smoke_run import smoke_config
 
-from rankdet.losses.calibration import ConfusionStatistics, save_statistics
+from rankdet.modeling.calibration import ConfusionStatistics, save_statistics
 from rankdet.tools import confusion
 from rankdet.tools.confusion import main
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 from matplotlib.colors import LogNorm, to_rgb
 
-from rankdet.losses.calibration import ConfusionStatistics
+from rankdet.modeling.calibration import ConfusionStatistics
 from rankdet.tools.confusion_plot import ConfusionRun, plot_confusion
 from rankdet.tools.frequency_groups import COLOURS, Classes
 

@@ -12,7 +12,7 @@ from rankdet.tools.proposal_scores import annotated_loader, score_proposals
 
 C = 10
 NORCAL = (
-    "model.roi_heads.box_predictor.calibration={_target_: rankdet.losses.calibration.NorCal, "
+    "model.roi_heads.box_predictor.calibration={_target_: rankdet.modeling.calibration.NorCal, "
     "gamma: 1, class_counts: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]}"
 )
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from report_run import DATASET, write_run
 
-from rankdet.losses.calibration import ConfusionStatistics, save_statistics
+from rankdet.modeling.calibration import ConfusionStatistics, save_statistics
 from rankdet.tools.analysis_file import write_analysis
 from rankdet.tools.ranking_errors import ranking_errors_path
 from rankdet.tools.report import sections, write_report

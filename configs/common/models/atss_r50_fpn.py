@@ -6,7 +6,8 @@ the cells, not in their corners; box weight 2, centerness and group norm are the
 
 from detectron2 import model_zoo
 
+from rankdet.model_zoo.recipes import use_r50_fpn
+
 from .atss_r18_fpn import model
-from .dense_r50_fpn import use_r50_fpn
 
 use_r50_fpn(model, model_zoo.get_config("common/models/fcos.py").model)

@@ -9,6 +9,7 @@ from detectron2.config import LazyCall as L
 from detectron2.layers import ShapeSpec
 from detectron2.modeling.box_regression import Box2BoxTransform
 
+from rankdet.modeling.box_losses import SmoothL1BoxLoss
 from rankdet.modeling.box_predictor import BoxPredictor
 
 from ..losses import softmax
@@ -21,7 +22,7 @@ model.roi_heads.box_predictors = [
         num_classes="${...num_classes}",
         loss=softmax,
         cls_agnostic_bbox_reg=True,
-        smooth_l1_beta=1.0,
+        box_loss=L(SmoothL1BoxLoss)(beta=1.0),
         loss_weight=stage_weight,
         test_score_thresh=1e-4,
         test_topk_per_image=300,

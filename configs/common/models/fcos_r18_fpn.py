@@ -7,7 +7,7 @@ from detectron2.modeling.meta_arch.fcos import FCOSHead
 from rankdet.modeling.dense.assignment import CenterAssigner
 from rankdet.modeling.dense.quality import Centerness
 
-from ..dense_losses import giou
+from ..losses import giou
 from .retinanet_r18_fpn import model
 
 model.head._target_ = FCOSHead

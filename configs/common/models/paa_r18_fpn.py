@@ -3,8 +3,8 @@
 from detectron2.config import LazyCall as L
 
 from rankdet.modeling.dense.paa import PAAAssigner
+from rankdet.modeling.dense.paa_voting import ScoreVoting
 from rankdet.modeling.dense.quality import PredictedIoU
-from rankdet.modeling.dense.voting import ScoreVoting
 
 from .atss_r18_fpn import model
 

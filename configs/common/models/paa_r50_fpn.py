@@ -5,7 +5,8 @@ What differs from mmdetection's ATSS, see ``atss_r50_fpn``, differs from its PAA
 
 from detectron2 import model_zoo
 
-from .dense_r50_fpn import use_r50_fpn
+from rankdet.model_zoo.recipes import use_r50_fpn
+
 from .paa_r18_fpn import model
 
 use_r50_fpn(model, model_zoo.get_config("common/models/fcos.py").model)

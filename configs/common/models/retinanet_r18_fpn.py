@@ -9,11 +9,11 @@ from detectron2.modeling.box_regression import Box2BoxTransform
 from detectron2.modeling.matcher import Matcher
 from detectron2.modeling.meta_arch.retinanet import RetinaNetHead
 
+from rankdet.modeling.box_losses import SmoothL1BoxLoss
 from rankdet.modeling.dense.assignment import IoUAssigner
-from rankdet.modeling.dense.box_losses import SmoothL1BoxLoss
 from rankdet.modeling.dense.detector import OneStageDetector
 
-from ..dense_losses import focal
+from ..losses import focal
 from .mask_rcnn_r18_fpn import model as mask_rcnn
 
 model = L(OneStageDetector)(
@@ -35,7 +35,7 @@ model = L(OneStageDetector)(
         num_classes="${..num_classes}",
     ),
     loss=focal,
-    box_loss=L(SmoothL1BoxLoss)(box2box_transform="${..box2box_transform}", beta=0.0),
+    box_loss=L(SmoothL1BoxLoss)(beta=0.0),
     num_classes=36,
     test_score_thresh=1e-4,
     test_nms_thresh=0.5,

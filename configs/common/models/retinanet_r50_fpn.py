@@ -7,7 +7,8 @@ anchor is in the corner of its cell, as in Detectron2.
 
 from detectron2 import model_zoo
 
-from .dense_r50_fpn import use_r50_fpn
+from rankdet.model_zoo.recipes import use_r50_fpn
+
 from .retinanet_r18_fpn import model
 
 use_r50_fpn(model, model_zoo.get_config("common/models/retinanet.py").model)

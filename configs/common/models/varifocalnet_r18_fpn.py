@@ -7,7 +7,7 @@ from rankdet.modeling.dense.atss import ATSSAssigner
 from rankdet.modeling.dense.varifocal_head import VarifocalHead
 from rankdet.modeling.dense.varifocal_net import VarifocalNet
 
-from ..dense_losses import varifocal
+from ..losses import varifocal
 from .retinanet_r18_fpn import model
 
 _STRIDES = model.anchor_generator.strides

@@ -6,7 +6,8 @@ centres of the cells, not in their corners.
 
 from detectron2 import model_zoo
 
-from .dense_r50_fpn import use_r50_fpn
+from rankdet.model_zoo.recipes import use_r50_fpn
+
 from .varifocalnet_r18_fpn import model
 
 use_r50_fpn(model, model_zoo.get_config("common/models/fcos.py").model)

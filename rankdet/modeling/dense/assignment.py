@@ -7,10 +7,10 @@ from detectron2.modeling.matcher import Matcher
 from detectron2.structures import Boxes, Instances, pairwise_iou
 from torch import Tensor
 
-from rankdet.losses.joint import IGNORED
+from rankdet.losses import IGNORED
 
 
-class Targets(NamedTuple):
+class AnchorTargets(NamedTuple):
     """What the anchors of all images are trained to be.
 
     Attributes:
@@ -27,7 +27,7 @@ class Assigner(Protocol):
 
     def __call__(
         self, anchors: list[Boxes], gt_instances: list[Instances], logits: Tensor, deltas: Tensor
-    ) -> Targets:
+    ) -> AnchorTargets:
         """Label the anchors of all images.
 
         Args:
@@ -43,7 +43,7 @@ class Assigner(Protocol):
         ...
 
 
-class Foreground(NamedTuple):
+class Positives(NamedTuple):
     """The F anchors that have an object.
 
     Attributes:
@@ -63,11 +63,11 @@ class Foreground(NamedTuple):
         return predictions[self.images, self.indices]
 
 
-def foreground(targets: Targets, anchors: list[Boxes], num_classes: int) -> Foreground:
+def find_positives(targets: AnchorTargets, anchors: list[Boxes], num_classes: int) -> Positives:
     """Pick the anchors that have an object, image by image."""
     labels = targets.labels
     images, indices = ((labels >= 0) & (labels < num_classes)).nonzero(as_tuple=True)
-    return Foreground(
+    return Positives(
         images=images,
         indices=indices,
         anchors=Boxes.cat(anchors).tensor[indices],
@@ -77,7 +77,7 @@ def foreground(targets: Targets, anchors: list[Boxes], num_classes: int) -> Fore
 
 def targets_of_matches(
     matches: list[Tensor], gt_instances: list[Instances], num_classes: int
-) -> Targets:
+) -> AnchorTargets:
     """Turn the object of each anchor into labels and boxes.
 
     Args:
@@ -95,7 +95,7 @@ def targets_of_matches(
         labels.append(torch.cat([classes, classes.new_full((1,), num_classes)])[matched])
         gt_boxes = gt.gt_boxes.tensor
         boxes.append(torch.cat([gt_boxes, gt_boxes.new_zeros(1, 4)])[matched])
-    return Targets(torch.stack(labels), torch.stack(boxes))
+    return AnchorTargets(torch.stack(labels), torch.stack(boxes))
 
 
 class IoUAssigner:
@@ -113,7 +113,7 @@ class IoUAssigner:
 
     def __call__(
         self, anchors: list[Boxes], gt_instances: list[Instances], logits: Tensor, deltas: Tensor
-    ) -> Targets:
+    ) -> AnchorTargets:
         """See :meth:`Assigner.__call__`; the predictions do not matter."""
         all_anchors = Boxes.cat(anchors)
         pairs = [self.matcher(pairwise_iou(gt.gt_boxes, all_anchors)) for gt in gt_instances]
@@ -149,7 +149,7 @@ class CenterAssigner:
 
     def __call__(
         self, anchors: list[Boxes], gt_instances: list[Instances], logits: Tensor, deltas: Tensor
-    ) -> Targets:
+    ) -> AnchorTargets:
         """See :meth:`Assigner.__call__`; anchors are squares with sides of one stride."""
         points = Boxes.cat(anchors)
         strides = points.tensor[:, 2] - points.tensor[:, 0]

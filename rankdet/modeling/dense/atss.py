@@ -9,7 +9,7 @@ from detectron2.structures.boxes import matched_pairwise_iou
 from torch import Tensor
 
 from rankdet.losses._inputs import check_range
-from rankdet.modeling.dense.assignment import Targets, targets_of_matches
+from rankdet.modeling.dense.assignment import AnchorTargets, targets_of_matches
 
 _SMALLEST_DISTANCE = 0.01  # As released; pixels.
 
@@ -43,7 +43,7 @@ class ATSSAssigner:
     @torch.no_grad()
     def __call__(
         self, anchors: list[Boxes], gt_instances: list[Instances], logits: Tensor, deltas: Tensor
-    ) -> Targets:
+    ) -> AnchorTargets:
         """See :meth:`Assigner.__call__`; the predictions do not matter."""
         matches = [self._match(anchors, gt.gt_boxes) for gt in gt_instances]
         return targets_of_matches(matches, gt_instances, self.num_classes)

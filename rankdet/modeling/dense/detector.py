@@ -6,16 +6,15 @@ import torch
 from detectron2.layers import batched_nms
 from detectron2.modeling import Backbone
 from detectron2.modeling.anchor_generator import DefaultAnchorGenerator
-from detectron2.modeling.box_regression import Box2BoxTransform, Box2BoxTransformLinear
 from detectron2.modeling.meta_arch.dense_detector import DenseDetector
 from detectron2.structures import Boxes, ImageList, Instances
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
-from rankdet.losses.joint import JointLoss
-from rankdet.modeling.box_predictor import check_loss_type, check_num_classes, log_statistics
-from rankdet.modeling.dense.assignment import Assigner, Foreground, foreground
-from rankdet.modeling.dense.box_losses import BoxLoss
+from rankdet.losses.base import HeadLoss
+from rankdet.modeling.box_losses import BoxLoss, BoxTransform
+from rankdet.modeling.box_predictor import check_num_classes, log_statistics
+from rankdet.modeling.dense.assignment import Assigner, Positives, find_positives
 from rankdet.modeling.dense.quality import Quality
 
 
@@ -24,14 +23,15 @@ class OneStageDetector(DenseDetector):
 
     The head is Detectron2's RetinaNetHead or FCOSHead, or another with ``cls_score`` as its last
     layer of classification: a list of features -> logits and deltas, lists over levels of
-    ``(I, anchors of a cell * (C or 4), H, W)``, and with ``quality`` a third list (K = 1).
+    ``(I, anchors of a cell * (L or 4), H, W)``, and with ``quality`` a third list (K = 1). L is the
+    loss's number of logits: most losses have one per class, those with a background logit one more.
 
     Args:
         backbone: as in Detectron2.
         head: see above.
         head_in_features: names of the feature maps, finest first.
         anchor_generator: as in Detectron2; FCOS has one square of the stride's size per location.
-        box2box_transform: code of the boxes; ``box_loss`` needs the same.
+        box2box_transform: code of the boxes.
         assigner: labels the anchors.
         loss: of classification, and how boxes count in it; fixes the scores.
         box_loss: of single boxes.
@@ -44,15 +44,12 @@ class OneStageDetector(DenseDetector):
         max_detections_per_image: largest number of detections, LVIS: 300.
         box_voting: (detections, candidates before suppression) -> detections with better boxes.
         pixel_mean: as in Detectron2.
-        pixel_std: likewise.
+        pixel_std: see there.
 
     Raises:
-        TypeError: the loss is not a :class:`JointLoss`.
         ValueError: ``num_classes``, the loss, the anchors and the head's ``cls_score`` do not fit,
             or ``prior_prob`` is no probability.
     """
-
-    loss_type = JointLoss
 
     def __init__(  # noqa: PLR0913  (Detectron2's constructor plus the injected parts)
         self,
@@ -61,9 +58,9 @@ class OneStageDetector(DenseDetector):
         head: nn.Module,
         head_in_features: list[str],
         anchor_generator: DefaultAnchorGenerator,
-        box2box_transform: Box2BoxTransform | Box2BoxTransformLinear,
+        box2box_transform: BoxTransform,
         assigner: Assigner,
-        loss: JointLoss,
+        loss: HeadLoss,
         box_loss: BoxLoss,
         quality: Quality | None = None,
         num_classes: int,
@@ -76,14 +73,13 @@ class OneStageDetector(DenseDetector):
         pixel_mean: list[float],
         pixel_std: list[float],
     ) -> None:
-        check_loss_type(loss, self)
         check_num_classes(num_classes, loss)
         super().__init__(
             backbone, head, head_in_features, pixel_mean=pixel_mean, pixel_std=pixel_std
         )
         self.anchor_generator = anchor_generator
         self.num_cell_anchors = _num_cell_anchors(anchor_generator)
-        _check_num_logits(head, self.num_cell_anchors, num_classes)
+        _check_num_logits(head, self.num_cell_anchors, loss)
         self.box2box_transform = box2box_transform
         self.assigner = assigner
         self.loss = loss
@@ -120,7 +116,9 @@ class OneStageDetector(DenseDetector):
         logits, deltas, *others = [torch.cat(x, dim=1) for x in self._by_anchor(predictions)]
         learned = self.loss.learned_logits(logits.detach())
         targets = self.assigner(anchors, gt_instances, learned, deltas.detach())
-        positives = foreground(targets, anchors, self.num_classes)
+        positives = find_positives(targets, anchors, self.num_classes)
+        if self.loss.training:
+            self.loss.observe(logits.flatten(0, 1), targets.labels.flatten())
         losses = self.losses(targets.labels, positives, logits, deltas, *others)
         num_per_image = len(positives.images) / len(gt_instances)
         get_event_storage().put_scalar("num_pos_anchors", num_per_image)
@@ -128,14 +126,14 @@ class OneStageDetector(DenseDetector):
         return losses
 
     def losses(
-        self, labels: Tensor, positives: Foreground, logits: Tensor, deltas: Tensor, *others: Tensor
+        self, labels: Tensor, positives: Positives, logits: Tensor, deltas: Tensor, *others: Tensor
     ) -> dict[str, Tensor]:
         """Penalise the predictions of labelled anchors.
 
         Args:
             labels: ``(I, A)`` in [0, C], C background, -1 ignored.
             positives: the F anchors that have an object.
-            logits: ``(I, A, C)``.
+            logits: ``(I, A, L)``.
             deltas: ``(I, A, 4)``.
             others: what else the head predicts, each ``(I, A, K)``; with ``quality`` its logits.
 
@@ -147,13 +145,14 @@ class OneStageDetector(DenseDetector):
         """
         _check_num_outputs(self.quality, others)
         boxes = positives.anchors, positives.gt_boxes
-        ious, box_losses = self.box_loss(positives.take(deltas), *boxes)
+        ious, box_losses = self.box_loss(positives.take(deltas), *boxes, self.box2box_transform)
         losses = {}
         if self.quality is not None:
             quality_logits = positives.take(others[0]).squeeze(1)
             weights, losses["loss_quality"] = self.quality(quality_logits, *boxes, ious)
             box_losses = weights * box_losses
-        return {**self.loss(logits.flatten(0, 1), labels.flatten(), ious, box_losses), **losses}
+        rows = logits.flatten(0, 1), labels.flatten()
+        return {**self.loss.losses(*rows, ious, box_losses), **losses}
 
     def forward_inference(
         self,
@@ -216,12 +215,13 @@ def _num_cell_anchors(anchor_generator: DefaultAnchorGenerator) -> int:
     return numbers.pop()
 
 
-def _check_num_logits(head: nn.Module, num_cell_anchors: int, num_classes: int) -> None:
-    if head.cls_score.out_channels != num_cell_anchors * num_classes:
+def _check_num_logits(head: nn.Module, num_cell_anchors: int, loss: HeadLoss) -> None:
+    if head.cls_score.out_channels != num_cell_anchors * loss.num_logits:
         raise ValueError(
             f"head.cls_score has {head.cls_score.out_channels} outputs, but {num_cell_anchors} "
-            f"anchors per cell of {num_classes} classes need {num_cell_anchors * num_classes}; "
-            "give the head the num_classes and num_anchors of the detector."
+            f"anchors per cell with the {loss.num_logits} logits of {type(loss).__name__} need "
+            f"{num_cell_anchors * loss.num_logits}; give the head the num_anchors of the detector "
+            f"and num_classes={loss.num_logits}."
         )
 
 

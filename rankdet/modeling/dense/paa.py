@@ -14,8 +14,13 @@ from torch.nn.functional import one_hot
 from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
 
 from rankdet.losses._inputs import check_range
-from rankdet.modeling.dense.assignment import Foreground, Targets, foreground, targets_of_matches
-from rankdet.modeling.dense.mixture import fit_mixture
+from rankdet.modeling.dense.assignment import (
+    AnchorTargets,
+    Positives,
+    find_positives,
+    targets_of_matches,
+)
+from rankdet.modeling.dense.gaussian_mixture import fit_mixture
 
 
 class PAAAssigner:
@@ -61,12 +66,12 @@ class PAAAssigner:
     @torch.no_grad()
     def __call__(
         self, anchors: list[Boxes], gt_instances: list[Instances], logits: Tensor, deltas: Tensor
-    ) -> Targets:
+    ) -> AnchorTargets:
         """See :meth:`Assigner.__call__`."""
         all_anchors = Boxes.cat(anchors)
         matches = [self._match(all_anchors, gt.gt_boxes) for gt in gt_instances]
         targets = targets_of_matches(matches, gt_instances, self.num_classes)
-        possible = foreground(targets, anchors, self.num_classes)
+        possible = find_positives(targets, anchors, self.num_classes)
         where = possible.images, possible.indices
         classes = targets.labels[where]
         losses = self._losses(possible, classes, logits, deltas)
@@ -91,7 +96,7 @@ class PAAAssigner:
         return last.where(last >= 0, matched)
 
     def _losses(
-        self, possible: Foreground, classes: Tensor, logits: Tensor, deltas: Tensor
+        self, possible: Positives, classes: Tensor, logits: Tensor, deltas: Tensor
     ) -> Tensor:
         """Focal + GIoU loss of the P anchors, ``(P,)``."""
         targets = one_hot(classes, self.num_classes)

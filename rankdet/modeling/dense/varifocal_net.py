@@ -6,9 +6,9 @@ from detectron2.modeling.box_regression import Box2BoxTransformLinear
 from torch import Tensor
 
 from rankdet.losses._inputs import check_range
-from rankdet.losses.joint import JointLoss
-from rankdet.modeling.dense.assignment import Assigner, Foreground
-from rankdet.modeling.dense.box_losses import GIoUBoxLoss
+from rankdet.losses.base import HeadLoss
+from rankdet.modeling.box_losses import GIoUBoxLoss
+from rankdet.modeling.dense.assignment import Assigner, Positives
 from rankdet.modeling.dense.detector import OneStageDetector
 from rankdet.modeling.dense.quality import mean_one_over_ranks
 from rankdet.modeling.dense.varifocal_head import VarifocalHead
@@ -41,7 +41,6 @@ class VarifocalNet(OneStageDetector):
         pixel_std: likewise.
 
     Raises:
-        TypeError: see there.
         ValueError: see there, the head was built for other strides, or ``first_box_weight`` is
             negative or not finite.
     """
@@ -54,7 +53,7 @@ class VarifocalNet(OneStageDetector):
         head_in_features: list[str],
         anchor_generator: DefaultAnchorGenerator,
         assigner: Assigner,
-        loss: JointLoss,
+        loss: HeadLoss,
         num_classes: int,
         first_box_weight: float = 1.5,
         prior_prob: float = 0.01,
@@ -75,7 +74,7 @@ class VarifocalNet(OneStageDetector):
             box2box_transform=distances,
             assigner=assigner,
             loss=loss,
-            box_loss=GIoUBoxLoss(distances),
+            box_loss=GIoUBoxLoss(),
             num_classes=num_classes,
             prior_prob=prior_prob,
             test_score_thresh=test_score_thresh,
@@ -90,7 +89,7 @@ class VarifocalNet(OneStageDetector):
         self.first_box_weight = first_box_weight
 
     def losses(
-        self, labels: Tensor, positives: Foreground, logits: Tensor, deltas: Tensor, *others: Tensor
+        self, labels: Tensor, positives: Positives, logits: Tensor, deltas: Tensor, *others: Tensor
     ) -> dict[str, Tensor]:
         """See :meth:`OneStageDetector.losses`.
 
@@ -108,16 +107,16 @@ class VarifocalNet(OneStageDetector):
         ious, box_losses, _ = self._weighted_box_losses(deltas, positives)
         _, first_losses, num_foreground = self._weighted_box_losses(first, positives)
         return {
-            **self.loss(logits.flatten(0, 1), labels.flatten(), ious, box_losses),
+            **self.loss.losses(logits.flatten(0, 1), labels.flatten(), ious, box_losses),
             "loss_first_box_reg": self.first_box_weight * first_losses.sum() / num_foreground,
         }
 
     def _weighted_box_losses(
-        self, deltas: Tensor, positives: Foreground
+        self, deltas: Tensor, positives: Positives
     ) -> tuple[Tensor, Tensor, Tensor]:
         """IoUs and losses, ``(F,)``, and the mean of F over ranks, at least 1."""
         boxes = positives.take(deltas), positives.anchors, positives.gt_boxes
-        ious, losses = self.box_loss(*boxes)
+        ious, losses = self.box_loss(*boxes, self.box2box_transform)
         weights, num_foreground = mean_one_over_ranks(ious)
         return ious, weights * losses, num_foreground
 

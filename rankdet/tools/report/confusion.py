@@ -7,8 +7,8 @@ import torch
 from matplotlib.colors import LogNorm
 from torch import Tensor
 
-from rankdet.losses.calibration import ConfusionStatistics
 from rankdet.losses.confusion import pairwise_bias
+from rankdet.modeling.calibration import ConfusionStatistics
 from rankdet.tools.confusion_plot import COLOUR_MAP, common_scale
 from rankdet.tools.frequency_groups import LABELS
 from rankdet.tools.report import plots

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from rankdet.engine.hooks import EpochLengthHook
 from rankdet.losses.alrp import ALRPLoss
-from rankdet.losses.dense_ecm import ECMSurrogate
+from rankdet.losses.ecm_surrogate import ECMSurrogate
 from rankdet.losses.focal import FocalLoss, QualityFocalLoss, VarifocalLoss
 
 LOSSES = {

@@ -8,7 +8,7 @@ from detectron2.utils.events import EventStorage
 from fvcore.nn import giou_loss
 from ranking_detector import CHANNELS, make_image
 
-from rankdet.losses.dense_ecm import ECMSurrogate
+from rankdet.losses.ecm_surrogate import ECMSurrogate
 from rankdet.losses.focal import VarifocalLoss
 from rankdet.losses.rank_sort import RankSortLoss
 from rankdet.modeling.dense.atss import ATSSAssigner

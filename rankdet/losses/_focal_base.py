@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from rankdet.losses._distributed import sum_over_ranks_
-from rankdet.losses._inputs import check_range
-from rankdet.losses.joint import JointInputs, JointLoss, joint_inputs
+from rankdet.losses._inputs import JointInputs, check_joint_inputs, check_range
+from rankdet.losses.base import JointLoss
 
 # Logits per thread: within a tenth of the fastest of 2**13 to 2**20 at 1 M logits on a CPU.
 _CACHE_BLOCK = 2**16
@@ -131,11 +131,11 @@ class DenseLoss(JointLoss):
         """Logits whose surrogate score is the prior."""
         return self.surrogate.invert(super().initial_logits(prior_prob))
 
-    def forward(
+    def losses(
         self, logits: Tensor, labels: Tensor, ious: Tensor, box_losses: Tensor
     ) -> dict[str, Tensor]:
-        """See :meth:`JointLoss.forward`: ``loss_cls`` and ``loss_box_reg``."""
-        x = joint_inputs(logits, labels, ious, box_losses, self.num_classes)
+        """See :meth:`HeadLoss.losses`: ``loss_cls`` and ``loss_box_reg``."""
+        x = check_joint_inputs(logits, labels, ious, box_losses, self.num_classes)
         num_pos = _num_pos_per_rank(x)
         negatives, own_logits = self._split(x)
         own = self.surrogate(own_logits, x.classes)

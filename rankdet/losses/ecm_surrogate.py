@@ -13,14 +13,14 @@ they do, as in its loss of two-stage detectors. Without a background class m_c i
 classes with a large share of all instances (0.86 at a quarter, 0.69 at a half).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from rankdet.losses._focal_base import Surrogate, SurrogateScore
 from rankdet.losses._inputs import check_counts
-from rankdet.losses.dense import Surrogate, SurrogateScore
 from rankdet.losses.ecm import (
     detection_weights,
     surrogate_bias,
@@ -56,7 +56,9 @@ class ECMSurrogate(SurrogateScore):
     bias: Tensor
     weights: Tensor
 
-    def __init__(self, class_counts: object, *, modulates_by_score: bool = False) -> None:
+    def __init__(
+        self, class_counts: Tensor | Sequence[float], *, modulates_by_score: bool = False
+    ) -> None:
         super().__init__()
         counts = check_counts("class_counts", class_counts)
         if len(counts) == 1:

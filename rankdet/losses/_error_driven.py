@@ -7,43 +7,13 @@ every positive i with others j by the smoothed step H(s_j - s_i), which rises li
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-SMALLEST_DELTA = torch.finfo(torch.float32).tiny
-"""Least half width of a smoothed step, logits: below, float32 has subnormal numbers, or 0."""
-
-
-class LabelSums(Protocol):
-    """Sums over pairs of positives that a comparison of their labels y selects."""
-
-    def above(self, values: Tensor) -> Tensor:
-        """Sum ``values[j] * H(p_j - p_i)`` over j with y_j >= y_i; ``(..., P)`` likewise."""
-
-    def below(self, values: Tensor) -> Tensor:
-        """Sum ``values[i] * H(p_k - p_i)`` over i with y_i > y_k; ``(P,)`` to ``(P,)``."""
-
-
-class StepSums(Protocol):
-    """Sums of H over pairs of logits: the only part of a ranking loss that is not linear."""
-
-    def __init__(self, positives: Tensor, negatives: Tensor, delta: float) -> None:
-        """Prepare ``(P,)`` and ``(M,)`` logits; all results are float64 but :meth:`spread`'s."""
-
-    def false_positives(self) -> Tensor:
-        """Sum ``H(n_j - p_i)`` over all negatives j; ``(P,)``."""
-
-    def spread(self, values: Tensor) -> Tensor:
-        """Sum ``values[i] * H(n_j - p_i)`` over all positives i; ``(P,)`` to ``(M,)``."""
-
-    def above(self, values: Tensor) -> Tensor:
-        """Sum ``values[j] * H(p_j - p_i)`` over all positives j, i too; ``(..., P)`` likewise."""
-
-    def by_label(self, labels: Tensor) -> LabelSums:
-        """Sums over the pairs that ``(P,)`` labels select."""
+from rankdet.losses._pair_sums.interface import SMALLEST_DELTA, StepSums, step_at_zero
 
 
 class Ranking(NamedTuple):
@@ -136,9 +106,9 @@ def rank(
     )
 
 
-def step_at_zero(delta: float) -> float:
-    """H(0): what a positive adds to its own rank when the sum does not leave it out."""
-    return 0.5 if delta > 0 else 1.0
+def positive_ranks(r: Ranking, delta: float, self_term: float = 1.0) -> Tensor:
+    """Rank among the positives: ``self_term`` + sum of H(p_j - p_i) over the others; ``(P,)``."""
+    return r.sums.above(torch.ones_like(r.labels)) + (self_term - step_at_zero(delta))
 
 
 def safe_divide(numerator: Tensor, denominator: Tensor, smallest: float = 0.0) -> Tensor:

@@ -1,14 +1,49 @@
-"""Sums of H with the negatives in buckets, as BAP and BRS (Yavuz et al., ECCV 2024) have them."""
+"""Sums of H over all pairs in quasi-linear time, without approximation.
+
+All arithmetic is on depths, depth = -logit, so that what is ranked high comes first:
+H(s_j - s_i) = clamp((depth_i - depth_j) / (2 delta) + 1/2, 0, 1).
+"""
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from rankdet.losses._exact_sums import ExactSums
+from rankdet.losses._pair_sums.negatives import NegativeIntervals
+from rankdet.losses._pair_sums.positives import ExactLabelSums, PositiveOrder
+
+
+class ExactSums:
+    """:class:`~.interface.StepSums` in O(M log P + P log P) time, O(M + P) memory."""
+
+    def __init__(
+        self, positives: Tensor, negatives: Tensor, delta: float, counts: Tensor | None = None
+    ) -> None:
+        depths, self.order = positives.neg().sort()
+        self.positives = PositiveOrder(depths.double(), delta)
+        self.negatives = NegativeIntervals(depths, negatives.neg(), delta, counts)
+
+    def false_positives(self) -> Tensor:
+        """Sum ``H(n_j - p_i)`` over the negatives."""
+        return self._as_given(self.negatives.above())
+
+    def spread(self, values: Tensor) -> Tensor:
+        """Sum ``values[i] * H(n_j - p_i)`` over the positives."""
+        return self.negatives.below(values[self.order])
+
+    def above(self, values: Tensor) -> Tensor:
+        """Sum ``values[j] * H(p_j - p_i)`` over the positives."""
+        return self._as_given(self.positives.above(values[..., self.order]))
+
+    def by_label(self, labels: Tensor) -> ExactLabelSums:
+        """Sums over the pairs that labels select."""
+        return ExactLabelSums(self.positives, self.order, labels)
+
+    def _as_given(self, ranked: Tensor) -> Tensor:
+        return torch.empty_like(ranked).index_copy_(-1, self.order, ranked)
 
 
 class BucketedSums(ExactSums):
-    """:class:`rankdet.losses._ranking.StepSums` with every negative at the mean of its bucket.
+    """:class:`~.interface.StepSums` with every negative at the mean of its bucket.
 
     A bucket is a run of negatives between successive positives in the sorted list of all logits; a
     negative that ties with a positive belongs to the bucket above it. As in the paper everything is

@@ -1,18 +1,17 @@
-"""RoI heads that rank all proposals: Faster, Mask and Cascade R-CNN without sampling."""
+"""RoI heads that train on all proposals: Faster, Mask and Cascade R-CNN without sampling."""
 
 import torch
 from detectron2.modeling.roi_heads import CascadeROIHeads, StandardROIHeads
 from detectron2.structures import ImageList, Instances
 from torch import Tensor, nn
 
-from rankdet.losses.ranking import RankingLoss
-from rankdet.modeling.ranking_box_predictor import RankingBoxPredictor
+from rankdet.losses.base import HeadLoss
 
 Losses = dict[str, Tensor]
 
 
-class _RankingHeads:
-    """What ranking adds to Detectron2's RoI heads: all proposals, and a balanced mask loss."""
+class _Unsampled:
+    """What is added to Detectron2's RoI heads: all proposals, and a balanced mask loss."""
 
     num_classes: int
     box_predictor: nn.Module
@@ -30,26 +29,27 @@ class _RankingHeads:
         targets: list[Instances] | None = None,
     ) -> tuple[list[Instances], Losses]:
         """As Detectron2's, with a balanced ``loss_mask``."""
-        loss = ranking_loss_of(self.box_predictor)
-        instances, losses = super().forward(images, features, proposals, targets)
+        loss = _first_loss(self.box_predictor)
+        instances, losses = super().forward(images, features, proposals, targets)  # type: ignore[misc]
         if "loss_mask" in losses:
             own = {name.removesuffix("_stage0"): value for name, value in losses.items()}
             losses["loss_mask"] = loss.balance(losses["loss_mask"], own)
         return instances, losses
 
 
-class RankingROIHeads(_RankingHeads, StandardROIHeads):
-    """Detectron2's heads with all proposals in the ranking, and masks balanced against it.
+class UnsampledROIHeads(_Unsampled, StandardROIHeads):
+    """Detectron2's heads on all proposals, with the mask loss weighed by ``loss.balance``.
 
-    ``batch_size_per_image`` and ``positive_fraction`` of the parent are not used. Ground-truth
-    boxes are added to the proposals as there. ``box_predictor`` is a
-    :class:`rankdet.modeling.ranking_box_predictor.RankingBoxPredictor`; any mask head will do, and
-    its loss goes through :meth:`rankdet.losses.ranking.RankingLoss.balance`.
+    Ranking losses want this: one ranking of all proposals of a process. ``batch_size_per_image``
+    and ``positive_fraction`` of the parent are not used. Ground-truth boxes are added to the
+    proposals as there. ``box_predictor`` is a :class:`rankdet.modeling.box_predictor.BoxPredictor`
+    of any loss; any mask head fits, and its loss goes through
+    :meth:`rankdet.losses.base.HeadLoss.balance`.
     """
 
 
-class RankingCascadeROIHeads(_RankingHeads, CascadeROIHeads):
-    """Detectron2's cascade with all proposals in the ranking of each stage.
+class UnsampledCascadeROIHeads(_Unsampled, CascadeROIHeads):
+    """Detectron2's cascade on all proposals in each stage.
 
     Each stage has its own loss, with its own state. ``batch_size_per_image`` and
     ``positive_fraction`` of the parent are not used. Detectron2 has one mask head for all stages,
@@ -62,7 +62,7 @@ class RankingCascadeROIHeads(_RankingHeads, CascadeROIHeads):
 def label_all_proposals(
     matched_idxs: Tensor, matched_labels: Tensor, gt_classes: Tensor, num_classes: int
 ) -> tuple[Tensor, Tensor]:
-    """Label proposals as Detectron2 does, and keep all but the ignored ones.
+    """Label proposals as Detectron2 does, and keep all except the ignored ones.
 
     Args:
         matched_idxs: ``(N,)`` index of the best ground truth.
@@ -80,23 +80,13 @@ def label_all_proposals(
     return kept, labels[kept]
 
 
-def ranking_loss_of(box_predictor: nn.Module) -> RankingLoss:
-    """Give the loss of a predictor, or say that the heads need another predictor.
-
-    Args:
-        box_predictor: predictor of RoI heads, or those of all stages.
-
-    Returns:
-        The ranking loss, of the first stage.
-
-    Raises:
-        TypeError: it is not a :class:`RankingBoxPredictor`.
-    """
-    if isinstance(box_predictor, nn.ModuleList):
-        box_predictor = box_predictor[0]
-    if not isinstance(box_predictor, RankingBoxPredictor):
+def _first_loss(box_predictor: nn.Module) -> HeadLoss:
+    """Loss of a predictor, or of the first stage's; TypeError if it is not of this package."""
+    first = box_predictor[0] if isinstance(box_predictor, nn.ModuleList) else box_predictor
+    loss = getattr(first, "loss", None)
+    if not isinstance(loss, HeadLoss):
         raise TypeError(
-            f"box_predictor is a {type(box_predictor).__name__}, but these RoI heads rank all "
-            "proposals; give them a RankingBoxPredictor, or use Detectron2's RoI heads."
+            f"box_predictor is a {type(first).__name__} without a loss that can balance masks; "
+            "give these RoI heads a rankdet.modeling.box_predictor.BoxPredictor."
         )
-    return box_predictor.loss
+    return loss

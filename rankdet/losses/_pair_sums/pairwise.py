@@ -5,26 +5,13 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from rankdet.losses._pair_sums.interface import step
+
 _PAIRS_PER_BLOCK = 2**20  # 8 MB for each float64 matrix of a block
 
 
-def step(differences: Tensor, delta: float) -> Tensor:
-    """H: the step function, smoothed linearly over [-delta, delta]; delta = 0: [x >= 0].
-
-    Args:
-        differences: s_j - s_i, logits.
-        delta: half width, >= 0.
-
-    Returns:
-        Same shape, in [0, 1].
-    """
-    if delta == 0:
-        return (differences >= 0).to(differences.dtype)
-    return (differences / (2 * delta) + 0.5).clamp(0, 1)
-
-
 class PairwiseSums:
-    """:class:`rankdet.losses._ranking.StepSums` in O(P (P + M)) time and bounded memory."""
+    """:class:`~.interface.StepSums` in O(P (P + M)) time and bounded memory."""
 
     def __init__(self, positives: Tensor, negatives: Tensor, delta: float) -> None:
         self.positives = positives.double()
@@ -65,7 +52,7 @@ class PairwiseSums:
 
 
 class PairwiseLabelSums:
-    """:class:`rankdet.losses._ranking.LabelSums` over all pairs of positives."""
+    """:class:`~.interface.LabelSums` over all pairs of positives."""
 
     def __init__(self, sums: PairwiseSums, labels: Tensor) -> None:
         self.sums = sums

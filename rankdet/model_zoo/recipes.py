@@ -1,0 +1,193 @@
+"""What the methods change in a model: one line each in a config.
+
+A recipe changes a lazy config in place. The losses by name are in ``common/losses.py``::
+
+    from rankdet import model_zoo
+    from rankdet.model_zoo.recipes import use_ranking
+
+    model = model_zoo.get_config("common/models/mask_rcnn_fpn.py").model
+    use_ranking(model, model_zoo.get_config("common/losses.py").rank_sort)
+"""
+
+from collections.abc import Sequence
+from copy import deepcopy
+
+from detectron2.config import LazyCall as L
+from detectron2.layers import ShapeSpec
+from detectron2.modeling.box_regression import Box2BoxTransform
+from detectron2.modeling.meta_arch.retinanet import RetinaNetHead
+from detectron2.solver import WarmupParamScheduler
+from fvcore.common.param_scheduler import MultiStepParamScheduler
+from omegaconf import DictConfig
+
+from rankdet.losses import PCBLoss
+from rankdet.modeling.box_losses import GIoUBoxLoss
+from rankdet.modeling.box_predictor import BoxPredictor
+from rankdet.modeling.iterative_head import IterativeROIHeads, PredictionAttention
+from rankdet.modeling.mask_head import DiceMaskHead
+from rankdet.modeling.rpn import LossRPN
+from rankdet.modeling.unsampled_roi_heads import UnsampledCascadeROIHeads, UnsampledROIHeads
+
+_STEP_WEIGHTS = [0.2, 0.2, 0.6]
+
+
+def use_ranking(model: DictConfig, loss: DictConfig, rpn_loss: DictConfig | None = None) -> None:
+    """Train a Faster, Mask or Cascade R-CNN by a ranking loss: RPN and boxes.
+
+    RPN and RoI heads each have a ranking of their own, over all anchors and all proposals: none are
+    sampled. Boxes are trained by GIoU. Box deltas are in units of a tenth and a fifth of the anchor
+    or proposal everywhere, in the RPN and in all stages of a cascade. Biases start at 0, as in the
+    RS release; the prior of 0.01 that aLRP gives the RPN would change nothing, as neither its loss
+    nor the choice of proposals heeds a constant that is added to all logits. Masks have Dice loss.
+
+    Unlike in the releases, an anchor that is the best one of an object need not have an IoU of 0.3
+    with it to be positive, and the ResNet is Detectron2's: weights of MSRA, fixed affine parameters
+    of its norms.
+
+    Args:
+        model: lazy config of the model.
+        loss: lazy config of the loss of boxes; its ``num_classes`` is the number of classes.
+        rpn_loss: that of the RPN. None: the same loss with one class.
+    """
+    box_transform = L(Box2BoxTransform)(weights=(10, 10, 5, 5))
+    rpn, roi_heads = model.proposal_generator, model.roi_heads
+    for sampling in ("batch_size_per_image", "positive_fraction"):
+        rpn.pop(sampling, None)
+    rpn.update(
+        _target_=LossRPN,
+        box2box_transform=box_transform,
+        loss=rpn_loss or _for_classes(loss, 1),
+        box_loss=L(GIoUBoxLoss)(),
+        loss_weight=0.2,
+    )
+    stages = roi_heads.get("box_predictors")
+    roi_heads._target_ = UnsampledCascadeROIHeads if stages else UnsampledROIHeads
+    for predictor in stages or [roi_heads.box_predictor]:
+        predictor.update(
+            _target_=BoxPredictor,
+            box2box_transform=box_transform,
+            loss=loss,
+            box_loss=L(GIoUBoxLoss)(),
+        )
+    if "mask_head" in roi_heads:
+        roi_heads.mask_head.update(_target_=DiceMaskHead, max_positives=200)
+
+
+def use_dense_ranking(model: DictConfig, loss: DictConfig) -> None:
+    """Train ATSS or PAA by a ranking loss, with anchors and head as in the RS and BRS releases.
+
+    Three sizes of square anchors per location take the place of one of 8 strides, and there is no
+    centerness or predicted IoU; the learning rate is 0.008. RS and BRS balance the box loss by
+    themselves. AP and BAP have weights, on ATSS delta 1 and box weight 2, on PAA 0.5 and 1, as
+    released; there, as here, AP interpolates precision and BAP does not. ATSS's candidates are
+    still 9 per level for any number of anchors per location.
+
+    Args:
+        model: lazy config of the model.
+        loss: lazy config of the loss.
+    """
+    sizes = [
+        [4 * stride * 2 ** (octave / 3) for octave in range(3)]
+        for stride in model.anchor_generator.strides
+    ]
+    model.anchor_generator.sizes = sizes
+    model.head.update(_target_=RetinaNetHead, num_anchors=3)
+    model.update(loss=loss, quality=None)
+
+
+def use_pcb(
+    model: DictConfig,
+    *,
+    alpha: float,
+    normalizes_logits: bool = False,
+    start_epoch: float = 16,
+    iterations_per_epoch: int | None = None,
+) -> None:
+    """Put PCB around the loss of a Faster or Mask R-CNN, with recurrent RoI heads of three steps.
+
+    The model's own loss trains alone until PCB starts; it must take soft targets. The paper starts
+    after 16 of 24 epochs, with the first drop of the learning rate.
+
+    Args:
+        model: lazy config of the model.
+        alpha: share of PCB; paper: 0.4 for softmax, 0.2 for EQL v2, 0.05 for Seesaw.
+        normalizes_logits: LayerNorm in front of the logits that are fed back, for EQL v2.
+        start_epoch: epochs without PCB.
+        iterations_per_epoch: None: the length of the data set. Give it where the schedule counts
+            the repeats of repeat factor sampling.
+    """
+    roi_heads = model.roi_heads
+    roi_heads.update(
+        _target_=IterativeROIHeads,
+        pooled_shape="${.box_head.input_shape}",
+        step_weights=_STEP_WEIGHTS,
+        refinement=L(PredictionAttention.with_options)(normalizes_logits=normalizes_logits),
+    )
+    roi_heads.box_predictor.loss = L(PCBLoss)(
+        base=_for_classes(roi_heads.box_predictor.loss, "${...num_classes}"),
+        alpha=alpha,
+        start_epoch=start_epoch,
+        iterations_per_epoch=iterations_per_epoch,
+    )
+
+
+def use_r50_fpn(model: DictConfig, published: DictConfig) -> None:
+    """Give a one-stage detector for small images the backbone, levels and widths of another.
+
+    This is the size of Detectron2's RetinaNet and FCOS: ResNet-50 and the FPN levels p3 to p7.
+    Settings are COCO's: 80 classes, 100 detections. The ResNet is Detectron2's: weights of MSRA,
+    stem and first stage frozen, fixed affine parameters of its norms.
+
+    Args:
+        model: lazy config of the model.
+        published: lazy config of Detectron2's model.
+    """
+    strides = [8, 16, 32, 64, 128]
+    model.backbone = published.backbone
+    model.backbone.bottom_up.freeze_at = 2
+    model.head_in_features = published.head_in_features
+    model.anchor_generator.update(sizes=[[8 * stride] for stride in strides], strides=strides)
+    model.head.update(
+        input_shape=[ShapeSpec(channels=256, stride=stride) for stride in strides],
+        conv_dims=[256] * 4,
+    )
+    model.update(
+        num_classes=80,
+        pixel_mean=published.pixel_mean,
+        pixel_std=published.pixel_std,
+        test_score_thresh=0.05,
+        max_detections_per_image=100,
+    )
+
+
+def steps(
+    epochs: Sequence[int],
+    iterations_per_epoch: int,
+    warmup_iterations: int,
+    warmup_factor: float = 1e-3,
+) -> DictConfig:
+    """A step schedule as mmdetection's papers have it, given in epochs.
+
+    Args:
+        epochs: a tenth of the rate after each of them; the last ends the training.
+        iterations_per_epoch: length of an epoch.
+        warmup_iterations: length of the warm-up.
+        warmup_factor: share of the rate to start from.
+
+    Returns:
+        Lazy config of the multiplier of the learning rate.
+    """
+    return L(WarmupParamScheduler)(
+        scheduler=L(MultiStepParamScheduler)(
+            values=[10.0**-step for step in range(len(epochs))], milestones=epochs
+        ),
+        warmup_length=warmup_iterations / (epochs[-1] * iterations_per_epoch),
+        warmup_factor=warmup_factor,
+    )
+
+
+def _for_classes(loss: DictConfig, num_classes: int | str) -> DictConfig:
+    """The lazy config of the same loss, for another number of classes."""
+    copied = deepcopy(loss)
+    copied.num_classes = num_classes
+    return copied
