@@ -12,8 +12,8 @@ from ranking_detector import CHANNELS, NUM_CLASSES
 from torch import nn
 
 from rankdet.losses.focal import FocalLoss
+from rankdet.modeling.box_losses import GIoUBoxLoss
 from rankdet.modeling.dense.assignment import CenterAssigner, IoUAssigner
-from rankdet.modeling.dense.box_losses import GIoUBoxLoss
 from rankdet.modeling.dense.detector import OneStageDetector
 from rankdet.modeling.dense.quality import Centerness
 
@@ -75,7 +75,7 @@ def make_retinanet(loss=None, **parts):
         box2box_transform=transform,
         assigner=IoUAssigner(make_matcher(), loss.num_classes),
         loss=loss,
-        box_loss=GIoUBoxLoss(transform),
+        box_loss=GIoUBoxLoss(),
         num_classes=loss.num_classes,
         **PIXELS,
     )
@@ -96,7 +96,7 @@ def make_fcos(loss=None, **parts):
         anchor_generator=point_anchors(),
         box2box_transform=transform,
         assigner=CenterAssigner(loss.num_classes),
-        box_loss=GIoUBoxLoss(transform),
+        box_loss=GIoUBoxLoss(),
         quality=Centerness(),
     )
     model = make_retinanet(loss, **{**defaults, **parts})

@@ -1,7 +1,7 @@
 """Training with the statistics of long-tail losses, in one process or on two ranks."""
 
 import torch
-from loss_tester import NUM_CLASSES, random_batch
+from loss_tester import NUM_CLASSES, learn_and_compute, random_batch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -10,7 +10,6 @@ from rankdet.losses.seesaw import SeesawLoss
 
 LOSSES = {
     "seesaw": lambda: SeesawLoss(NUM_CLASSES),
-    "seesaw_local": lambda: SeesawLoss(NUM_CLASSES, sync_counts=False),
     "eqlv2": lambda: EQLv2Loss(NUM_CLASSES),
 }
 # Rows and kind of each rank's batch. Equal numbers of rows, so that the mean over ranks is the
@@ -30,7 +29,7 @@ class BiasedLoss(nn.Module):
         self.bias = nn.Parameter(torch.zeros(loss.num_logits, dtype=torch.float64))
 
     def forward(self, logits, labels):
-        return self.loss(logits + self.bias, labels)
+        return learn_and_compute(self.loss, logits + self.bias, labels)
 
 
 def make_batch(rank, iteration, num_logits):

@@ -16,6 +16,12 @@ def random_batch(num_samples: int, num_logits: int, *, seed: int = 0, dtype=torc
     return logits.requires_grad_(), labels
 
 
+def learn_and_compute(loss, logits, labels):
+    """What a head does with a batch: the loss observes it, then computes."""
+    loss.observe(logits.detach(), labels)
+    return loss(logits, labels)
+
+
 class LossTester:
     """Subclass, implement :meth:`make` and :meth:`reference`, and add what is special."""
 
@@ -86,10 +92,32 @@ class LossTester:
             broken[3, column] = bad
             assert not torch.isfinite(loss(broken, labels))
 
+    def test_computing_learns_nothing(self):
+        loss = self.make().train()
+        before = {name: value.clone() for name, value in loss.state_dict().items()}
+        loss(*random_batch(8, loss.num_logits))
+        assert all(torch.equal(value, before[name]) for name, value in loss.state_dict().items())
+
+    def test_ignored_rows_count_as_if_they_were_not_there(self):
+        losses = [self.make() for _ in range(2)]
+        logits, labels = random_batch(12, losses[0].num_logits)
+        boxes = torch.ones(2, int((labels < NUM_CLASSES).sum()))
+        extra = torch.cat([logits, logits.flip(0)]), torch.cat([labels, torch.full((12,), -1)])
+        values = []
+        for loss, batch in zip(losses, [(logits, labels), extra], strict=True):
+            loss.observe(*batch)
+            values.append(loss.losses(*batch, *boxes))
+        for name, value in values[0].items():
+            torch.testing.assert_close(values[1][name], value)
+        states = [loss.state_dict() for loss in losses]
+        for name, value in states[0].items():
+            torch.testing.assert_close(states[1][name], value)
+
     def test_inputs_are_not_modified(self):
         loss = self.make()
         logits, labels = random_batch(8, loss.num_logits)
         before = logits.detach().clone(), labels.clone()
+        loss.observe(logits, labels)
         loss(logits, labels).backward()
         loss.scores(logits.detach())
         assert torch.equal(logits, before[0]) and torch.equal(labels, before[1])

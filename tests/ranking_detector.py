@@ -13,10 +13,11 @@ from detectron2.modeling.roi_heads import FastRCNNConvFCHead
 from detectron2.structures import BitMasks, Boxes, Instances
 from torch import nn
 
-from rankdet.modeling.dice_mask_head import DiceMaskHead
-from rankdet.modeling.ranking_box_predictor import RankingBoxPredictor
-from rankdet.modeling.ranking_roi_heads import RankingCascadeROIHeads, RankingROIHeads
-from rankdet.modeling.ranking_rpn import RankingRPN
+from rankdet.modeling.box_losses import GIoUBoxLoss
+from rankdet.modeling.box_predictor import BoxPredictor
+from rankdet.modeling.mask_head import DiceMaskHead
+from rankdet.modeling.rpn import LossRPN
+from rankdet.modeling.unsampled_roi_heads import UnsampledCascadeROIHeads, UnsampledROIHeads
 
 NUM_CLASSES, CHANNELS, STRIDE, SIZE = 3, 8, 8, 48
 
@@ -36,14 +37,19 @@ class TinyBackbone(Backbone):
 
 
 def make_predictor(loss, num_features=16, **options):
-    options = {"box2box_transform": Box2BoxTransform(weights=(10, 10, 5, 5)), **options}
-    return RankingBoxPredictor(
+    options = {
+        "box2box_transform": Box2BoxTransform(weights=(10, 10, 5, 5)),
+        "box_loss": GIoUBoxLoss(),
+        **options,
+    }
+    return BoxPredictor(
         ShapeSpec(channels=num_features), loss=loss, num_classes=NUM_CLASSES, **options
     )
 
 
-def make_rpn(loss, **options):
-    return RankingRPN(
+def rpn_parts():
+    """What Detectron2's RPN takes, too."""
+    return dict(
         in_features=["p3"],
         head=StandardRPNHead(in_channels=CHANNELS, num_anchors=2),
         anchor_generator=DefaultAnchorGenerator(
@@ -53,9 +59,11 @@ def make_rpn(loss, **options):
         box2box_transform=Box2BoxTransform(weights=(10, 10, 5, 5)),
         pre_nms_topk=(40, 20),
         post_nms_topk=(20, 10),
-        loss=loss,
-        **options,
     )
+
+
+def make_rpn(loss, **options):
+    return LossRPN(loss=loss, **{"box_loss": GIoUBoxLoss(), **rpn_parts(), **options})
 
 
 def _pooler(size):
@@ -97,12 +105,12 @@ def make_heads(make_loss, **options):
         "box_head": _box_head(),
         "box_predictor": make_predictor(make_loss(NUM_CLASSES)),
     }
-    return RankingROIHeads(**{**parts, **options})
+    return UnsampledROIHeads(**{**parts, **options})
 
 
 def make_cascade(make_loss):
     """Cascade Mask R-CNN's heads with two stages."""
-    return RankingCascadeROIHeads(
+    return UnsampledCascadeROIHeads(
         **_common_parts(),
         box_heads=[_box_head() for _ in range(2)],
         box_predictors=[

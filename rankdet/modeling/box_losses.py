@@ -28,8 +28,7 @@ class BoxLoss(Protocol):
             box2box_transform: the head's.
 
         Returns:
-            ``(F,)`` IoUs of the decoded boxes without gradient, and ``(F,)`` losses; float32 or
-            wider.
+            ``(F,)`` IoUs of the decoded boxes without gradient, and ``(F,)`` losses; float32.
         """
         ...
 
@@ -45,7 +44,7 @@ class GIoUBoxLoss:
         self, deltas: Tensor, anchors: Tensor, gt_boxes: Tensor, box2box_transform: BoxTransform
     ) -> tuple[Tensor, Tensor]:
         """See :meth:`BoxLoss.__call__`."""
-        boxes = box2box_transform.apply_deltas(_wide(deltas), anchors)
+        boxes = box2box_transform.apply_deltas(deltas.float(), anchors)
         return _ious(boxes, gt_boxes), generalized_box_iou_loss(boxes, gt_boxes, reduction="none")
 
 
@@ -68,7 +67,7 @@ class SmoothL1BoxLoss:
         self, deltas: Tensor, anchors: Tensor, gt_boxes: Tensor, box2box_transform: BoxTransform
     ) -> tuple[Tensor, Tensor]:
         """See :meth:`BoxLoss.__call__`."""
-        deltas = _wide(deltas)
+        deltas = deltas.float()
         with torch.no_grad():
             ious = _ious(box2box_transform.apply_deltas(deltas, anchors), gt_boxes)
             gt_deltas = box2box_transform.get_deltas(anchors, gt_boxes)
@@ -81,10 +80,6 @@ class L1BoxLoss(SmoothL1BoxLoss):
 
     def __init__(self) -> None:
         super().__init__(beta=0.0)
-
-
-def _wide(deltas: Tensor) -> Tensor:
-    return deltas if deltas.dtype == torch.float64 else deltas.float()
 
 
 def _ious(boxes: Tensor, gt_boxes: Tensor) -> Tensor:

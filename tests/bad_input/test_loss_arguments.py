@@ -16,7 +16,6 @@ from rankdet.losses.ndcg import NDCGLoss, ndcg_loss
 from rankdet.losses.pcb import PCBLoss
 from rankdet.losses.rank_sort import RankSortLoss, rank_sort_loss
 from rankdet.losses.seesaw import SeesawLoss
-from rankdet.losses.soft_targets import SoftTargetSeesawLoss, SoftTargetSoftmaxLoss
 from rankdet.losses.softmax import SoftmaxCrossEntropyLoss
 
 TINY = torch.finfo(torch.float32).tiny
@@ -33,7 +32,7 @@ def rank_rows(ious=IOUS, box_losses=IOUS, labels=LABELS):
 
 
 def pcb(**options):
-    return PCBLoss(SoftTargetSoftmaxLoss(3), **options)
+    return PCBLoss(SoftmaxCrossEntropyLoss(3), **options)
 
 
 CASES = [
@@ -81,15 +80,15 @@ CASES = [
     Case("negative exponent", lambda: SeesawLoss(3, p=-1), "p is -1"),
     Case("infinite exponent", lambda: SeesawLoss(3, q=math.inf), "q is inf"),
     Case("eps of one", lambda: SeesawLoss(3, eps=1), "eps is 1"),
-    Case("soft targets without eps", lambda: SoftTargetSeesawLoss(3, eps=0), "eps is 0"),
     Case("Seesaw without eps", lambda: SeesawLoss(3, eps=0), meaning="no limit, as in the paper"),
     Case("a smoothed share over 1", lambda: LabelSmoothingLoss(3, 1.5), "eps is 1.5"),
-    Case("no calls", lambda: OnlineLabelSmoothingLoss(3, num_steps=0), "num_steps is 0"),
+    Case("epoch of a negative length",
+         lambda: OnlineLabelSmoothingLoss(3, iterations_per_epoch=-1), "iterations_per_epoch is"),
     Case("momentum of one", lambda: PairwiseConfusion(3, 1.0), "momentum is 1.0"),
     Case("negative momentum", lambda: pcb(momentum=-0.1), "momentum is -0.1"),
     Case("NaN momentum", lambda: pcb(momentum=math.nan), "momentum is nan"),
     Case("share of PCB over 1", lambda: pcb(alpha=2), "alpha is 2"),
-    Case("no recurrent step", lambda: pcb(num_steps=0), "num_steps is 0"),
+    Case("negative start", lambda: pcb(start_epoch=-1), "start_epoch is -1"),
     Case("endless wait", lambda: pcb(start_epoch=math.inf), "start_epoch is inf"),
     Case("epoch of no iteration", lambda: pcb(iterations_per_epoch=0), "iterations_per_epoch is 0"),
     Case("prior of one", lambda: SoftmaxCrossEntropyLoss(3).initial_logits(1), "prior_prob is 1"),

@@ -9,7 +9,7 @@ from small_experiment import ROOT
 from rankdet.data.class_stats import instance_counts
 from rankdet.engine.config import load_config
 from rankdet.losses.ecm_surrogate import ECMSurrogate
-from rankdet.modeling.dense.box_losses import GIoUBoxLoss
+from rankdet.modeling.box_losses import GIoUBoxLoss
 
 LVIS = sorted(path.stem for path in (ROOT / "lvis_v1").glob("*.py") if "rcnn" not in path.stem)
 COCO = sorted(path.stem for path in (ROOT / "coco").glob("*.py") if "rcnn" not in path.stem)

@@ -18,12 +18,12 @@ from torch import nn
 from rankdet.engine.batches import epoch_length, training_batches
 from rankdet.engine.hooks import EpochLengthHook
 from rankdet.engine.train import build_trainer
+from rankdet.losses import SoftmaxCrossEntropyLoss
 from rankdet.losses.alrp import ALRPLoss
 from rankdet.losses.label_smoothing import OnlineLabelSmoothingLoss
 from rankdet.losses.pcb import PCBLoss
-from rankdet.losses.soft_targets import SoftTargetSoftmaxLoss
-from rankdet.modeling.ranking_box_predictor import RankingBoxPredictor
-from rankdet.modeling.ranking_roi_heads import RankingROIHeads
+from rankdet.modeling.box_predictor import BoxPredictor
+from rankdet.modeling.unsampled_roi_heads import UnsampledROIHeads
 
 
 def images(count):
@@ -95,7 +95,7 @@ def test_hook_tells_every_loss_whose_period_is_open():
 
 
 def pcb(**options):
-    return PCBLoss(SoftTargetSoftmaxLoss(3), **{"start_epoch": 1.5, **options})
+    return PCBLoss(SoftmaxCrossEntropyLoss(3), **{"start_epoch": 1.5, **options})
 
 
 def test_hook_tells_every_pcb_loss_that_waits_for_epochs(caplog):
@@ -131,9 +131,9 @@ def test_without_open_periods_the_data_loader_needs_no_length():
 
 def alrp_config(folder):
     cfg = smoke_config(folder, "train.checkpointer.period=3", "train.max_iter=5")
-    cfg.model.roi_heads._target_ = RankingROIHeads
+    cfg.model.roi_heads._target_ = UnsampledROIHeads
     cfg.model.roi_heads.box_predictor.update(
-        _target_=RankingBoxPredictor, loss=L(ALRPLoss)(num_classes=10, iterations_per_epoch=2)
+        _target_=BoxPredictor, loss=L(ALRPLoss)(num_classes=10, iterations_per_epoch=2)
     )
     return cfg
 
@@ -183,7 +183,7 @@ def test_a_missing_hook_is_reported(tmp_path, caplog):
     ("loss", "remedy"),
     [
         (L(OnlineLabelSmoothingLoss)(num_classes=10), {"iterations_per_epoch": 7}),
-        (L(PCBLoss)(base=L(SoftTargetSoftmaxLoss)(num_classes=10)), {"start_epoch": 0}),
+        (L(PCBLoss)(base=L(SoftmaxCrossEntropyLoss)(num_classes=10)), {"start_epoch": 0}),
     ],
     ids=["online label smoothing", "PCB"],
 )

@@ -3,7 +3,7 @@
 import torch
 from losses.dense_reference import DENSE_LOSSES, NUM_CLASSES
 
-from rankdet.losses.joint import IGNORED
+from rankdet.losses import IGNORED
 
 BACKGROUND = NUM_CLASSES
 # Labels of each rank by iteration: foreground on both ranks, on one, a single row, none, no rows.

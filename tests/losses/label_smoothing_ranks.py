@@ -26,6 +26,8 @@ def train(loss, batches):
     results = []
     for logits, labels in batches:
         logits = logits.clone().requires_grad_()
+        if loss.training:
+            loss.observe(logits, labels)
         total = len(labels) * loss(logits, labels)
         results.append((total.detach(), torch.autograd.grad(total, logits)[0]))
     return results

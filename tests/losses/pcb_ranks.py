@@ -4,23 +4,19 @@ import torch
 import torch.distributed as dist
 from losses.pcb_reference import random_batches
 
+from rankdet.losses import EQLv2Loss, SeesawLoss, SoftmaxCrossEntropyLoss
 from rankdet.losses.confusion import PairwiseConfusion
 from rankdet.losses.pcb import PCBLoss
-from rankdet.losses.soft_targets import (
-    SoftTargetEQLv2Loss,
-    SoftTargetSeesawLoss,
-    SoftTargetSoftmaxLoss,
-)
 
 C = 5
-BASES = [SoftTargetSoftmaxLoss, SoftTargetSeesawLoss, SoftTargetEQLv2Loss]
+BASES = [SoftmaxCrossEntropyLoss, SeesawLoss, EQLv2Loss]
 NUM_CLASSES_LVIS = 1203
 # Classes of the samples of each rank, by iteration: three rows move, then two, then none.
 LVIS_LABELS = [[[3, 7, 7, 1203], [5, 6], [1203]], [[7, 900], [1203, 1203], []]]
 
 
 def make_loss(base):
-    return PCBLoss(base(C), start_epoch=2, iterations_per_epoch=1, num_steps=2).double()
+    return PCBLoss(base(C), start_epoch=2, iterations_per_epoch=1).double()
 
 
 def batches_of_rank(num_logits, rank):
@@ -36,11 +32,15 @@ def batches_of_rank(num_logits, rank):
 
 
 def train(loss, batches):
-    """Sums (not means) of the losses of both steps, and their gradients, by iteration."""
+    """Sums (not means) of the losses of two steps, and their gradients, by iteration."""
     results = []
     for logits, labels in batches:
         logits = logits.clone().requires_grad_()
-        total = len(labels) * sum(loss(logits, labels, step) for step in range(2))
+        if loss.training:
+            loss.observe(logits, labels)
+        boxes = torch.zeros(2, int((labels < C).sum()))
+        steps = [loss.losses_of_step(step, 2, logits, labels, *boxes) for step in range(2)]
+        total = len(labels) * sum(step["loss_cls"] for step in steps)
         results.append((total.detach(), torch.autograd.grad(total, logits)[0]))
     return results
 

@@ -38,8 +38,8 @@ class SlowSoftmax:
 
     normalized = True
 
-    def __init__(self, num_classes, released=False):
-        self.num_classes, self.released = num_classes, released
+    def __init__(self, num_classes):
+        self.num_classes = num_classes
 
     def probs(self, logits):
         exp = logits[:, : self.num_classes].exp()
@@ -58,8 +58,7 @@ class SlowSoftmax:
         return -(z[y].exp() / z.exp().sum()).log()
 
     def soft(self, z, y, target):
-        shown = z if self.released else z[: self.num_classes]
-        total = shown.exp().sum()
+        total = z[: self.num_classes].exp().sum()
         return -sum(t * (z[i].exp() / total).log() for i, t in enumerate(target))
 
     def loss(self, z, y, target, alpha):
@@ -71,8 +70,8 @@ class SlowSoftmax:
 class SlowSeesaw(SlowSoftmax):
     """PCB eqs. 16 to 18, with the objectness of Seesaw."""
 
-    def __init__(self, num_classes, released=False):
-        super().__init__(num_classes, released)
+    def __init__(self, num_classes):
+        super().__init__(num_classes)
         self.counts = [0] * num_classes
 
     def begin(self, labels):
@@ -91,13 +90,6 @@ class SlowSeesaw(SlowSoftmax):
         others = sum(self.factor(z, i, j) * z[j].exp() for j in range(self.num_classes) if j != i)
         return (z[i].exp() / (others + z[i].exp())).log()
 
-    def log_prob_by_label(self, z, y, i):
-        """The released code's p_i, with the factors of the label y."""
-        scaled = [
-            z[j].exp() * (1 if j == y else self.factor(z, y, j)) for j in range(self.num_classes)
-        ]
-        return (scaled[i] / sum(scaled)).log()
-
     def hard(self, z, y):
         bg = z[self.num_classes :]
         objectness = -(bg[int(y == self.num_classes)].exp() / bg.exp().sum()).log()
@@ -107,18 +99,17 @@ class SlowSeesaw(SlowSoftmax):
         bg = z[self.num_classes :]
         loss = -(bg[0].exp() / bg.exp().sum()).log()
         for i, t in enumerate(target):
-            log_p = self.log_prob_by_label(z, y, i) if self.released else self.log_prob(z, i)
-            loss = loss - t * log_p
+            loss = loss - t * self.log_prob(z, i)
         return loss
 
 
 class SlowEQLv2(SlowSoftmax):
-    """PCB eqs. 13 to 15 with EQL v2's weights; the released rule mixes the targets first."""
+    """PCB eqs. 13 to 15 with EQL v2's weights."""
 
     normalized = False
 
-    def __init__(self, num_classes, released=False):
-        super().__init__(num_classes, released)
+    def __init__(self, num_classes):
+        super().__init__(num_classes)
         self.sums = torch.zeros(2, num_classes, dtype=torch.float64)  # of positives, negatives
 
     def probs(self, logits):
@@ -140,36 +131,27 @@ class SlowEQLv2(SlowSoftmax):
         loss = bce(z[-1], float(y == self.num_classes))
         for i in range(self.num_classes):
             t = float(i == y)
-            mixed = alpha * target[i] + (1 - alpha) * t if alpha else t
-            shown = mixed if self.released else t
-            positive, negative = self.weights(i)
-            w = shown * positive + (1 - shown) * negative
-            loss = loss + w * (
-                bce(z[i], mixed)
-                if self.released or not alpha
-                else alpha * bce(z[i], target[i]) + (1 - alpha) * bce(z[i], t)
-            )
-            gradient = w * (z[i].detach().sigmoid() - shown).abs()
-            self.new_sums[0, i] += gradient * shown
-            self.new_sums[1, i] += gradient * (1 - shown)
+            w = self.weights(i)[0 if t else 1]
+            soft = alpha * bce(z[i], target[i]) if alpha else 0
+            loss = loss + w * (soft + (1 - alpha) * bce(z[i], t))
+            gradient = w * (z[i].detach().sigmoid() - t).abs()
+            self.new_sums[0 if t else 1, i] += gradient
         return loss
 
 
 class SlowPCB:
     """PCB eqs. 9 to 11 around a slow base: one call per iteration with the logits of each step."""
 
-    def __init__(self, base, *, alpha, momentum, start=0, every_step=False):
-        self.base, self.alpha, self.momentum = base, alpha, momentum
-        self.start, self.every_step = start, every_step
+    def __init__(self, base, *, alpha, momentum, start=0):
+        self.base, self.alpha, self.momentum, self.start = base, alpha, momentum, start
         self.matrix, self.iteration = {}, 0
 
     def __call__(self, logits_of_steps, labels):
         losses, num_steps = [], len(logits_of_steps)
         self.base.begin(labels)
+        probs = self.base.probs(logits_of_steps[-1].detach())
+        self.matrix = next_matrix(self.matrix, probs, labels, self.momentum)
         for step, logits in enumerate(logits_of_steps):
-            if self.every_step or step == num_steps - 1:
-                probs = self.base.probs(logits.detach())
-                self.matrix = next_matrix(self.matrix, probs, labels, self.momentum)
             alpha = self.alpha * (step / (num_steps - 1) if num_steps > 1 else 1)
             losses.append(self.step(logits, labels, alpha if self.iteration >= self.start else 0))
         self.base.end()

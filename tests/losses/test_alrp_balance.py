@@ -5,7 +5,7 @@ from losses.ranking_modules import random_batch
 from rankdet.losses.alrp import ALRPLoss
 
 BACKGROUND = torch.full((4,), 3)
-STATE = {"box_weight", "term_sums", "num_iterations"}
+STATE = {"box_weight", "term_sums", "num_iterations", "last_terms"}
 
 
 def make_batches(count):
@@ -16,6 +16,8 @@ def run(loss, batches):
     """Train on batches; gives the box weight that each of them was computed with."""
     weights = []
     for batch in batches:
+        if loss.training:
+            loss.observe(batch.logits, batch.labels)
         weights.append(loss.box_weight.item())
         loss(*batch)
     return weights
@@ -85,19 +87,17 @@ def test_without_a_known_period_the_first_weight_stays():
     loss = ALRPLoss(3)
     run(loss, make_batches(5))
     assert loss.box_weight == 50 and loss.num_iterations == 5
-    loss.iterations_per_epoch = 6
-    run(loss, make_batches(1))
-    assert loss.box_weight < 50 and loss.num_iterations == 0
+    loss.set_epoch_length(6)
+    assert run(loss, make_batches(2))[0] == 50
+    assert loss.box_weight < 50 and loss.num_iterations == 1
 
 
 def test_a_period_without_positives_keeps_the_weight():
     loss = ALRPLoss(3, iterations_per_epoch=2)
-    run(loss, [random_batch(labels=BACKGROUND)] * 2)
-    assert loss.box_weight == 50 and loss.num_iterations == 0
-    batch = random_batch()
-    run(loss, [batch, random_batch(labels=BACKGROUND)])
+    batch, background = random_batch(), random_batch(labels=BACKGROUND)
+    weights = run(loss, [background, background, batch, background, batch])
     classification, localization = plain_terms(batch)
-    assert loss.box_weight.item() == pytest.approx(1 + classification / localization)
+    assert weights == pytest.approx([50] * 4 + [1 + classification / localization])
 
 
 def test_the_localisation_error_is_relative_to_the_threshold_of_foreground():

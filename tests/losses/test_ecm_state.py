@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from loss_tester import NUM_CLASSES, random_batch
+from loss_tester import NUM_CLASSES, learn_and_compute, random_batch
 
 from rankdet.losses.ecm import ECMLoss
 
@@ -13,7 +13,7 @@ class TestMeasuredRatio:
     labels = torch.tensor([0, 5, 5, 5, 5, 5, 5, 2])
 
     def measure(self, loss, labels):
-        return loss(torch.zeros(len(labels), loss.num_logits), labels)
+        return learn_and_compute(loss, torch.zeros(len(labels), loss.num_logits), labels)
 
     def test_the_first_batch_already_counts(self):
         measured, fixed = ECMLoss(COUNTS), ECMLoss(COUNTS, background_ratio=3.0)
@@ -30,10 +30,10 @@ class TestMeasuredRatio:
         self.measure(loss, self.labels)
         assert loss.background_ratio.item() == 6 / 4
 
-    def test_evaluation_measures_nothing(self):
-        loss = ECMLoss(COUNTS).eval()
-        self.measure(loss, self.labels)
-        assert loss.num_samples.tolist() == [0, 0]
+    def test_labels_that_are_no_class_measure_nothing(self):
+        loss = ECMLoss(COUNTS)
+        loss.observe(torch.zeros(4, loss.num_logits), torch.tensor([-1, -1, 6, 5]))
+        assert loss.num_samples.tolist() == [0, 1]
 
     @pytest.mark.parametrize("labels", [[5, 5], [0, 1], []])
     def test_one_sided_batches_stay_finite(self, labels):
@@ -44,8 +44,8 @@ class TestMeasuredRatio:
     def test_backward_after_another_forward(self):
         loss = ECMLoss(COUNTS)
         logits, labels = random_batch(9, NUM_CLASSES + 1)
-        first = loss(logits, labels)
-        loss(logits, self.labels[:1].expand(9))
+        first = learn_and_compute(loss, logits, labels)
+        loss.observe(logits, self.labels[:1].expand(9))
         first.backward()
 
     def test_resumed_measurement_equals_an_uninterrupted_one(self):
@@ -85,7 +85,7 @@ class TestCheckpointRules:
     @pytest.mark.parametrize("counts", [COUNTS + 1, COUNTS[:2]], ids=["counts", "classes"])
     def test_fine_tuning_on_other_data_measures_anew(self, counts, caplog):
         trained, tuned = ECMLoss(COUNTS), ECMLoss(counts)
-        trained(torch.zeros(4, 6), torch.tensor([0, 5, 5, 5]))
+        trained.observe(torch.zeros(4, 6), torch.tensor([0, 5, 5, 5]))
         trained.freeze_background_ratio()
         state = trained.state_dict()
         if len(counts) != len(COUNTS):
@@ -94,7 +94,7 @@ class TestCheckpointRules:
         assert "its background ratio is not taken over" in caplog.text
         assert tuned.is_measuring and tuned.num_samples.tolist() == [0, 0]
         assert torch.equal(tuned.class_counts, counts.double())
-        tuned(torch.zeros(3, len(counts) + 1), torch.tensor([0, 1, len(counts)]))
+        tuned.observe(torch.zeros(3, len(counts) + 1), torch.tensor([0, 1, len(counts)]))
         assert tuned.background_ratio.item() == 0.5
 
     def test_a_pretrained_backbone_changes_nothing(self, caplog):

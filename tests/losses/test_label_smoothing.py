@@ -1,7 +1,7 @@
 import pytest
 import torch
 from gloo_ranks import run_two_ranks
-from loss_tester import NUM_CLASSES, LossTester, random_batch
+from loss_tester import NUM_CLASSES, LossTester, learn_and_compute, random_batch
 from losses.label_smoothing_ranks import C, batches_of_rank, make_loss, train, train_rank
 from losses.label_smoothing_reference import next_soft_labels, smoothed_loss
 from losses.pcb_reference import random_batches
@@ -53,36 +53,36 @@ def test_background_is_not_smoothed(make):
     torch.testing.assert_close(make(NUM_CLASSES, eps=0.9)(logits, labels), expected)
 
 
-@pytest.mark.parametrize("num_steps", [1, 3])
-def test_epochs_equal_the_equations(num_steps):
+def test_epochs_equal_the_equations():
     period, eps = 2, 0.4
-    loss = OnlineLabelSmoothingLoss(
-        C, eps, num_steps=num_steps, iterations_per_epoch=period
-    ).double()
+    loss = OnlineLabelSmoothingLoss(C, eps, iterations_per_epoch=period).double()
     soft_labels, kept = torch.full((C, C), 1 / C, dtype=torch.float64), set()
-    calls = list(random_batches(4 * period * num_steps, C, C + 1, num_samples=6))
-    for start in range(0, len(calls), period * num_steps):
-        epoch = calls[start : start + period * num_steps]
+    batches = list(random_batches(4 * period, C, C + 1, num_samples=6))
+    for start in range(0, len(batches), period):
+        epoch = batches[start : start + period]
         for logits, labels in epoch:
-            value, expected = loss(logits, labels), smoothed_loss(logits, labels, soft_labels, eps)
+            value = learn_and_compute(loss, logits, labels)
+            expected = smoothed_loss(logits, labels, soft_labels, eps)
             gradients = [torch.autograd.grad(x, logits)[0] for x in (value, expected)]
             torch.testing.assert_close(value, expected, rtol=1e-10, atol=1e-10)
             torch.testing.assert_close(*gradients, rtol=1e-10, atol=1e-10)
         renewed = next_soft_labels(soft_labels, epoch)
         kept |= {(start, y) for y in range(C) if torch.equal(renewed[y], soft_labels[y])}
         soft_labels = renewed
-        torch.testing.assert_close(loss.soft_labels, soft_labels, rtol=1e-10, atol=1e-10)
-        assert loss.num_calls == 0 and not loss.prediction_sums.any()
-    assert num_steps == 3 or 0 < len(kept) < 4 * C  # Some class had no correct sample once.
+        assert loss.num_iterations == period
+    assert 0 < len(kept) < 4 * C  # Some class had no correct sample once.
+    loss.observe(*batches[0])
+    torch.testing.assert_close(loss.soft_labels, soft_labels, rtol=1e-10, atol=1e-10)
+    assert loss.num_iterations == 1
 
 
 def test_the_first_epoch_is_label_smoothing():
     logits, labels = random_batch(9, NUM_CLASSES + 1, dtype=torch.float32)
     online = OnlineLabelSmoothingLoss(NUM_CLASSES, eps=0.2)
     for _ in range(3):  # Its length is not known, so that it never ends.
-        value = online(logits, labels)
+        value = learn_and_compute(online, logits, labels)
     torch.testing.assert_close(value, LabelSmoothingLoss(NUM_CLASSES, eps=0.2)(logits, labels))
-    assert online.num_calls == 3 and online.prediction_sums.any()
+    assert online.num_iterations == 3 and online.prediction_sums.any()
 
 
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf])
@@ -94,17 +94,19 @@ def test_non_finite_logits_do_not_reach_the_soft_labels(bad):
     broken = logits.clone()
     correct = (broken.argmax(dim=1) == labels).nonzero()[0, 0]
     broken[correct, labels[correct]] = bad
-    assert not torch.isfinite(loss(broken, labels))
+    assert not torch.isfinite(learn_and_compute(loss, broken, labels))
     others = torch.arange(40) != correct  # One of them is its twin.
-    clean(logits[others], labels[others])
+    clean.observe(logits[others], labels[others])
+    for x in (loss, clean):  # Starts the next epoch.
+        x.observe(logits[:0], labels[:0])
     torch.testing.assert_close(loss.soft_labels, clean.soft_labels, rtol=1e-10, atol=1e-10)
 
 
 def test_no_samples_still_count_as_an_iteration():
     loss = make_loss()
-    for _ in range(2):
-        loss(torch.zeros(0, C + 1), torch.zeros(0, dtype=torch.int64))
-    assert loss.num_calls == 0 and (loss.soft_labels == 1 / C).all()
+    for _ in range(3):
+        loss.observe(torch.zeros(0, C + 1), torch.zeros(0, dtype=torch.int64))
+    assert loss.num_iterations == 1 and (loss.soft_labels == 1 / C).all()
 
 
 def test_two_ranks_are_one_process_on_the_union(tmp_path):
@@ -129,7 +131,6 @@ def test_evaluation_moves_nothing():
     [
         ({"eps": -0.1}, r"eps is -0.1; it is the share of the soft label, in \[0, 1\]"),
         ({"eps": 1.1}, "eps is 1.1"),
-        ({"num_steps": 0}, "num_steps is 0; a head has at least one step"),
         ({"iterations_per_epoch": 0}, "iterations_per_epoch is 0; give a number >= 1, or None"),
     ],
 )

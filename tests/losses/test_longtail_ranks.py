@@ -31,10 +31,3 @@ def test_mean_gradients_are_those_of_the_union(ranks, name):
         for iteration in range(len(BATCHES[0]) - 1):
             gradient, _ = rank[name][iteration]
             torch.testing.assert_close(gradient, expected[iteration], rtol=1e-10, atol=1e-10)
-
-
-@pytest.mark.slow
-def test_counts_that_are_not_synchronised_are_the_first_ranks(ranks):
-    alone = train("seesaw_local", [0])
-    for (_, state), (_, expected) in zip(ranks[0]["seesaw_local"], alone, strict=True):
-        assert torch.equal(state["loss.class_counts"], expected["loss.class_counts"])

@@ -53,6 +53,7 @@ def test_other_classes_in_the_checkpoint_start_the_epochs_anew():
     tuned.load_state_dict(state, strict=False)
     assert tuned.num_iterations == 0
     logits, labels = batches_of_rank(tuned.num_logits, 0)[0]
+    tuned.observe(logits, labels)
     assert torch.equal(tuned(logits, labels), tuned.base(logits, labels))
 
 

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from loss_tester import NUM_CLASSES, LossTester, random_batch
+from loss_tester import NUM_CLASSES, LossTester, learn_and_compute, random_batch
 
 from rankdet.losses.seesaw import SeesawLoss, seesaw_log_factors, seesaw_loss
 
@@ -90,7 +90,7 @@ def test_training_counts_the_batch_before_its_loss():
         for label in labels.tolist():
             if label < NUM_CLASSES:
                 expected_counts[label] += 1
-        value = loss(logits, labels)
+        value = learn_and_compute(loss, logits, labels)
         expected = slow_seesaw(logits, labels, expected_counts, **OPTIONS)
         torch.testing.assert_close(value, expected, rtol=1e-10, atol=1e-10)
         gradients = [torch.autograd.grad(x, logits)[0] for x in (value, expected)]
@@ -98,23 +98,17 @@ def test_training_counts_the_batch_before_its_loss():
         assert loss.class_counts.tolist() == expected_counts
 
 
-def test_evaluation_counts_nothing():
-    loss = make_loss().eval()
-    loss(*random_batch(12, loss.num_logits))
-    assert loss.class_counts.tolist() == COUNTS
-
-
 def test_labels_that_are_refused_are_not_counted():
     loss = make_loss()
     with pytest.raises(ValueError, match="labels contains -3"):
-        loss(torch.zeros(2, loss.num_logits), torch.tensor([0, -3]))
+        learn_and_compute(loss, torch.zeros(2, loss.num_logits), torch.tensor([-3, 9]))
     assert loss.class_counts.tolist() == COUNTS
 
 
 def test_counts_go_on_beyond_the_integers_of_float32():
     loss = SeesawLoss(NUM_CLASSES)
     loss.class_counts.fill_(2**24)
-    loss(torch.zeros(1, loss.num_logits), torch.tensor([2]))
+    loss.observe(torch.zeros(1, loss.num_logits), torch.tensor([2]))
     assert loss.class_counts[2].item() == 2**24 + 1
 
 
@@ -122,26 +116,25 @@ def test_a_resumed_run_equals_an_uninterrupted_one():
     whole, before, after = (SeesawLoss(NUM_CLASSES) for _ in range(3))
     batches = [random_batch(12, whole.num_logits, seed=seed) for seed in range(4)]
     for batch in batches[:2]:
-        whole(*batch), before(*batch)
+        whole.observe(*batch), before.observe(*batch)
     after.load_state_dict(before.state_dict())
     for batch in batches[2:]:
-        assert torch.equal(after(*batch), whole(*batch))
+        assert torch.equal(learn_and_compute(after, *batch), learn_and_compute(whole, *batch))
     assert torch.equal(after.class_counts, whole.class_counts)
 
 
 def test_backward_after_another_forward():
     loss = SeesawLoss(NUM_CLASSES)
     logits, labels = random_batch(12, loss.num_logits)
-    first = loss(logits, labels)
+    first = learn_and_compute(loss, logits, labels)
     (expected,) = torch.autograd.grad(first, logits, retain_graph=True)
-    loss(*random_batch(12, loss.num_logits, seed=1))
+    learn_and_compute(loss, *random_batch(12, loss.num_logits, seed=1))
     assert torch.equal(torch.autograd.grad(first, logits)[0], expected)
 
 
 def test_background_alone_costs_objectness_alone():
-    loss = SeesawLoss(NUM_CLASSES)
-    logits, _ = random_batch(7, loss.num_logits)
-    terms = loss.terms(logits, torch.full((7,), NUM_CLASSES))
+    logits, _ = random_batch(7, NUM_CLASSES + 2)
+    terms = seesaw_loss(logits, torch.full((7,), NUM_CLASSES), torch.ones(NUM_CLASSES))
     (gradient,) = torch.autograd.grad(terms.classes + terms.objectness, logits)
     assert terms.classes == 0 and terms.objectness > 0
     assert (gradient[:, :NUM_CLASSES] == 0).all()

@@ -27,8 +27,8 @@ def by_labels(logits, targets, counts, **strengths):
     return losses
 
 
-# eps 0.2 keeps 5 of 12 classes for the compensation; the chunks are of 1, 2 and all samples.
-@pytest.mark.parametrize("eps", [0.01, 0.2])
+# Of 12 classes eps 0.2 keeps 5 for the compensation, eps 0 all; chunks are of 1, 2, all samples.
+@pytest.mark.parametrize("eps", [0.0, 0.01, 0.2])
 @pytest.mark.parametrize("chunk_elements", [1, 2 * 5**2, 2**24])
 def test_equals_seesaw_for_every_label(batch, monkeypatch, eps, chunk_elements):
     monkeypatch.setattr(_seesaw_soft, "CHUNK_ELEMENTS", chunk_elements)

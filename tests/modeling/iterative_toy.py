@@ -9,21 +9,16 @@ from detectron2.modeling.roi_heads import FastRCNNConvFCHead
 from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import EventStorage
 
-from rankdet.losses.pcb import PCBLoss
-from rankdet.losses.soft_targets import (
-    SoftTargetEQLv2Loss,
-    SoftTargetSeesawLoss,
-    SoftTargetSoftmaxLoss,
-)
+from rankdet.losses import EQLv2Loss, PCBLoss, SeesawLoss, SoftmaxCrossEntropyLoss
 from rankdet.modeling.box_predictor import BoxPredictor
 from rankdet.modeling.iterative_head import IterativeROIHeads, PredictionAttention
 
 NUM_CLASSES, CHANNELS, IMAGE_SIZE, HIDDEN = 3, 4, 64, 8
-BASES = [SoftTargetSoftmaxLoss, SoftTargetEQLv2Loss, SoftTargetSeesawLoss]
+BASES = [SoftmaxCrossEntropyLoss, EQLv2Loss, SeesawLoss]
 
 
-def make_pcb(base=SoftTargetSoftmaxLoss, num_steps=3):
-    return PCBLoss(base(NUM_CLASSES), num_steps=num_steps, start_epoch=0)
+def make_pcb(base=SoftmaxCrossEntropyLoss):
+    return PCBLoss(base(NUM_CLASSES), start_epoch=0)
 
 
 def pooled_shape(size=(3, 3)):

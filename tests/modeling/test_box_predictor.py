@@ -6,12 +6,13 @@ from detectron2.modeling.roi_heads import FastRCNNOutputLayers
 from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import EventStorage
 
-from rankdet.modeling.calibration import NorCal
 from rankdet.losses.ecm import ECMLoss
 from rankdet.losses.federated import FederatedLoss
 from rankdet.losses.sigmoid import SigmoidBCELoss
 from rankdet.losses.softmax import SoftmaxCrossEntropyLoss
+from rankdet.modeling.box_losses import GIoUBoxLoss, SmoothL1BoxLoss
 from rankdet.modeling.box_predictor import BoxPredictor
+from rankdet.modeling.calibration import NorCal
 from rankdet.modeling.normed_layers import NormedLinear
 
 NUM_CLASSES, NUM_FEATURES = 4, 8
@@ -59,18 +60,26 @@ def run_losses(predictor, labels, features=None):
 LABELS = [[0, 4, 4], [4, 4], [2, 3, 1, 4]]
 
 
+@pytest.mark.parametrize("is_agnostic", [True, False], ids=["agnostic", "specific"])
 @pytest.mark.parametrize(
-    "box_options", [{}, {"smooth_l1_beta": 1.0}, {"box_reg_loss_type": "giou"}]
+    ("box_loss", "box_options"),
+    [
+        (None, {}),
+        (SmoothL1BoxLoss(beta=1.0), {"smooth_l1_beta": 1.0}),
+        (GIoUBoxLoss(), {"box_reg_loss_type": "giou"}),
+    ],
 )
-def test_softmax_equals_detectron2(box_options):
+def test_softmax_equals_detectron2(box_loss, box_options, is_agnostic):
     torch.manual_seed(0)
-    ours = make_predictor(SoftmaxCrossEntropyLoss(NUM_CLASSES), **box_options)
+    options = {"cls_agnostic_bbox_reg": is_agnostic}
+    ours = make_predictor(SoftmaxCrossEntropyLoss(NUM_CLASSES), box_loss=box_loss, **options)
     theirs = FastRCNNOutputLayers(
         ShapeSpec(channels=NUM_FEATURES),
         num_classes=NUM_CLASSES,
         box2box_transform=Box2BoxTransform(weights=(10, 10, 5, 5)),
         test_score_thresh=1e-4,
         test_topk_per_image=300,
+        **options,
         **box_options,
     )
     theirs.load_state_dict(ours.state_dict())

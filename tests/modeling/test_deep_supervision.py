@@ -21,7 +21,7 @@ def make_dsn(loss):
 def test_each_step_is_one_layer_deeper_and_sees_no_predictions():
     roi_heads = make_dsn(SoftmaxCrossEntropyLoss(NUM_CLASSES)).double()
     features = torch.randn(5, CHANNELS, 3, 3, dtype=torch.float64)
-    conv = roi_heads.attention.conv
+    conv = roi_heads.refinement.conv
     for logits, deltas in roi_heads._predict_steps(features):
         expected = roi_heads.box_predictor(roi_heads.box_head(features))
         torch.testing.assert_close((logits, deltas), expected, rtol=1e-10, atol=1e-12)
@@ -54,16 +54,8 @@ def test_pcb_trains_in_it_and_every_weight_learns():
     assert all(len(image) > 0 for image in run(roi_heads.eval()))
 
 
-def test_an_epoch_of_online_label_smoothing_counts_all_steps():
-    loss = OnlineLabelSmoothingLoss(NUM_CLASSES, num_steps=3, iterations_per_epoch=2)
+def test_online_label_smoothing_counts_an_iteration_once():
+    loss = OnlineLabelSmoothingLoss(NUM_CLASSES, iterations_per_epoch=2)
     roi_heads = make_heads(loss)
     run(roi_heads)
-    assert loss.num_calls == 3 and (loss.soft_labels == loss.soft_labels[0, 0]).all()
-    run(roi_heads)
-    assert loss.num_calls == 0 and (loss.soft_labels != loss.soft_labels[0, 0]).any()
-
-
-def test_another_number_of_steps_is_named():
-    message = "step_weights has 3 steps, but the OnlineLabelSmoothingLoss has num_steps=1"
-    with pytest.raises(ValueError, match=message):
-        make_heads(OnlineLabelSmoothingLoss(NUM_CLASSES))
+    assert loss.num_iterations == 1 and (loss.soft_labels == 1 / NUM_CLASSES).all()

@@ -6,7 +6,7 @@ from detectron2.structures import Boxes, Instances
 from ranking_detector import make_targets
 
 from rankdet.losses.dice import dice_losses
-from rankdet.modeling.dice_mask_head import DiceMaskHead, random_subset
+from rankdet.modeling.mask_head import DiceMaskHead, random_subset
 from rankdet.modeling.normed_layers import NormedConv2d
 
 SHAPE = ShapeSpec(channels=8, height=4, width=4)

@@ -13,7 +13,6 @@ from modeling.iterative_toy import (
     make_batch,
     make_heads,
     make_pcb,
-    pooled_shape,
     recorded_steps,
     run,
     standard_parts,
@@ -23,10 +22,10 @@ from torch.nn.parallel import DistributedDataParallel
 
 from rankdet.losses.rank_sort import RankSortLoss
 from rankdet.modeling.box_predictor import STATS_PERIOD
-from rankdet.modeling.iterative_head import IterativeROIHeads
 
 bases = pytest.mark.parametrize("base", BASES)
 WEIGHTS = (0.2, 0.2, 0.6)
+STEPS = ("_step0", "_step1", "")
 
 
 def slow_mlp(mlp, x):
@@ -37,7 +36,7 @@ def slow_mlp(mlp, x):
 
 def slow_steps(roi_heads, pooled):
     """Logits and deltas ``(N, columns)`` of each step, one proposal, cell and channel at a time."""
-    attention, num_steps = roi_heads.attention, len(roi_heads.step_weights)
+    attention, num_steps = roi_heads.refinement, len(roi_heads.step_weights)
     steps = [([], []) for _ in range(num_steps)]
     for features in pooled:
         for logits, deltas in steps:
@@ -62,8 +61,8 @@ def slow_steps(roi_heads, pooled):
 def test_steps_equal_a_slow_computation(size, normalizes, agnostic):
     options = {"refinement": attention_with(normalizes_logits=normalizes)}
     roi_heads = make_heads(make_pcb(), options=options, size=size, agnostic=agnostic).double()
-    assert isinstance(roi_heads.attention.norm, torch.nn.LayerNorm) == normalizes
-    assert roi_heads.attention.mlp_cls[0].out_features == HIDDEN
+    assert isinstance(roi_heads.refinement.norm, torch.nn.LayerNorm) == normalizes
+    assert roi_heads.refinement.mlp_cls[0].out_features == HIDDEN
     pooled = torch.randn(2, CHANNELS, *size, dtype=torch.float64, requires_grad=True)
     actual, expected = roi_heads._predict_steps(pooled), slow_steps(roi_heads, pooled)
     assert len(actual) == len(expected) == 3
@@ -80,8 +79,7 @@ def test_steps_equal_a_slow_computation(size, normalizes, agnostic):
 
 @bases
 def test_losses_are_those_of_the_steps_in_order(base):
-    loss_weight = {"loss_cls": 2.0, "loss_box_reg": 3.0}
-    roi_heads = make_heads(make_pcb(base), loss_weight=loss_weight)
+    roi_heads = make_heads(make_pcb(base), loss_weight=2.0)
     slow = copy.deepcopy(roi_heads.box_predictor.loss)
     steps = recorded_steps(roi_heads)
     for _ in range(3):  # The statistics of one iteration are in the loss of the next.
@@ -89,20 +87,25 @@ def test_losses_are_those_of_the_steps_in_order(base):
         with EventStorage():
             sampled, losses = roi_heads(None, *make_batch())
         labels = torch.cat([image.gt_classes for image in sampled])
-        expected = [slow(logits, labels, step) for step, (logits, _) in enumerate(steps)]
+        slow.observe(steps[-1][0], labels)
+        boxes = torch.zeros(2, int((labels < NUM_CLASSES).sum()))
+        expected = [
+            slow.losses_of_step(step, 3, logits, labels, *boxes)["loss_cls"]
+            for step, (logits, _) in enumerate(steps)
+        ]
         values = [losses["loss_cls_step0"], losses["loss_cls_step1"], losses["loss_cls"]]
         for value, weight, loss in zip(values, WEIGHTS, expected, strict=True):
             torch.testing.assert_close(value, 2 * weight * loss)
     boxes = torch.cat([image.proposal_boxes.tensor for image in sampled])
     gt_boxes = torch.cat([image.gt_boxes.tensor for image in sampled])
     box_loss = roi_heads.box_predictor.box_reg_loss(boxes, gt_boxes, steps[-1][1], labels)
-    torch.testing.assert_close(losses["loss_box_reg"], 3 * box_loss)
+    torch.testing.assert_close(losses["loss_box_reg"], 2 * box_loss)
     assert set(losses) == {"loss_cls_step0", "loss_cls_step1", "loss_cls", "loss_box_reg"}
     assert slow.num_iterations == roi_heads.box_predictor.loss.num_iterations == 3
 
 
 def test_one_step_is_detectron2s_head():
-    loss = make_pcb(num_steps=1)
+    loss = make_pcb()
     iterative = make_heads(copy.deepcopy(loss), options={"step_weights": (1.0,)})
     standard = StandardROIHeads(**standard_parts(loss))
     standard.load_state_dict(iterative.state_dict())
@@ -141,7 +144,7 @@ def test_the_last_step_teaches_both_mlps(base, key):
         make_pcb(base), options={"refinement": attention_with(normalizes_logits=True)}
     )
     run(roi_heads)[key].backward()
-    for name, parameter in roi_heads.attention.named_parameters():
+    for name, parameter in roi_heads.refinement.named_parameters():
         assert torch.isfinite(parameter.grad).all(), name
         assert parameter.grad.abs().sum() > 0, name
 
@@ -189,11 +192,10 @@ def test_no_proposals_at_all(base):
 @bases
 def test_statistics_are_in_the_checkpoint(base):
     trained, resumed = make_heads(make_pcb(base)), make_heads(make_pcb(base))
-    first = run(trained)
+    run(trained)
     run(trained)
     resumed.load_state_dict(trained.state_dict())
-    expected = run(trained)
-    assert run(resumed) == expected and expected["loss_cls_step1"] != first["loss_cls_step1"]
+    assert run(resumed) == run(trained) and resumed.box_predictor.loss.num_iterations == 3
     for name, buffer in trained.named_buffers():
         assert torch.equal(resumed.get_buffer(name), buffer), name
 
@@ -215,9 +217,7 @@ def test_statistics_are_logged_now_and_then():
 @pytest.mark.parametrize("step_weights", [(1.0,), WEIGHTS])
 def test_ddp_finds_a_gradient_for_every_parameter(base, step_weights, gloo):
     """DDP refuses a second iteration when a parameter had no part in the first."""
-    roi_heads = make_heads(
-        make_pcb(base, len(step_weights)), options={"step_weights": step_weights}
-    )
+    roi_heads = make_heads(make_pcb(base), options={"step_weights": step_weights})
     ddp = DistributedDataParallel(roi_heads)
     for _ in range(2):
         with EventStorage():
@@ -243,7 +243,6 @@ def gloo(tmp_path_factory):
         ({"step_weights": (1, float("inf"), 1)}, "give a weight >= 0 for each step"),
         ({"inference_step": 3}, "inference_step is 3, but step_weights has 3 steps"),
         ({"inference_step": -1}, "inference_step is -1, but step_weights has 3 steps"),
-        ({"step_weights": (1, 1)}, "step_weights has 2 steps, but the PCBLoss has num_steps=3"),
     ],
 )
 def test_steps_that_do_not_fit_are_named(options, message):
@@ -251,11 +250,13 @@ def test_steps_that_do_not_fit_are_named(options, message):
         make_heads(make_pcb(), options=options)
 
 
-def test_a_ranking_loss_is_named():
-    parts = standard_parts(make_pcb())
-    parts["box_predictor"].loss = RankSortLoss(NUM_CLASSES)
-    with pytest.raises(TypeError, match=r"loss is a RankSortLoss, but IterativeROIHeads takes a"):
-        IterativeROIHeads(**parts, pooled_shape=pooled_shape())
+def test_a_ranking_loss_ranks_in_every_step():
+    roi_heads = make_heads(RankSortLoss(NUM_CLASSES))
+    losses = run(roi_heads)
+    names = {f"{part}{step}" for part in ("loss_rank", "loss_sort") for step in STEPS}
+    assert set(losses) == {*names, "loss_box_reg"}
+    sum(losses.values()).backward()
+    assert all(p.grad is not None for p in roi_heads.parameters())
 
 
 @pytest.mark.gpu

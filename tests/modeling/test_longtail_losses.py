@@ -149,7 +149,7 @@ def test_statistics_are_in_the_checkpoint(name, make_roi_heads):
     run(trained, [[0, 2, 1], [1]])
     resumed.load_state_dict(trained.state_dict())
     for before, after in zip(predictors_of(trained), predictors_of(resumed), strict=True):
-        statistics = dict(before.loss.named_buffers())
+        statistics = before.loss.state_dict()
         assert any(sums.any() for sums in statistics.values())
-        for key, sums in after.loss.named_buffers():
+        for key, sums in after.loss.state_dict().items():
             assert torch.equal(sums, statistics[key])

@@ -9,10 +9,7 @@ from ranking_detector import NUM_CLASSES, make_predictor
 from rankdet.losses.alrp import ALRPLoss
 from rankdet.losses.rank_sort import RankSortLoss
 from rankdet.losses.ranking import score_weights
-from rankdet.losses.sigmoid import SigmoidBCELoss
-from rankdet.modeling.box_predictor import BoxPredictor
 from rankdet.modeling.normed_layers import NormedLinear
-from rankdet.modeling.ranking_box_predictor import RankingBoxPredictor
 
 BACKGROUND = NUM_CLASSES
 LABELS = [[0, 3, 3, 2], [3, 3], [2, -1, 1, 3, 0]]  # the second image has no annotations
@@ -165,18 +162,6 @@ def test_nan_predictions_surface(field):
     assert not torch.isfinite(sum(losses.values()))
 
 
-def test_a_loss_of_the_other_kind_is_named():
-    with pytest.raises(TypeError, match="loss is a SigmoidBCELoss, but RankingBoxPredictor takes"):
-        make_predictor(SigmoidBCELoss(NUM_CLASSES))
-    ranking = make_predictor(RankSortLoss(NUM_CLASSES))
-    with pytest.raises(TypeError, match="RankSortLoss, but BoxPredictor takes a Classification"):
-        BoxPredictor(
-            16,
-            loss=ranking.loss,
-            num_classes=NUM_CLASSES,
-            box2box_transform=ranking.box2box_transform,
-        )
+def test_another_number_of_classes_is_named():
     with pytest.raises(ValueError, match="num_classes is 3, but the loss was built for 2"):
         make_predictor(RankSortLoss(2))
-    with pytest.raises(TypeError, match="box_reg_loss_type"):
-        RankingBoxPredictor(16, box_reg_loss_type="giou")

@@ -6,8 +6,8 @@ from smoke_run import save_untrained_run
 from rankdet.engine.checkpoint import Checkpointer
 from rankdet.engine.config import load_config
 from rankdet.engine.train import build_model, evaluate_checkpoint
-from rankdet.modeling.calibration import load_statistics
 from rankdet.losses.confusion import pairwise_bias
+from rankdet.modeling.calibration import load_statistics
 from rankdet.tools.calibration import collect_statistics, main
 from rankdet.tools.proposal_scores import annotated_loader
 

@@ -9,7 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from rankdet.modeling.dense.assignment import CenterAssigner, IoUAssigner, Targets, foreground
+from rankdet.modeling.dense.assignment import (
+    AnchorTargets,
+    CenterAssigner,
+    IoUAssigner,
+    find_positives,
+)
 
 NUM_CLASSES, SIZE = 5, 96
 UNUSED = torch.empty(0)
@@ -121,7 +126,7 @@ def test_fcos_takes_the_smaller_of_two_objects_of_almost_equal_size():
 def test_foreground_is_in_row_order_without_background_and_ignored():
     anchors = [Boxes(torch.rand(2, 4)), Boxes(torch.rand(1, 4))]
     labels = torch.tensor([[1, -1, 0], [NUM_CLASSES, 2, -1]])
-    positives = foreground(Targets(labels, torch.rand(2, 3, 4)), anchors, NUM_CLASSES)
+    positives = find_positives(AnchorTargets(labels, torch.rand(2, 3, 4)), anchors, NUM_CLASSES)
     assert positives.images.tolist() == [0, 0, 1] and positives.indices.tolist() == [0, 2, 1]
     assert torch.equal(positives.anchors[1], anchors[1].tensor[0])
     predictions = torch.rand(2, 3, 7)

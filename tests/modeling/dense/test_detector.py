@@ -19,7 +19,7 @@ from detectron2.structures import Instances
 from detectron2.utils.events import EventStorage
 from ranking_detector import NUM_CLASSES, make_image
 
-from rankdet.losses.sigmoid import SigmoidBCELoss
+from rankdet.losses import SoftmaxCrossEntropyLoss
 from rankdet.modeling.dense.quality import Centerness
 
 IMAGES = [make_image([0, 1], 1), make_image([], 2), make_image([2, 2, 0], 3)]
@@ -114,7 +114,7 @@ def test_boxes_count_by_their_centerness():
     calls, box_loss = [], weighted.box_loss
     weighted.box_loss = lambda *args: calls.append((args, box_loss(*args))) or calls[0][1]
     run(weighted)
-    (_, anchors, gt_boxes), (ious, box_losses) = calls[0]
+    (_, anchors, gt_boxes, _), (ious, box_losses) = calls[0]
     centerness = Centerness().targets(anchors, gt_boxes, ious)
     mean = (centerness * box_losses).sum() / centerness.sum()
     torch.testing.assert_close(losses["loss_box_reg"], mean)
@@ -145,12 +145,12 @@ def test_voting_sees_detections_and_candidates():
 def test_parts_that_do_not_fit_are_named():
     with pytest.raises(ValueError, match="num_classes is 5, but the loss was built for 3"):
         make_retinanet(num_classes=5)
-    with pytest.raises(ValueError, match=r"cls_score has 20 outputs, but 4 .* of 3 .* need 12"):
+    with pytest.raises(ValueError, match=r"cls_score has 20 outputs, but 4 .* 3 logits .* need 12"):
         make_retinanet(head=retinanet_head(5))
+    with pytest.raises(ValueError, match=r"4 logits of SoftmaxCrossEntropyLoss need 16.*=4"):
+        make_retinanet(SoftmaxCrossEntropyLoss(NUM_CLASSES))
     with pytest.raises(ValueError, match="prior_prob is 0"):
         make_retinanet(prior_prob=0)
-    with pytest.raises(TypeError, match="loss is a SigmoidBCELoss, but OneStageDetector takes a J"):
-        make_retinanet(SigmoidBCELoss(NUM_CLASSES))
     for model in (make_fcos(quality=None), make_retinanet(quality=Centerness())):
         with pytest.raises(ValueError, match=r"quality is .*, but the head predicts [23] things"):
             run(model)

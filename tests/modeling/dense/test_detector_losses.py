@@ -139,7 +139,7 @@ def test_a_checkpoint_holds_the_balance_of_alrp():
         return make_retinanet(ALRPLoss(3, iterations_per_epoch=2))
 
     model, resumed = make(), make()
-    run(model), run(model)
+    run(model), run(model), run(model)
     weight = model.loss.box_weight.item()
     assert weight != 50
     resumed.load_state_dict(model.state_dict())

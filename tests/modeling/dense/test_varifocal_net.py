@@ -110,7 +110,8 @@ def test_both_boxes_are_trained_by_giou_weighted_by_their_ious():
 
 def test_the_loss_sees_the_ious_of_the_refined_boxes():
     model, calls = make_model(), []
-    model.loss.register_forward_pre_hook(lambda _, args: calls.append(args))
+    losses = model.loss.losses
+    model.loss.losses = lambda *args: calls.append(args) or losses(*args)
     _, (labels, gt_boxes) = targets_of(model)
     refined, _ = slow_boxes(model, IMAGES)
     is_object = labels < 3

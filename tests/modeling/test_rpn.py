@@ -1,15 +1,22 @@
+from functools import partial
+
 import pytest
 import torch
+from detectron2.modeling.proposal_generator import RPN
 from detectron2.structures import ImageList, pairwise_iou
 from detectron2.utils.events import EventStorage
 from losses.ranking_modules import MODULES
 from modeling.slow_heads import slow_losses
-from ranking_detector import CHANNELS, SIZE, STRIDE, make_rpn, make_targets
+from ranking_detector import CHANNELS, SIZE, STRIDE, make_rpn, make_targets, rpn_parts
 
-from rankdet.losses.alrp import ALRPLoss
-from rankdet.losses.rank_sort import RankSortLoss
-from rankdet.losses.sigmoid import SigmoidBCELoss
-from rankdet.modeling.ranking_rpn import RankingRPN
+from rankdet.losses import (
+    ALRPLoss,
+    FocalLoss,
+    RankSortLoss,
+    SigmoidBCELoss,
+    SoftmaxCrossEntropyLoss,
+)
+from rankdet.modeling.box_losses import L1BoxLoss
 
 modules = pytest.mark.parametrize("make", MODULES.values(), ids=MODULES)
 TARGETS = [[0, 1], [], [2]]
@@ -24,8 +31,12 @@ def make_inputs(classes=TARGETS):
     return images, features, targets
 
 
+def plain_rpn(**options):
+    return RPN(**rpn_parts(), **options)
+
+
 def run(rpn, classes=TARGETS):
-    """Losses, and the arguments that :meth:`RankingRPN.losses` was called with."""
+    """Losses, and the arguments that :meth:`LossRPN.losses` was called with."""
     calls, losses = [], rpn.losses
     rpn.losses = lambda *args: calls.append(args) or losses(*args)
     with EventStorage() as storage:
@@ -113,9 +124,27 @@ def test_alrp_logs_its_balance():
 
 
 def test_a_loss_that_does_not_fit_is_named():
-    with pytest.raises(TypeError, match="loss is a SigmoidBCELoss, but RankingRPN takes a Ranking"):
-        make_rpn(SigmoidBCELoss(1))
-    with pytest.raises(ValueError, match=r"num_classes=80, but an RPN .*; build it with num_cl"):
+    with pytest.raises(ValueError, match=r"num_classes=1 and 2 logits, but an RPN tells .* by one"):
+        make_rpn(SoftmaxCrossEntropyLoss(1))
+    with pytest.raises(ValueError, match=r"num_classes=80 and 80 .*; give it a loss .*num_classes"):
         make_rpn(RankSortLoss(80))
-    with pytest.raises(TypeError, match="batch_size_per_image"):
-        RankingRPN(batch_size_per_image=256)
+
+
+def test_sampling_and_cross_entropy_make_it_detectron2s_rpn():
+    sampling, losses = {"batch_size_per_image": 8, "positive_fraction": 0.5}, []
+    for make in (partial(make_rpn, SigmoidBCELoss(1), box_loss=L1BoxLoss()), plain_rpn):
+        torch.manual_seed(0)
+        rpn = make(**sampling)
+        torch.manual_seed(1)
+        losses.append(run(rpn)[0])
+    assert set(losses[0]) == set(losses[1]) == {"loss_rpn_cls", "loss_rpn_loc"}
+    for name, value in losses[0].items():
+        torch.testing.assert_close(value, losses[1][name])
+        assert value > 0
+
+
+def test_sampled_anchors_teach_and_the_others_do_not():
+    rpn = make_rpn(FocalLoss(1), batch_size_per_image=4)
+    result, (_, _, labels, _, _), _ = run(rpn)
+    assert [(image >= 0).sum() <= 4 for image in labels] == [True] * 3
+    assert all(torch.isfinite(x) for x in result.values())

@@ -6,7 +6,7 @@ from detectron2.structures import Boxes, Instances
 from hypothesis import given
 from modeling.dense.anchor_scenes import quick, seeds, slow_iou
 
-from rankdet.modeling.dense.voting import ScoreVoting
+from rankdet.modeling.dense.paa_voting import ScoreVoting
 
 
 def make_detections(num, seed=0, num_classes=3):

@@ -10,19 +10,19 @@ from detectron2.modeling.box_regression import (
 from detectron2.structures import Boxes
 from torchvision.ops import box_iou
 
-from rankdet.modeling.dense.box_losses import GIoUBoxLoss, SmoothL1BoxLoss
+from rankdet.modeling.box_losses import GIoUBoxLoss, L1BoxLoss, SmoothL1BoxLoss
 
 TRANSFORMS = {
     "centre and size": Box2BoxTransform((10.0, 10.0, 5.0, 5.0)),
     "distances": Box2BoxTransformLinear(),
 }
 LOSSES = {
-    "GIoU": (GIoUBoxLoss, dict(box_reg_loss_type="giou")),
-    "L1": (lambda transform: SmoothL1BoxLoss(transform, beta=0.0), dict(smooth_l1_beta=0.0)),
-    "smooth L1": (lambda transform: SmoothL1BoxLoss(transform, beta=1.0), dict(smooth_l1_beta=1.0)),
+    "GIoU": (GIoUBoxLoss(), dict(box_reg_loss_type="giou")),
+    "L1": (L1BoxLoss(), dict(smooth_l1_beta=0.0)),
+    "smooth L1": (SmoothL1BoxLoss(beta=1.0), dict(smooth_l1_beta=1.0)),
 }
 transforms = pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS)
-losses = pytest.mark.parametrize(("make", "options"), LOSSES.values(), ids=LOSSES)
+losses = pytest.mark.parametrize(("box_loss", "options"), LOSSES.values(), ids=LOSSES)
 
 
 def random_boxes(count):
@@ -35,9 +35,9 @@ def random_boxes(count):
 
 @transforms
 @losses
-def test_sum_and_gradient_are_detectron2_s(transform, make, options):
+def test_sum_and_gradient_are_detectron2_s(transform, box_loss, options):
     anchors, gt_boxes, deltas = random_boxes(7)
-    _, actual = make(transform)(deltas, anchors, gt_boxes)
+    _, actual = box_loss(deltas, anchors, gt_boxes, transform)
     every = torch.ones(1, 7, dtype=torch.bool)
     expected = _dense_box_regression_loss(
         [Boxes(anchors)], transform, [deltas[None]], [gt_boxes], every, **options
@@ -49,9 +49,9 @@ def test_sum_and_gradient_are_detectron2_s(transform, make, options):
 
 @transforms
 @losses
-def test_ious_are_those_of_the_decoded_boxes(transform, make, options):
+def test_ious_are_those_of_the_decoded_boxes(transform, box_loss, options):
     anchors, gt_boxes, deltas = random_boxes(7)
-    ious, _ = make(transform)(deltas, anchors, gt_boxes)
+    ious, _ = box_loss(deltas, anchors, gt_boxes, transform)
     decoded = transform.apply_deltas(deltas, anchors)
     torch.testing.assert_close(ious, box_iou(decoded, gt_boxes).diagonal().detach())
     assert not ious.requires_grad
@@ -59,12 +59,12 @@ def test_ious_are_those_of_the_decoded_boxes(transform, make, options):
 
 @transforms
 @losses
-def test_half_precision_is_widened(transform, make, options):
+def test_half_precision_is_widened(transform, box_loss, options):
     anchors, gt_boxes, deltas = random_boxes(7)
     half = deltas.detach().half()
     for actual, expected in zip(
-        make(transform)(half, anchors, gt_boxes),
-        make(transform)(half.float(), anchors, gt_boxes),
+        box_loss(half, anchors, gt_boxes, transform),
+        box_loss(half.float(), anchors, gt_boxes, transform),
         strict=True,
     ):
         assert actual.dtype == torch.float32 and torch.equal(actual, expected)
@@ -72,7 +72,13 @@ def test_half_precision_is_widened(transform, make, options):
 
 @transforms
 @losses
-def test_without_foreground_there_is_nothing_to_sum(transform, make, options):
+def test_without_foreground_there_is_nothing_to_sum(transform, box_loss, options):
     anchors, gt_boxes, deltas = random_boxes(0)
-    ious, box_losses = make(transform)(deltas, anchors, gt_boxes)
+    ious, box_losses = box_loss(deltas, anchors, gt_boxes, transform)
     assert ious.shape == box_losses.shape == (0,)
+
+
+@pytest.mark.parametrize("beta", [-1.0, float("nan")])
+def test_a_width_that_is_none_is_named(beta):
+    with pytest.raises(ValueError, match=f"beta is {beta}; give a width in units of the deltas"):
+        SmoothL1BoxLoss(beta)

@@ -1,11 +1,11 @@
 import pytest
 import torch
 
+from rankdet.losses._inputs import IGNORED, check_joint_inputs
 from rankdet.losses.ap import APLoss
 from rankdet.losses.base import independent_scores
 from rankdet.losses.ecm import ECMLoss
 from rankdet.losses.focal import FocalLoss
-from rankdet.losses.joint import IGNORED, joint_inputs
 from rankdet.losses.seesaw import SeesawLoss
 from rankdet.losses.softmax import SoftmaxCrossEntropyLoss
 
@@ -37,7 +37,7 @@ def test_inputs_find_foreground_and_ignored_rows():
     logits = torch.randn(5, C, dtype=torch.float16, requires_grad=True)
     labels = torch.tensor([C, 2, IGNORED, 0, C])
     ious = torch.tensor([0.5, 0.25], requires_grad=True)
-    x = joint_inputs(logits, labels, ious, torch.ones(2), C)
+    x = check_joint_inputs(logits, labels, ious, torch.ones(2), C)
     assert x.is_ignored.tolist() == [False, False, True, False, False]
     assert x.rows.tolist() == [1, 3] and x.classes.tolist() == [2, 0]
     assert x.ious.tolist() == [0.5, 0.25] and not x.ious.requires_grad
@@ -49,8 +49,10 @@ def test_inputs_that_are_not_numbers_reach_the_guard():
     logits, labels = torch.zeros(2, C), torch.tensor([0, IGNORED])
     broken = logits.clone()
     broken[1, 0] = torch.nan
-    assert joint_inputs(broken, labels, torch.ones(1), torch.ones(1), C).guard.isnan()
-    assert joint_inputs(logits, labels, torch.tensor([torch.nan]), torch.ones(1), C).guard.isnan()
+    assert check_joint_inputs(broken, labels, torch.ones(1), torch.ones(1), C).guard.isnan()
+    assert check_joint_inputs(
+        logits, labels, torch.tensor([torch.nan]), torch.ones(1), C
+    ).guard.isnan()
 
 
 @pytest.mark.parametrize(
@@ -71,4 +73,4 @@ def test_bad_inputs_are_named(changes, message):
         "box_losses": torch.ones(2),
     }
     with pytest.raises(ValueError, match=message):
-        joint_inputs(**{**inputs, **changes}, num_classes=C)
+        check_joint_inputs(**{**inputs, **changes}, num_classes=C)

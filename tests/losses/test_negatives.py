@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rankdet.losses import _binning
+from rankdet.losses._pair_sums import negatives
 from rankdet.losses._pair_sums.negatives import find_bins
 
 DTYPES = (torch.float32, torch.float64)
@@ -13,7 +13,7 @@ DTYPES = (torch.float32, torch.float64)
 
 @pytest.fixture(autouse=True)
 def _lookup_for_few_values(monkeypatch):
-    monkeypatch.setattr(_binning, "_FEWEST_VALUES", 1)
+    monkeypatch.setattr(negatives, "_FEWEST_VALUES", 1)
 
 
 def assert_as_searched(breakpoints, values):
@@ -42,7 +42,7 @@ def test_many_values_between_and_on_breakpoints(dtype):
 
 
 def test_clustered_breakpoints_fall_back_to_the_search(monkeypatch):
-    monkeypatch.setattr(_binning, "_walk", None)
+    monkeypatch.setattr(negatives, "_walk", None)
     breakpoints = torch.cat([torch.linspace(0, 1e-3, 100), torch.tensor([1e3])])
     assert_as_searched(breakpoints, torch.linspace(-1, 2e3, 5000))
 

@@ -7,7 +7,7 @@ from losses.dense_ranks import evaluate
 from losses.dense_reference import DENSE_LOSSES, NUM_CLASSES, expected_losses
 from losses.ranking_modules import random_batch
 
-from rankdet.losses import dense
+from rankdet.losses import _focal_base
 
 losses = pytest.mark.parametrize("make", DENSE_LOSSES.values(), ids=DENSE_LOSSES)
 
@@ -53,7 +53,7 @@ def test_blocks_do_not_matter(make, monkeypatch):
     whole = loss(*batch)
     expected = gradients(whole, batch)
     for size in (1, 7 * NUM_CLASSES):
-        monkeypatch.setattr(dense, "_CACHE_BLOCK", size)
+        monkeypatch.setattr(_focal_base, "_CACHE_BLOCK", size)
         values = loss(*batch)
         assert_close(values, whole, 1e-14)
         # Vector and scalar instructions, which do the ends of blocks, round apart.

@@ -17,7 +17,7 @@ from ranking_detector import (
     make_targets,
 )
 
-from rankdet.modeling.ranking_roi_heads import ranking_loss_of
+from rankdet.losses import SigmoidBCELoss
 
 modules = pytest.mark.parametrize("make", MODULES.values(), ids=MODULES)
 heads = pytest.mark.parametrize("make_roi_heads", [make_heads, make_cascade])
@@ -173,7 +173,17 @@ def test_a_detector_trains_on_cuda_under_autocast(make, make_roi_heads):
     assert all(torch.isfinite(p.grad).all() for p in model.parameters())
 
 
-def test_a_predictor_without_ranking_loss_is_named():
-    predictor = torch.nn.Linear(1, 1)
-    with pytest.raises(TypeError, match=r"box_predictor is a Linear.*RankingBoxPredictor"):
-        ranking_loss_of(predictor)
+def test_a_predictor_without_a_loss_is_named():
+    roi_heads = make_heads(MODULES["RS"])
+    roi_heads.box_predictor = torch.nn.Linear(1, 1)
+    with pytest.raises(TypeError, match=r"box_predictor is a Linear.*BoxPredictor"):
+        run(roi_heads)
+
+
+@heads
+def test_cross_entropy_trains_on_all_proposals_and_leaves_masks_alone(make_roi_heads):
+    torch.manual_seed(0)
+    roi_heads = make_roi_heads(SigmoidBCELoss)
+    _, losses = run(roi_heads)
+    suffix = "_stage0" if make_roi_heads is make_cascade else ""
+    assert losses[f"loss_cls{suffix}"] > 0 and 0 < losses["loss_mask"] <= 1

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from modeling.dense.slow_mixture import slow_fit
 
-from rankdet.modeling.dense.mixture import fit_mixture
+from rankdet.modeling.dense.gaussian_mixture import fit_mixture
 
 rows = st.lists(
     st.lists(st.floats(0, 4, width=32), min_size=1, max_size=12), min_size=1, max_size=5
