@@ -25,7 +25,8 @@ def load_config(path: str, overrides: Iterable[str] = (), trust: Sequence[str] =
     """Load an experiment and apply command-line overrides.
 
     Args:
-        path: a config file (``.py``), which is run, or the ``config.yaml`` that a run has saved,
+        path: a config file (``.py``), which is run; the name of one of rankdet's configs
+            (``glyphs/mask_rcnn_r18_fpn_ecm.py``); or the ``config.yaml`` that a run has saved,
             which is data: of what it names, only parts of detectors are called.
         overrides: ``key=value`` in hydra's grammar, e.g. ``train.max_iter=100``. They are the
             user's own words, and may name any code.

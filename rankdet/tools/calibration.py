@@ -13,7 +13,7 @@ import torch
 from detectron2.modeling import GeneralizedRCNN
 from torch import Tensor
 
-from rankdet.engine.train import dataset_names
+from rankdet.engine.training import dataset_names
 from rankdet.engine.trust import add_trust
 from rankdet.losses.calibration import (
     ConfusionStatistics,

@@ -10,6 +10,7 @@ from pathlib import Path
 from detectron2.utils.logger import setup_logger
 from matplotlib.figure import Figure
 
+from rankdet.cli import program_name
 from rankdet.engine.known_warnings import silence_known_warnings
 
 _OVERRIDE = re.compile(r"[+~]*[\w.]+=")
@@ -22,16 +23,18 @@ def tool_parser(
 
     Args:
         tool: name of the module in rankdet.tools.
-        description: docstring of the tool.
+        description: docstring of the tool. In it, and in ``epilog``, the command
+            ``python -m rankdet.tools.TOOL`` becomes what the user typed, e.g. ``rankdet TOOL``.
         epilog: what stands below the options.
         usage: the arguments in short, where argparse would not write them so.
     """
-    program = f"python -m rankdet.tools.{tool}"
+    module = f"python -m rankdet.tools.{tool}"
+    program = program_name(module)
     return argparse.ArgumentParser(
         prog=program,
         usage=None if usage is None else f"{program} {usage}",
-        description=description,
-        epilog=epilog,
+        description=(description or "").replace(module, program),
+        epilog=(epilog or "").replace(module, program),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
