@@ -5,6 +5,7 @@ Nothing but the standard library is imported until a subcommand is known, so tha
 
 import difflib
 import os
+import re
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -102,8 +103,26 @@ def program_name(other: str) -> str:
     Args:
         other: what it is where the process was not started by ``rankdet SUBCOMMAND``.
     """
-    is_subcommand = any(sys.argv[0] in (f"rankdet {n}", f"{_MODULE} {n}") for n in SUBCOMMANDS)
-    return sys.argv[0] if is_subcommand else other
+    return sys.argv[0] if _front_door() else other
+
+
+def as_typed(text: str) -> str:
+    """Name tools as the user does: ``rankdet TOOL`` or ``python -m rankdet.tools.TOOL``.
+
+    Args:
+        text: of a help, with ``python -m rankdet.tools.TOOL`` in it.
+    """
+    program = _front_door()
+    for name, subcommand in SUBCOMMANDS.items() if program else ():
+        module = re.escape(subcommand.module.removesuffix(".__main__"))
+        text = re.sub(rf"python -m {module}\b", f"{program} {name}", text)
+    return text
+
+
+def _front_door() -> str:
+    """What stands before the subcommand; empty: the process was started in another way."""
+    program, _, name = sys.argv[0].rpartition(" ")
+    return program if program in ("rankdet", _MODULE) and name in SUBCOMMANDS else ""
 
 
 def _help(program: str) -> str:

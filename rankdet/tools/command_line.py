@@ -10,7 +10,7 @@ from pathlib import Path
 from detectron2.utils.logger import setup_logger
 from matplotlib.figure import Figure
 
-from rankdet.cli import program_name
+from rankdet.cli import as_typed
 from rankdet.engine.known_warnings import silence_known_warnings
 
 _OVERRIDE = re.compile(r"[+~]*[\w.]+=")
@@ -23,18 +23,17 @@ def tool_parser(
 
     Args:
         tool: name of the module in rankdet.tools.
-        description: docstring of the tool. In it, and in ``epilog``, the command
-            ``python -m rankdet.tools.TOOL`` becomes what the user typed, e.g. ``rankdet TOOL``.
+        description: docstring of the tool; it and ``epilog`` go through
+            :func:`rankdet.cli.as_typed`.
         epilog: what stands below the options.
         usage: the arguments in short, where argparse would not write them so.
     """
-    module = f"python -m rankdet.tools.{tool}"
-    program = program_name(module)
+    program = as_typed(f"python -m rankdet.tools.{tool}")
     return argparse.ArgumentParser(
         prog=program,
         usage=None if usage is None else f"{program} {usage}",
-        description=(description or "").replace(module, program),
-        epilog=(epilog or "").replace(module, program),
+        description=as_typed(description or ""),
+        epilog=as_typed(epilog or ""),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
