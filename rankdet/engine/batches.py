@@ -72,7 +72,7 @@ def training_batches(cfg: DictConfig, seed: int, start_iter: int) -> BatchStream
     target = locate(cfg._target_) if isinstance(cfg._target_, str) else cfg._target_
     if target is build_detection_train_loader:
         own = {"_target_": ordered_train_loader, "seed": seed, "start_iter": start_iter}
-        loader = instantiate({**cfg, **own})
+        loader = instantiate(dict(cfg.items()) | own)
     else:
         loader = instantiate(cfg)
         if start_iter:
@@ -140,7 +140,7 @@ def ordered_train_loader(  # noqa: PLR0913 - the arguments are Detectron2's, and
             "of your own as dataloader.train."
         )
     is_wide = _is_wide(dataset) if aspect_ratio_grouping else None
-    images = DatasetFromList(dataset, copy=False) if isinstance(dataset, list) else dataset
+    images: Any = DatasetFromList(dataset, copy=False) if isinstance(dataset, list) else dataset
     places = _Places(
         sampler if sampler is not None else TrainingSampler(len(images)),
         total_batch_size // world_size,
@@ -175,7 +175,8 @@ class _SeededImages(Dataset[Record]):
             image = self.images[index]
             mapped = image if self.mapper is None else self.mapper(image)
             if mapped is not None:
-                return mapped
+                record: Record = mapped
+                return record
             index = random.randrange(len(self))
         raise ValueError(
             f"dataloader.train.mapper gives None for {MAX_REFUSALS} images in a row; check the "
@@ -216,7 +217,7 @@ class _Places(Sampler[list[Place]]):
             yield from filter(None, waiting.values())
 
 
-def _is_wide(dataset: Iterable[Record]) -> list[bool]:
+def _is_wide(dataset: Any) -> list[bool]:
     """Of each image, whether it is wider than high."""
     try:
         return [image["width"] > image["height"] for image in dataset]
@@ -249,7 +250,8 @@ def epoch_length(loader: Any) -> int:
             f"the data loader {type(loader).__name__} does not tell the length of an epoch; give "
             "the loss that asks for it (aLRP, online label smoothing, PCB) iterations_per_epoch."
         )
-    return math.ceil(len(stage) / (batch_size * comm.get_world_size()))
+    images_per_batch: int = batch_size * comm.get_world_size()
+    return math.ceil(len(stage) / images_per_batch)
 
 
 def _mix(*numbers: int) -> int:

@@ -42,7 +42,7 @@ def load_config(path: str, overrides: Iterable[str] = (), trust: Sequence[str] =
             the constructor it configures has; or see
             :func:`rankdet.engine.config_schema.check_config`.
     """
-    cfg = _sections(read_config(path, trust), path)
+    cfg: DictConfig = _sections(read_config(path, trust), path)
     _fill_in(cfg.train)
     for override in _parse(list(overrides)):
         _check_key(cfg, override.key_or_group, override.value())

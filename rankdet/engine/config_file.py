@@ -64,7 +64,8 @@ def find_config(path: str) -> str:
 def _run(path: str) -> DictConfig:
     import_statement = builtins.__import__
     try:
-        return LazyConfig.load(path)
+        config: DictConfig = LazyConfig.load(path)
+        return config
     except Exception as error:  # The code of the user can raise anything.
         raise ValueError(f"--config-file {path!r} fails: {_where(error, path)}.") from error
     finally:
@@ -125,7 +126,7 @@ class _Loader(yaml.SafeLoader):
 
     def dataclass(self, suffix: str, node: yaml.Node) -> Any:
         found = resolve(suffix, self.trust)
-        if not dataclasses.is_dataclass(found):
+        if not (isinstance(found, type) and dataclasses.is_dataclass(found)):
             raise UntrustedError(f"it makes a {suffix}, which is no data class")
         fields = self.construct_mapping(node, deep=True)
         check_data(fields, self.trust)  # Later they are inside of an object.

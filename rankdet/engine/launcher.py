@@ -11,7 +11,7 @@ from datetime import timedelta
 import torch
 from detectron2.engine import launch as d2_launch
 from detectron2.utils import comm
-from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from rankdet.engine.build import is_own
 from rankdet.engine.network import choose_interface, explain_lost, lost_connection

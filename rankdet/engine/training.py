@@ -65,7 +65,7 @@ def build_model(cfg: DictConfig, splits: Sequence[str] = ("train", "test")) -> n
         FileNotFoundError: see there, too.
     """
     check_device(cfg.train.device)
-    model = build(cfg, "model")
+    model: nn.Module = build(cfg, "model")
     names = {split: dataset_names(cfg, split) if split in splits else [] for split in SPLITS}
     mapper = cfg.dataloader.train.get("mapper") if "train" in splits else None
     check_datasets(model, names["train"], names["test"], mapper)
