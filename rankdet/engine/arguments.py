@@ -107,6 +107,6 @@ def _parser() -> ArgumentParser:
         metavar="SECONDS",
         type=whole_number(1),
         default=int(DEFAULT_TIMEOUT.total_seconds()),
-        help="for which processes wait for each other; default: %(default)s",
+        help="how long processes wait for each other; default: %(default)s",
     )
     return parser

@@ -1,4 +1,4 @@
-"""Reading the file of a config: code from ``.py``, data from ``.yaml``."""
+"""Finds and reads the file of a config: code from ``.py``, data from ``.yaml``."""
 
 import builtins
 import dataclasses
@@ -24,7 +24,7 @@ def read_config(path: str, trust: Sequence[str] = ()) -> DictConfig:
     """Read all that a file defines.
 
     Args:
-        path: ``.py``, which is run, or ``.yaml``, of which nothing is; see :func:`find_config`.
+        path: ``.py``, which is run, or ``.yaml``, which is not; see :func:`find_config`.
         trust: see :func:`rankdet.engine.trust.resolve`.
 
     Raises:
@@ -108,10 +108,10 @@ def _parse(path: str, trust: Sequence[str]) -> DictConfig:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's safe loader, and the three kinds of objects that ``LazyConfig.save`` writes.
+    """YAML's safe loader that also reads the three kinds of objects of ``LazyConfig.save``.
 
-    These are tuples, names of classes and functions, and data classes; the latter two if
-    :func:`resolve` finds them.
+    These are tuples, names of classes and functions, and data classes. Names and data classes must
+    pass :func:`resolve`.
     """
 
     def __init__(self, stream: bytes, trust: Sequence[str]) -> None:
@@ -129,7 +129,7 @@ class _Loader(yaml.SafeLoader):
         if not (isinstance(found, type) and dataclasses.is_dataclass(found)):
             raise UntrustedError(f"it makes a {suffix}, which is no data class")
         fields = self.construct_mapping(node, deep=True)
-        check_data(fields, self.trust)  # Later they are inside of an object.
+        check_data(fields, self.trust)  # Nobody looks into the object later.
         return found(**fields)
 
     def refuse(self, node: yaml.Node) -> Any:
