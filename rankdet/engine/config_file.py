@@ -24,14 +24,14 @@ def read_config(path: str, trust: Sequence[str] = ()) -> DictConfig:
     """Read all that a file defines.
 
     Args:
-        path: ``.py``, which is run, or ``.yaml``, which is not; see :func:`find_config`.
+        path: ``.py``, which is run, or ``.yaml``, which is not; see :func:`find_config_file`.
         trust: see :func:`rankdet.engine.trust.resolve`.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is no config, is damaged, raises, or names what may not be named.
     """
-    path = find_config(path)
+    path = find_config_file(path)
     if Path(path).suffix == ".py":
         return _run(path)
     if Path(path).suffix == ".yaml":
@@ -39,7 +39,7 @@ def read_config(path: str, trust: Sequence[str] = ()) -> DictConfig:
     raise ValueError(f"--config-file {path!r} is no config; {REMEDY}")
 
 
-def find_config(path: str) -> str:
+def find_config_file(path: str) -> str:
     """Find a config: a file of this path, or else one of rankdet's configs of this name.
 
     Args:

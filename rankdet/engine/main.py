@@ -9,7 +9,7 @@ from detectron2.utils.logger import setup_logger
 
 from rankdet.engine.arguments import parse_arguments
 from rankdet.engine.config import load_config
-from rankdet.engine.config_file import find_config
+from rankdet.engine.config_file import find_config_file
 from rankdet.engine.known_warnings import silence_known_warnings
 from rankdet.engine.launcher import launch
 from rankdet.engine.output_folder import claimed_output_folder
@@ -33,7 +33,9 @@ def run(args: Namespace) -> None:
         args: from :func:`rankdet.engine.arguments.parse_arguments`.
     """
     silence_known_warnings()
-    args.config_file = find_config(args.config_file)  # Detectron2 writes its content to the log.
+    args.config_file = find_config_file(
+        args.config_file
+    )  # Detectron2 writes its content to the log.
     cfg = load_config(args.config_file, args.opts, args.trust)
     with claimed_output_folder(cfg, args):
         default_setup(cfg, args)

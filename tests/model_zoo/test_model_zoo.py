@@ -6,6 +6,7 @@ from detectron2.config import instantiate
 
 from rankdet import model_zoo, shipped_configs
 from rankdet.engine import load_config
+from rankdet.tools.run_folder import load_run_config
 
 ROOT = Path(__file__).parents[2]
 NAME = "glyphs/mask_rcnn_r18_fpn.py"
@@ -80,6 +81,11 @@ def test_file_that_exists_comes_before_a_name(elsewhere):
     assert load_config(NAME).train.output_dir == "output/own"
     os.remove(NAME)
     assert load_config(NAME).train.output_dir == "output/glyphs/mask_rcnn_r18_fpn"
+
+
+def test_tools_take_names():
+    overrides = ["train.output_dir=output/other"]
+    assert load_run_config(Path(NAME), overrides).train.output_dir == "output/other"
 
 
 def test_own_config_starts_from_a_shipped_one(elsewhere):

@@ -45,6 +45,15 @@ def test_command_trains_what_was_planned(tmp_path):
     assert train.output_dir == str(folder / NAME / "seed3")
 
 
+def test_configs_may_be_names_of_the_model_zoo(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (run,) = plan_runs([Path(f"glyphs/{NAME}.py")], [0], Path("out"))
+    assert (run.method, run.folder) == (NAME, Path(f"out/{NAME}/seed0"))
+    assert run.command()[4:6] == ["--config-file", f"glyphs/{NAME}.py"]
+    with pytest.raises(FileNotFoundError, match="'glyphs/mask.py' does not exist; .*the nearest"):
+        plan_runs([Path("glyphs/mask.py")], [0], Path("out"))
+
+
 def test_started_run_is_resumed_from_its_checkpoint(plan):
     (run,) = plan(0)
     start(run)
