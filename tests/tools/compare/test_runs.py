@@ -50,7 +50,7 @@ def test_configs_may_be_names_of_the_model_zoo(tmp_path, monkeypatch):
     (run,) = plan_runs([Path(f"glyphs/{NAME}.py")], [0], Path("out"))
     assert (run.method, run.folder) == (NAME, Path(f"out/{NAME}/seed0"))
     assert run.command()[4:6] == ["--config-file", f"glyphs/{NAME}.py"]
-    with pytest.raises(FileNotFoundError, match="'glyphs/mask.py' does not exist; .*the nearest"):
+    with pytest.raises(FileNotFoundError, match=r"'glyphs/mask\.py' does not exist; .*the nearest"):
         plan_runs([Path("glyphs/mask.py")], [0], Path("out"))
 
 
