@@ -38,13 +38,19 @@ INSTALL_REQUIRES = [
 ]
 DEV_REQUIRES = ["pytest>=8.3", "pytest-xdist>=3.6", "hypothesis>=6.120", "ruff>=0.17", "mypy>=2.0"]
 
+# The wheel holds the folder `configs` under this name: see rankdet/shipped_configs.py.
+CONFIGS = "rankdet.model_zoo.configs"
+
 setup(
     name="rankdet",
     version=VERSION,
     description="Losses, heads and metrics for long-tailed and ranking detection on Detectron2",
     license="Apache-2.0",
     python_requires=">=3.10",
-    packages=find_packages(include=["rankdet", "rankdet.*"]),
+    packages=[*find_packages(include=["rankdet", "rankdet.*"]), CONFIGS],
+    package_dir={CONFIGS: "configs"},
+    package_data={"rankdet": ["py.typed"], CONFIGS: ["**/*.py"]},
+    entry_points={"console_scripts": ["rankdet = rankdet.cli:main"]},
     install_requires=INSTALL_REQUIRES,
     extras_require={"dev": DEV_REQUIRES},
 )

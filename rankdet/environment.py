@@ -5,7 +5,7 @@ import importlib.util
 from types import ModuleType
 
 _TORCH_REMEDY = "run `make install`, or `pip install -c constraints.txt torch torchvision`"
-_DETECTRON2_REMEDY = "run `make install`, or `python rankdet/tools/install_detectron2.py`"
+_DETECTRON2_REMEDY = "run `make install`, or `python -m rankdet install-detectron2`"
 _LVIS_REMEDY = "run `make install`, or `pip install --no-deps lvis`"
 _SETUPTOOLS_REMEDY = "run `make install`, or `pip install 'setuptools<81'`"
 

@@ -7,7 +7,7 @@ from detectron2.engine.defaults import create_ddp_model
 from detectron2.utils import comm
 from ranking_detector import make_image
 
-from rankdet.engine.launch import run_explained
+from rankdet.engine.launcher import run_explained
 
 # In the second iteration no image of rank 1 has an object.
 BATCHES = [

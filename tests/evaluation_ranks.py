@@ -9,7 +9,7 @@ from detectron2.engine import launch
 from detectron2.structures import Instances
 from detectron2.utils import comm
 
-from rankdet.engine.launch import run_explained
+from rankdet.engine.launcher import run_explained
 from rankdet.evaluation import RankdetEvaluator, detection_table
 
 

@@ -6,7 +6,7 @@ from detectron2.engine import launch
 from detectron2.utils import comm
 from two_stage_toy import image, train_toy
 
-from rankdet.engine.launch import run_explained
+from rankdet.engine.launcher import run_explained
 
 
 def train_and_gather(folder):

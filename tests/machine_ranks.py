@@ -6,7 +6,7 @@ from argparse import Namespace
 
 import torch
 
-from rankdet.engine.launch import launch
+from rankdet.engine.launcher import launch
 
 
 def add(args: Namespace) -> None:

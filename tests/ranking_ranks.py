@@ -7,7 +7,7 @@ from detectron2.utils import comm
 from detectron2.utils.events import EventStorage
 from ranking_detector import make_detector, make_image
 
-from rankdet.engine.launch import run_explained
+from rankdet.engine.launcher import run_explained
 from rankdet.losses.alrp import ALRPLoss
 from rankdet.losses.rank_sort import RankSortLoss
 

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from rankdet.engine.checkpoint import Checkpointer
 from rankdet.engine.config import load_config
-from rankdet.engine.train import build_model
+from rankdet.engine.training import build_model
 from rankdet.losses.softmax import SoftmaxCrossEntropyLoss
 
 ROOT = Path(__file__).parents[1]

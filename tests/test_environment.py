@@ -37,7 +37,7 @@ def test_importing_rankdet_loads_nothing_but_the_standard_library():
     [
         ("torch", "pip install -c constraints.txt torch torchvision"),
         ("torchvision", "pip install -c constraints.txt torch torchvision"),
-        ("detectron2", "python rankdet/tools/install_detectron2.py"),
+        ("detectron2", "python -m rankdet install-detectron2"),
     ],
 )
 def test_names_a_missing_package_and_the_command(monkeypatch, name, remedy):
@@ -102,15 +102,15 @@ class Missing:
         if name == "detectron2":
             raise ModuleNotFoundError(name=name)
 sys.meta_path.insert(0, Missing)
-for name in ["losses.ecm", "data", "modeling.box_predictor", "engine.train", "evaluation"]:
+for name in ["losses.ecm", "data", "modeling.box_predictor", "engine.training", "evaluation"]:
     try:
         importlib.import_module("rankdet." + name)
     except ImportError as error:
         print(name, error)
 """
     result = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True)
-    remedy = "run `make install`, or `python rankdet/tools/install_detectron2.py`."
+    remedy = "run `make install`, or `python -m rankdet install-detectron2`."
     assert result.stdout.splitlines() == [
         f"{layer} detectron2 is not installed: {remedy}"
-        for layer in ("data", "modeling.box_predictor", "engine.train", "evaluation")
+        for layer in ("data", "modeling.box_predictor", "engine.training", "evaluation")
     ], result.stderr

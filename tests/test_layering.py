@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "rankdet.evaluation": {"rankdet.losses", "rankdet.data", "rankdet.modeling"},
     "rankdet.engine": {"rankdet.losses", "rankdet.data", "rankdet.modeling"},
 }
+MAY_IMPORT["rankdet.model_zoo"] = set(MAY_IMPORT)
 MAY_IMPORT["configs"] = MAY_IMPORT["train_net"] = set(MAY_IMPORT)
 MAY_IMPORT["rankdet.tools"] = {*MAY_IMPORT, "configs"}
 # Layer -> the only third-party packages it may import; other layers are free.
@@ -104,6 +105,9 @@ def test_checkout_keeps_the_rules():
         ("rankdet/engine/new.py", "import rankdet.evaluation", "imports go only to the left"),
         ("rankdet/engine/new.py", "import rankdet.tools.x", "imports go only to the left"),
         ("rankdet/engine/new.py", "import configs.common", "imports go only to the left"),
+        ("rankdet/engine/new.py", "from rankdet import model_zoo", "imports go only to the left"),
+        ("rankdet/model_zoo/new.py", "import configs.common", "imports go only to the left"),
+        ("rankdet/model_zoo/new.py", "import rankdet.tools.x", "imports go only to the left"),
         ("rankdet/environment.py", "import torch", "rankdet.environment may not use"),
         ("rankdet/__init__.py", "import torch", "rankdet may not use this package"),
         ("rankdet/__init__.py", "from . import losses", "imports go only to the left"),
@@ -130,6 +134,8 @@ def test_finds_a_planted_violation(tmp_path, path, source, problem):
         ("rankdet/data/new.py", "import numpy, rankdet\nfrom rankdet.environment import x"),
         ("rankdet/modeling/new.py", "from ..losses import x\nfrom rankdet.data.y import z"),
         ("rankdet/tools/new.py", "import rankdet.engine, rankdet.evaluation, rankdet.tools.x"),
+        ("rankdet/model_zoo/new.py", "import rankdet.engine, rankdet.evaluation, omegaconf"),
+        ("configs/new.py", "from rankdet.model_zoo import recipes"),
         ("configs/common/new.py", "from .part import x\nimport rankdet.engine\n" + "\n" * 30),
     ],
 )

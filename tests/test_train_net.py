@@ -12,7 +12,7 @@ import pytest
 import torch
 from smoke_run import CONFIG, OVERRIDES, ROOT, smoke_config
 
-from rankdet.engine.train import evaluate_checkpoint
+from rankdet.engine.training import evaluate_checkpoint
 
 TRAIN_NET = [str(ROOT / "train_net.py"), "--config-file", CONFIG]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}

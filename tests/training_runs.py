@@ -6,7 +6,7 @@ import torch
 from detectron2.utils.env import seed_all_rng
 from smoke_run import AtIteration, smoke_config
 
-from rankdet.engine.train import build_trainer
+from rankdet.engine.training import build_trainer
 
 NUM_ITERATIONS = 6
 CHECKPOINT_AFTER = 3

@@ -8,7 +8,7 @@ from torch import nn
 
 from rankdet.engine.checkpoint import Checkpointer, ensure_checkpoint
 from rankdet.engine.hooks import BackgroundRatioHook, FiniteLossHook
-from rankdet.engine.launch import run_explained
+from rankdet.engine.launcher import run_explained
 from rankdet.losses.ecm import ECMLoss
 
 NUM_CLASSES = 3

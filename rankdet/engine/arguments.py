@@ -1,13 +1,25 @@
-"""The command line of train_net.py: Detectron2's, with its numbers checked."""
+"""The command line of a training: Detectron2's, with its numbers checked."""
 
 import math
+import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Sequence
 
 from detectron2.engine import default_argument_parser
 from detectron2.engine.launch import DEFAULT_TIMEOUT
 
+from rankdet.cli import program_name
+from rankdet.engine.config_file import REMEDY
 from rankdet.engine.trust import add_trust
+
+_EXAMPLES = """
+examples:
+  train:       {program} --config-file glyphs/mask_rcnn_r18_fpn_ecm.py
+  8 GPUs:      {program} --config-file FILE --num-gpus 8
+  continue:    {program} --config-file FILE --resume
+  evaluate:    {program} --config-file FILE --eval-only train.init_checkpoint=MODEL.pth
+  change:      {program} --config-file FILE train.seed=1 train.output_dir=output/other
+"""
 
 
 def whole_number(low: int) -> Callable[[str], int]:
@@ -42,22 +54,19 @@ def number(low: float, high: float = math.inf, *, above: bool = False) -> Callab
     return parse
 
 
-def parse_arguments(epilog: str, arguments: Sequence[str] | None = None) -> Namespace:
-    """Parse the command line; what is wrong ends the process with one line.
+def parse_arguments(arguments: Sequence[str] | None = None) -> Namespace:
+    """Parse the command line. User errors exit with a one-line message.
 
     Args:
-        epilog: what stands below the options in the help.
         arguments: None: those of this process.
 
     Returns:
         Detectron2's arguments, ``overwrite``, ``trust`` and ``dist_timeout`` (seconds).
     """
-    parser = _parser(epilog)
+    parser = _parser()
     args = parser.parse_args(arguments)
     if not args.config_file:
-        parser.error(
-            "--config-file is missing; give one of configs/**/*.py or a run's config.yaml."
-        )
+        parser.error(f"--config-file is missing; {REMEDY}")
     if args.machine_rank >= args.num_machines:
         parser.error(
             f"--machine-rank is {args.machine_rank} of --num-machines {args.num_machines}; ranks "
@@ -75,9 +84,14 @@ def parse_arguments(epilog: str, arguments: Sequence[str] | None = None) -> Name
     return args
 
 
-def _parser(epilog: str) -> ArgumentParser:
-    parser = default_argument_parser(epilog)
+def _parser() -> ArgumentParser:
+    program = program_name(f"python {sys.argv[0]}")
+    examples = _EXAMPLES.format(program=program.replace("rankdet eval", "rankdet train"))
+    parser: ArgumentParser = default_argument_parser(examples)
+    parser.prog = program
     for action in parser._actions:
+        if action.dest == "config_file":
+            action.help = "a file, a run's config.yaml, or the name of one of rankdet's configs"
         if action.dest in ("num_gpus", "num_machines"):
             action.type = whole_number(1)
         if action.dest == "machine_rank":
@@ -93,6 +107,6 @@ def _parser(epilog: str) -> ArgumentParser:
         metavar="SECONDS",
         type=whole_number(1),
         default=int(DEFAULT_TIMEOUT.total_seconds()),
-        help="for which processes wait for each other; default: %(default)s",
+        help="how long processes wait for each other; default: %(default)s",
     )
     return parser

@@ -1,4 +1,4 @@
-"""The stream of training batches, which a resumed run continues where it was interrupted."""
+"""The stream of training batches. A resumed run continues it where it was interrupted."""
 
 import logging
 import math
@@ -26,14 +26,14 @@ Place = tuple[int, int]
 """Position in the stream of a rank, and index of the image that stands there."""
 
 MAX_REFUSALS = 100
-"""So many images in a row may be refused by a mapper, before the training ends."""
+"""The training ends when the mapper refuses this many images in a row."""
 
 
 class BatchStream:
     """The batches of a loader from an iteration on, each with random numbers of its own.
 
     Args:
-        dataset: the loader; named so that :func:`epoch_length` can look through.
+        dataset: the loader. The name lets :func:`epoch_length` look inside.
         seed: the config's ``train.seed``.
         start_iter: iteration of the first batch.
     """
@@ -51,19 +51,19 @@ class BatchStream:
 
 
 def training_batches(cfg: DictConfig, seed: int, start_iter: int) -> BatchStream:
-    """Give the batches of a training from ``start_iter`` on, without end.
+    """Yield the batches of a training from ``start_iter`` on, without end.
 
     Before each batch is handed out, all random number generators are seeded, so that the
     sampling of anchors and proposals depends on seed, rank and iteration only. The images and
     their augmentations depend on seed, rank and position in the stream only, see
-    :func:`ordered_train_loader`. So a run that is interrupted and resumed gives the weights of one
-    that is not, bit for bit, with any number of workers.
+    :func:`ordered_train_loader`. So an interrupted and resumed run gives the same weights as an
+    uninterrupted one, bit for bit, with any number of workers.
 
     Args:
         cfg: the config's ``dataloader.train``: Detectron2's ``build_detection_train_loader``, or
             another loader, which starts from its first batch when the run is resumed.
         seed: the config's ``train.seed``.
-        start_iter: iterations that the training has behind it.
+        start_iter: iterations that are done.
 
     Returns:
         This rank's batches.
@@ -72,7 +72,7 @@ def training_batches(cfg: DictConfig, seed: int, start_iter: int) -> BatchStream
     target = locate(cfg._target_) if isinstance(cfg._target_, str) else cfg._target_
     if target is build_detection_train_loader:
         own = {"_target_": ordered_train_loader, "seed": seed, "start_iter": start_iter}
-        loader = instantiate({**cfg, **own})
+        loader = instantiate(dict(cfg.items()) | own)
     else:
         loader = instantiate(cfg)
         if start_iter:
@@ -100,22 +100,22 @@ def ordered_train_loader(  # noqa: PLR0913 - the arguments are Detectron2's, and
     """Load the batches of Detectron2's ``build_detection_train_loader``, with an order of its own.
 
     Which images come together follows from the indices of the sampler and the sizes in the data
-    set, before an image is loaded; Detectron2 groups what its workers have loaded, which depends on
-    their number and is lost when a run is interrupted. Each image is mapped with random numbers of
-    its own, so that it does not matter either which worker does it.
+    set, before an image is loaded. Detectron2 groups the images that its workers have loaded; that
+    depends on the number of workers, and an interruption loses it. Each image is mapped with random
+    numbers of its own, so that the result does not depend on the worker.
 
     Args:
         dataset: records in Detectron2's format, or a data set of them.
-        mapper: makes the model's input of a record; one that it refuses by None is replaced by
-            another, drawn at random.
-        sampler: of indices, without end; None: shuffles the data set epoch after epoch.
+        mapper: makes the model's input from a record. If it returns None, another record is drawn
+            at random.
+        sampler: of indices, without end; None: shuffle the data set epoch after epoch.
         total_batch_size: images of a batch over all ranks.
-        aspect_ratio_grouping: batches have only wide images, or only those that are not.
+        aspect_ratio_grouping: no batch mixes images that are wider than high with others.
         num_workers: processes that load images.
-        collate_fn: makes a batch of a list; None: leaves it.
+        collate_fn: makes a batch from a list; None: the list is the batch.
         drop_last: leave out the incomplete batches at the end of a sampler that ends.
         seed: of the random numbers for mapping.
-        start_iter: batches to leave out.
+        start_iter: batches to skip.
         loader_options: for PyTorch's ``DataLoader``.
 
     Returns:
@@ -140,7 +140,7 @@ def ordered_train_loader(  # noqa: PLR0913 - the arguments are Detectron2's, and
             "of your own as dataloader.train."
         )
     is_wide = _is_wide(dataset) if aspect_ratio_grouping else None
-    images = DatasetFromList(dataset, copy=False) if isinstance(dataset, list) else dataset
+    images: Any = DatasetFromList(dataset, copy=False) if isinstance(dataset, list) else dataset
     places = _Places(
         sampler if sampler is not None else TrainingSampler(len(images)),
         total_batch_size // world_size,
@@ -175,7 +175,8 @@ class _SeededImages(Dataset[Record]):
             image = self.images[index]
             mapped = image if self.mapper is None else self.mapper(image)
             if mapped is not None:
-                return mapped
+                record: Record = mapped
+                return record
             index = random.randrange(len(self))
         raise ValueError(
             f"dataloader.train.mapper gives None for {MAX_REFUSALS} images in a row; check the "
@@ -216,8 +217,8 @@ class _Places(Sampler[list[Place]]):
             yield from filter(None, waiting.values())
 
 
-def _is_wide(dataset: Iterable[Record]) -> list[bool]:
-    """Of each image, whether it is wider than high."""
+def _is_wide(dataset: Any) -> list[bool]:
+    """For each image, whether it is wider than high."""
     try:
         return [image["width"] > image["height"] for image in dataset]
     except (KeyError, TypeError) as error:
@@ -249,7 +250,8 @@ def epoch_length(loader: Any) -> int:
             f"the data loader {type(loader).__name__} does not tell the length of an epoch; give "
             "the loss that asks for it (aLRP, online label smoothing, PCB) iterations_per_epoch."
         )
-    return math.ceil(len(stage) / (batch_size * comm.get_world_size()))
+    images_per_batch: int = batch_size * comm.get_world_size()
+    return math.ceil(len(stage) / images_per_batch)
 
 
 def _mix(*numbers: int) -> int:

@@ -1,4 +1,4 @@
-"""Building the parts of a config; what can't be built is named by its key."""
+"""Builds the parts of a config, and names the key of a part that can't be built."""
 
 import traceback
 from collections.abc import Callable
@@ -18,7 +18,7 @@ def build(cfg: DictConfig, key: str) -> Any:
         key: dotted, e.g. ``dataloader.evaluator``.
 
     Raises:
-        ValueError: its values do not make an object.
+        ValueError: the part can't be made from its values.
         FileNotFoundError: a file that it reads does not exist.
     """
     part = OmegaConf.select(cfg, key)
@@ -26,14 +26,14 @@ def build(cfg: DictConfig, key: str) -> Any:
 
 
 def explained(key: str, make: Callable[[], Any]) -> Any:
-    """Call a function; an error that has no sentence yet gets one with a key of the config.
+    """Call a function, and explain an error that is not rankdet's own by a key of the config.
 
     Args:
-        key: of what is made.
-        make: makes it.
+        key: of the part.
+        make: makes the part.
 
     Raises:
-        ValueError: it can't be made.
+        ValueError: the part can't be made.
         FileNotFoundError: see :func:`build`.
     """
     try:

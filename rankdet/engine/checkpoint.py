@@ -142,7 +142,8 @@ class Checkpointer(DetectionCheckpointer):
         """
         self.is_strict = True
         try:
-            return self.load(ensure_checkpoint(path))
+            rest: dict[str, Any] = self.load(ensure_checkpoint(path))
+            return rest
         finally:
             self.is_strict = False
 
@@ -151,7 +152,7 @@ class Checkpointer(DetectionCheckpointer):
         return last_checkpoint(self.save_dir) or ""
 
     def _load_file(self, filename: str) -> Any:
-        read = _READERS.get(Path(filename).suffix, super()._load_file)
+        read = _READERS.get(Path(filename).suffix) or super()._load_file
         try:
             loaded = read(filename)
             if not all(map(_is_weight, loaded["model"].items())):
@@ -197,7 +198,7 @@ _ARRAY_PARTS: dict[tuple[str, str], Any] = {
     ("numpy", "dtype"): np.dtype,
     # The two names of NumPy's own module, before and since version 2.
     **{
-        (f"numpy.{core}.{file}", name): getattr(getattr(np._core, file), name)
+        (f"numpy.{core}.{file}", name): getattr(getattr(vars(np)["_core"], file), name)
         for core in ("core", "_core")
         for file, name in (
             ("multiarray", "_reconstruct"),

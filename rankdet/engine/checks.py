@@ -1,4 +1,4 @@
-"""Checks of data sets and model that are made before any work is lost."""
+"""Checks data sets and model before a training starts."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
@@ -26,17 +26,17 @@ logger = logging.getLogger(__name__)
 
 
 def check_device(device: str) -> None:
-    """Put an empty tensor on a device.
+    """Check that tensors can be put on a device.
 
     Args:
         device: ``train.device`` of a config.
 
     Raises:
-        ValueError: this machine, or this PyTorch, does not have it.
+        ValueError: this machine or this PyTorch lacks the device.
     """
     try:
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # The second is of a PyTorch without CUDA.
+    except (RuntimeError, AssertionError) as error:  # The second comes from a PyTorch without CUDA.
         reason = str(error).partition("\n")[0]
         raise ValueError(
             f"train.device={device} can't be used ({reason}); set train.device=cpu or another."
@@ -51,8 +51,8 @@ def check_datasets(
 ) -> None:
     """Check annotations and images of all data sets, and that they and the model fit together.
 
-    What the files hold is kept on disk; data sets without an annotation file are read every time.
-    The main process does the work; the others wait for it, and fail with it.
+    What is read from files is cached on disk; data sets without a file are read every time. The
+    main process does the work. The others wait for it, and raise the same error.
 
     Args:
         model: detector; it or its RoI heads, predictors and classification losses must agree with
@@ -73,19 +73,19 @@ def check_datasets(
 
 
 def on_main_process(check: Callable[[], None]) -> None:
-    """Run a check in the main process; all processes wait for it, and fail with it.
+    """Run a check in the main process; all processes wait for it, and raise its error.
 
     Args:
-        check: raises what it finds.
+        check: raises an error if something is wrong.
     """
     error: Exception | None = None
     if comm.is_main_process():
         try:
             check()
-        except Exception as raised:  # Of any kind: else the others would wait for ever.
+        except Exception as raised:  # Of any kind, or the others would wait forever.
             error = raised
     if comm.get_world_size() > 1:
-        # Its kind and text, as not every error can be sent.
+        # Kind and text are sent, because not every error can be pickled.
         kind = next((kind for kind in _SENTENCES if isinstance(error, kind)), RuntimeError)
         kind, text = comm.all_gather((kind, None if error is None else str(error)))[0]
         error = error or (None if text is None else kind(text))
@@ -139,7 +139,7 @@ _NO_MASKS = {
     "invalid": "with a polygon of an odd number of coordinates or fewer than 6",
 }
 _BOX_MODEL = "or train a box detector (model.roi_heads.mask_in_features=null)"
-# A mapper of another kind is its user's.
+# Other mappers are not checked.
 _MAPPERS = (DatasetMapper, f"{DatasetMapper.__module__}.{DatasetMapper.__name__}")
 
 

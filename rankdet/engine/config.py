@@ -1,4 +1,4 @@
-"""Loading a LazyConfig, applying ``key=value`` and rejecting names that mean nothing."""
+"""Loads a LazyConfig, applies ``key=value``, and rejects unknown keys."""
 
 import difflib
 import inspect
@@ -25,11 +25,12 @@ def load_config(path: str, overrides: Iterable[str] = (), trust: Sequence[str] =
     """Load an experiment and apply command-line overrides.
 
     Args:
-        path: a config file (``.py``), which is run, or the ``config.yaml`` that a run has saved,
+        path: a config file (``.py``), which is run; the name of one of rankdet's configs
+            (``glyphs/mask_rcnn_r18_fpn_ecm.py``); or the ``config.yaml`` that a run has saved,
             which is data: of what it names, only parts of detectors are called.
-        overrides: ``key=value`` in hydra's grammar, e.g. ``train.max_iter=100``. They are the
-            user's own words, and may name any code.
-        trust: modules whose code a ``config.yaml`` may name, too.
+        overrides: ``key=value`` in hydra's grammar, e.g. ``train.max_iter=100``. They come from
+            the user and may name any code.
+        trust: further modules whose code a ``config.yaml`` may name.
 
     Returns:
         A config with the sections ``SECTIONS``; ``train.seed`` is 0 where the file has none.
@@ -41,7 +42,7 @@ def load_config(path: str, overrides: Iterable[str] = (), trust: Sequence[str] =
             the constructor it configures has; or see
             :func:`rankdet.engine.config_schema.check_config`.
     """
-    cfg = _sections(read_config(path, trust), path)
+    cfg: DictConfig = _sections(read_config(path, trust), path)
     _fill_in(cfg.train)
     for override in _parse(list(overrides)):
         _check_key(cfg, override.key_or_group, override.value())
@@ -58,14 +59,14 @@ def load_config(path: str, overrides: Iterable[str] = (), trust: Sequence[str] =
 
 
 def _fill_in(train: DictConfig) -> None:
-    """Give Detectron2's own configs what they leave out: a seed, and "" for no checkpoint."""
+    """Add what Detectron2's own configs leave out: a seed, and "" for no checkpoint."""
     with open_dict(train):
         train.setdefault("seed", 0)
         train.init_checkpoint = train.get("init_checkpoint") or ""
 
 
 def _sections(content: DictConfig, path: str) -> DictConfig:
-    """The sections of an experiment; parts that it imported on its way are left out."""
+    """The sections of an experiment, without the parts that it imported to build them."""
     missing = [name for name in SECTIONS[:-1] if name not in content]
     if missing:
         raise ValueError(f"{path} has no section {', '.join(missing)}; an experiment needs them.")

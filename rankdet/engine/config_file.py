@@ -1,4 +1,4 @@
-"""Reading the file of a config: code from ``.py``, data from ``.yaml``."""
+"""Finds and reads the file of a config: code from ``.py``, data from ``.yaml``."""
 
 import builtins
 import dataclasses
@@ -12,8 +12,11 @@ from detectron2.config import LazyConfig
 from omegaconf import DictConfig, OmegaConf
 
 from rankdet.engine.trust import UntrustedError, check_data, resolve
+from rankdet.shipped_configs import config_names, nearest_configs, shipped_config
 
-_REMEDY = "give one of configs/**/*.py or a run's config.yaml."
+_REMEDY = "give one of rankdet's configs ({}), a .py file of yours, or a run's config.yaml."
+REMEDY = _REMEDY.format("such as glyphs/mask_rcnn_r18_fpn_ecm.py")
+"""End of a sentence about a config that is none."""
 _CONFIG_PACKAGE = "detectron2._cfg_loader"  # Of all files that LazyConfig runs.
 
 
@@ -21,27 +24,48 @@ def read_config(path: str, trust: Sequence[str] = ()) -> DictConfig:
     """Read all that a file defines.
 
     Args:
-        path: ``.py``, which is run, or ``.yaml``, of which nothing is.
+        path: ``.py``, which is run, or ``.yaml``, which is not; see :func:`find_config_file`.
         trust: see :func:`rankdet.engine.trust.resolve`.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is no config, is damaged, raises, or names what may not be named.
     """
-    if not Path(path).is_file():
-        problem = "is a folder" if path and Path(path).is_dir() else "does not exist"
-        raise FileNotFoundError(f"--config-file {path!r} {problem}; {_REMEDY}")
+    path = find_config_file(path)
     if Path(path).suffix == ".py":
         return _run(path)
     if Path(path).suffix == ".yaml":
         return _parse(path, trust)
-    raise ValueError(f"--config-file {path!r} is no config; {_REMEDY}")
+    raise ValueError(f"--config-file {path!r} is no config; {REMEDY}")
+
+
+def find_config_file(path: str) -> str:
+    """Find a config: a file of this path, or else one of rankdet's configs of this name.
+
+    Args:
+        path: of a file, or a name such as ``glyphs/mask_rcnn_r18_fpn_ecm.py``.
+
+    Returns:
+        Path of the file.
+
+    Raises:
+        FileNotFoundError: there is neither.
+    """
+    if path and Path(path).is_dir():
+        raise FileNotFoundError(f"--config-file {path!r} is a folder; {REMEDY}")
+    if Path(path).is_file():
+        return path
+    if path in config_names():
+        return str(shipped_config(path))
+    remedy = _REMEDY.format(nearest_configs(path)) if path else REMEDY
+    raise FileNotFoundError(f"--config-file {path!r} does not exist; {remedy}")
 
 
 def _run(path: str) -> DictConfig:
     import_statement = builtins.__import__
     try:
-        return LazyConfig.load(path)
+        config: DictConfig = LazyConfig.load(path)
+        return config
     except Exception as error:  # The code of the user can raise anything.
         raise ValueError(f"--config-file {path!r} fails: {_where(error, path)}.") from error
     finally:
@@ -75,19 +99,19 @@ def _parse(path: str, trust: Sequence[str]) -> DictConfig:
         check_data(content, trust)
         return OmegaConf.create(content, flags={"allow_objects": True})
     except UntrustedError as error:
-        raise ValueError(f"--config-file {path!r} can't be used: {error}; {_REMEDY}") from error
+        raise ValueError(f"--config-file {path!r} can't be used: {error}; {REMEDY}") from error
     except OSError:
         raise
     except Exception as error:  # PyYAML and OmegaConf raise many kinds on what is no config.
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise ValueError(f"--config-file {path!r} is damaged ({reason}); {_REMEDY}") from error
+        raise ValueError(f"--config-file {path!r} is damaged ({reason}); {REMEDY}") from error
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's safe loader, and the three kinds of objects that ``LazyConfig.save`` writes.
+    """YAML's safe loader that also reads the three kinds of objects of ``LazyConfig.save``.
 
-    These are tuples, names of classes and functions, and data classes; the latter two if
-    :func:`resolve` finds them.
+    These are tuples, names of classes and functions, and data classes. Names and data classes must
+    pass :func:`resolve`.
     """
 
     def __init__(self, stream: bytes, trust: Sequence[str]) -> None:
@@ -102,10 +126,10 @@ class _Loader(yaml.SafeLoader):
 
     def dataclass(self, suffix: str, node: yaml.Node) -> Any:
         found = resolve(suffix, self.trust)
-        if not dataclasses.is_dataclass(found):
+        if not (isinstance(found, type) and dataclasses.is_dataclass(found)):
             raise UntrustedError(f"it makes a {suffix}, which is no data class")
         fields = self.construct_mapping(node, deep=True)
-        check_data(fields, self.trust)  # Later they are inside of an object.
+        check_data(fields, self.trust)  # Nobody looks into the object later.
         return found(**fields)
 
     def refuse(self, node: yaml.Node) -> Any:

@@ -1,4 +1,4 @@
-"""What the values of a config may be, so that a wrong one ends a run before its work begins."""
+"""Checks the values of a config, so that a wrong one ends a run before its work begins."""
 
 import math
 from collections.abc import Callable, Mapping

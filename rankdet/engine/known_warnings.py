@@ -1,4 +1,4 @@
-"""Warnings of Detectron2 and PyTorch about each other that a user can do nothing about."""
+"""Hides warnings of Detectron2 and PyTorch about each other, which a user can't mend."""
 
 import logging
 import warnings
@@ -15,7 +15,7 @@ _LOG_MESSAGES = {
 
 
 def silence_known_warnings() -> None:
-    """Hide exactly these; call it in every process, before Detectron2 is used."""
+    """Hide these and no others. Call it in every process, before Detectron2 is used."""
     for message in _WARNINGS:
         warnings.filterwarnings("ignore", message)
     for logger_name, message in _LOG_MESSAGES.items():

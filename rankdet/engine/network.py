@@ -1,4 +1,4 @@
-"""By which network interface a job on several machines talks, and what its failures mean."""
+"""Chooses the network interface of a job on several machines, and explains its failures."""
 
 import fcntl
 import os
@@ -18,11 +18,11 @@ _REMEDY = (
 
 
 def choose_interface(dist_url: str, machine_rank: int) -> None:
-    """Have gloo talk by the interface of the route to the master.
+    """Make gloo use the interface of the route to the master.
 
-    Without, gloo takes the address that this machine's host name resolves to, which by Debian's
-    default is a loopback address that no other machine can reach. NCCL leaves loopback out by
-    itself. A GLOO_SOCKET_IFNAME that is set stays.
+    By default gloo takes the address that this machine's host name resolves to. On Debian this is
+    a loopback address, which no other machine can reach. NCCL never uses loopback. If
+    GLOO_SOCKET_IFNAME is set already, it stays.
 
     Args:
         dist_url: ``tcp://HOST:PORT`` of the master; others, and IPv6, are left to gloo.
@@ -38,7 +38,7 @@ def choose_interface(dist_url: str, machine_rank: int) -> None:
     own, addresses = _own_address(url.hostname or "", url.port or 0), _addresses()
     names = [name for name, address in addresses.items() if address == own]
     if own.startswith("127."):
-        # The name of the master on itself: it has a way to the others all the same.
+        # The master's own name often resolves to loopback; others can still reach the master.
         is_master = machine_rank == 0 and url.hostname not in ("localhost", own)
         names = [name for name, other in addresses.items() if not other.startswith("127.")]
         if not is_master or len(names) != 1:
@@ -78,7 +78,7 @@ def _addresses() -> dict[str, str]:
 
 
 def lost_connection(error: BaseException) -> str:
-    """Say what an error of torch.distributed means; empty: it is another error.
+    """Explain an error of torch.distributed; empty for other errors.
 
     Args:
         error: of ``init_process_group``, or of a collective.

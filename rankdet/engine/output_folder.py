@@ -1,4 +1,4 @@
-"""The folder that a run writes to: that it can be written, and that it holds one run only."""
+"""The folder that a run writes to. It must be writable and hold one run only."""
 
 import difflib
 import errno
@@ -45,10 +45,10 @@ def prepare_output_folder(
 
     Args:
         folder: ``train.output_dir``.
-        resume: the run that the folder holds goes on.
-        overwrite: what an earlier run left in the folder is deleted.
-        evaluates: weights are judged, and nothing is trained.
-        weights: to judge or to start from; empty: none.
+        resume: continue the run that the folder holds.
+        overwrite: delete the files of an earlier run.
+        evaluates: evaluate weights, without a training.
+        weights: to evaluate or to start from; empty: none.
 
     Raises:
         ValueError: the folder holds another run, can't be made, or can't be written; or the weights
@@ -87,7 +87,7 @@ def ensure_writable(folder: Path) -> None:
 
 
 def _delete_partial_files(folder: Path) -> None:
-    """Delete what a killed run was writing."""
+    """Delete the files that a killed run has not finished."""
     for path in folder.glob(f"*{PARTIAL_SUFFIX}"):
         path.unlink()
 
@@ -126,10 +126,10 @@ def _refusal(folder: Path, judged_weights: str) -> str:
 
 @contextmanager
 def claimed_output_folder(cfg: DictConfig, args: Namespace) -> Iterator[None]:
-    """Context of ``default_setup``, which writes the config and opens the log of a run.
+    """Context for ``default_setup``, which writes the config and opens the log of a run.
 
-    Before it, see :func:`prepare_output_folder`. Afterwards an evaluation in the folder of a
-    training gives it its config back, and a resumed run logs what differs from its config.
+    Before the block it calls :func:`prepare_output_folder`. After the block, an evaluation restores
+    the config of the training in the same folder, and a resumed run logs its changed settings.
 
     Args:
         cfg: experiment.
@@ -155,7 +155,7 @@ def claimed_output_folder(cfg: DictConfig, args: Namespace) -> Iterator[None]:
 
 @contextmanager
 def kept_config(folder: Path) -> Iterator[None]:
-    """Give a folder back the config of its training after the block, which may overwrite it."""
+    """Restore the config of a folder's training after the block, which may overwrite it."""
     path = folder / CONFIG_FILE
     is_kept = comm.is_main_process() and holds_run(folder) and path.is_file()
     content = path.read_text() if is_kept else ""
@@ -165,15 +165,15 @@ def kept_config(folder: Path) -> Iterator[None]:
 
 
 def changed_settings(cfg: DictConfig, saved: Path) -> list[str]:
-    """What differs, except the folder, between a config and the one that a run has saved.
+    """Compare a config with the one that a run has saved; the folder does not count.
 
     Args:
-        cfg: of what is to come.
-        saved: ``config.yaml`` of what has been.
+        cfg: new config.
+        saved: ``config.yaml`` of the run.
 
     Returns:
-        Lines of YAML, with "-" before what was and "+" before what will be; empty: nothing, or
-        there is no such file.
+        Lines of YAML: "-" marks the saved values, "+" the new ones. Empty if nothing differs or
+        the file is missing.
     """
     if not saved.is_file():
         return []
@@ -186,17 +186,17 @@ def changed_settings(cfg: DictConfig, saved: Path) -> list[str]:
 
 
 def _settings(path: Path) -> list[str]:
-    """Lines of a config without the folder: the same can be spelled in several ways."""
+    """Lines of a config without the folder, which can be spelled in several ways."""
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     return [line for line in lines if not line.startswith("  output_dir:")]
 
 
 def drop_later_metrics(folder: Path, start_iter: int) -> None:
-    """Leave out of ``metrics.json`` the iterations that are done again, and damaged lines.
+    """Remove damaged lines, and iterations that will be repeated, from ``metrics.json``.
 
     Args:
         folder: of the run.
-        start_iter: iteration that the run goes on with.
+        start_iter: first iteration of the resumed run.
     """
     path = folder / METRICS_FILE
     if not path.is_file():
@@ -208,7 +208,7 @@ def drop_later_metrics(folder: Path, start_iter: int) -> None:
 
 
 def _iteration(line: str) -> int:
-    """Iteration of a line of ``metrics.json``; -1: it has none, as its writer was killed."""
+    """Iteration of a line of ``metrics.json``; -1 for a line that a kill has cut off."""
     try:
         return int(json.loads(line)["iteration"])
     except (ValueError, KeyError, TypeError):
@@ -223,7 +223,7 @@ def ensure_space(folder: Path, num_bytes: int) -> None:
         num_bytes: least size of a checkpoint.
 
     Raises:
-        ValueError: it does not.
+        ValueError: there is no room for it.
     """
     ensure_writable(folder)
     free = shutil.disk_usage(folder).free

@@ -1,4 +1,4 @@
-"""What a run was made with, written to its log: code, machine and time."""
+"""Writes the code version, machine and time of a run to its log."""
 
 import json
 import logging
@@ -20,7 +20,7 @@ LOG_PREFIX = "Provenance: "
 
 
 def log_provenance() -> None:
-    """Write one line of JSON to the log; Detectron2's table of versions stands beside it."""
+    """Write one line of JSON to the log, beside Detectron2's table of versions."""
     logger.info("%s%s", LOG_PREFIX, json.dumps(provenance()))
 
 
@@ -45,10 +45,10 @@ def provenance() -> dict[str, Any]:
 
 
 def _git(*arguments: str) -> str | None:
-    """What git says of the checkout that this file is part of; None: there is no checkout."""
+    """Output of git for the checkout that holds this file; None: there is no checkout."""
     root = Path(rankdet.__file__).parents[1]
     if not (root / ".git").exists():
-        return None  # Installed elsewhere: git would answer for whatever folder is around it.
+        return None  # Installed: git would answer for an unrelated repository around it.
     try:
         command = ["git", "-C", str(root), *arguments]
         return subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()

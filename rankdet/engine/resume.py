@@ -11,14 +11,14 @@ logger = logging.getLogger(__name__)
 
 
 def ensure_start(cfg: DictConfig, resume: bool) -> None:
-    """Check that what a training starts from is there, before time is spent on anything else.
+    """Check that the checkpoint or the weights to start from exist, before any other work.
 
     Args:
         cfg: experiment.
         resume: continue from the last checkpoint in ``train.output_dir``, if there is one.
 
     Raises:
-        FileNotFoundError: it is not.
+        FileNotFoundError: the file does not exist.
     """
     last = last_checkpoint(cfg.train.output_dir) if resume else None
     if last or cfg.train.init_checkpoint:
@@ -50,7 +50,7 @@ def load_start(
         start_iter = int(trainer.iter) + 1
         _ensure_reachable_end(cfg, start_iter)
         if start_iter == cfg.train.max_iter:
-            checkpointer.copy_as_final(last)  # A run killed while it wrote its last file lacks it.
+            checkpointer.copy_as_final(last)  # A kill can come before this file.
     else:
         if resume:
             logger.warning("%s holds no checkpoint: starts at iteration 0.", cfg.train.output_dir)
@@ -68,7 +68,7 @@ def _ensure_reachable_end(cfg: DictConfig, start_iter: int) -> None:
 
 
 def checkpoint_bytes(trainer: SimpleTrainer) -> int:
-    """Least size of a checkpoint: the model, and what the optimiser keeps of each weight."""
+    """Least size of a checkpoint: the model, and what the optimizer keeps of each weight."""
     defaults = trainer.optimizer.defaults
     copies = 2 if "betas" in defaults else int(bool(defaults.get("momentum")))
     trained = (p for group in trainer.optimizer.param_groups for p in group["params"])

@@ -1,9 +1,9 @@
-"""Which names a config that is data may call: parts of detectors, nothing that runs commands.
+"""Decides which classes and functions a ``config.yaml`` may name: parts of detectors only.
 
-A ``.py`` config is code. A ``config.yaml`` may come from somebody else, and is data: it chooses
-among classes and functions, and Detectron2 calls them. So each name in it is found, and what it
-really stands for is compared with the lists below. To reach a foreign module through an allowed
-one (``detectron2.config.lazy.os.system``) does not help.
+A ``.py`` config is code. A ``config.yaml`` may come from somebody else and is data. It names
+classes and functions, and Detectron2 calls them. So each name is imported, and the object behind it
+is compared with the lists below. A path through an allowed module to another one
+(``detectron2.config.lazy.os.system``) is refused, too.
 """
 
 import argparse
@@ -38,7 +38,7 @@ CLASSES_OF = (
     "torchvision.ops",
     "torchvision.transforms",
 )
-"""Modules, with what is below them, whose classes may be named."""
+"""Modules whose classes may be named, and those of their submodules."""
 
 FUNCTIONS = (
     "detectron2.data.build.build_detection_test_loader",
@@ -50,14 +50,14 @@ FUNCTIONS = (
     "rankdet.data.class_stats.image_counts",
     "rankdet.data.class_stats.instance_counts",
 )
-"""Functions that may be named. One by one, because some of their neighbours write files."""
+"""Functions that may be named. Single ones, because others in these modules write files."""
 
 _EXCEPT = "detectron2.modeling.mmdet_wrapper"  # Hands a dict to another library's registry.
 _ARGUMENTS = {
     "cfg": "it stands for a whole config of Detectron2's old kind",
     "proposal_files": "Detectron2 unpickles these files, which can run code",
 }
-"""Arguments that lead allowed functions to code, and why."""
+"""Arguments that make allowed functions run code, and why."""
 _NAME = r"[^\W\d]\w*(\.[^\W\d]\w*)*"
 _MAX_VALUES = 100_000
 _REFERENCE = re.compile(r"\$\{[\w.\[\]-]+\}")
@@ -80,17 +80,17 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
 
 
 def resolve(name: object, trust: Sequence[str] = ()) -> Any:
-    """Find what a name in a config that is data stands for, if it may be named.
+    """Import the class or function that a ``config.yaml`` names, if it may be named.
 
     Args:
         name: dotted.
-        trust: modules that the user trusts; all that they and those below them define is allowed.
+        trust: modules that the user trusts, with all that they and their submodules define.
 
     Returns:
         A class or a function.
 
     Raises:
-        UntrustedError: it may not, there is no such thing, or ``name`` is no dotted name.
+        UntrustedError: it may not be named, it does not exist, or ``name`` is no dotted name.
     """
     if not isinstance(name, str) or "." not in name or not re.fullmatch(_NAME, name):
         raise UntrustedError(f"{name!r} is no dotted name of a class or function")
@@ -115,7 +115,7 @@ def check_data(content: object, trust: Sequence[str] = ()) -> None:
         trust: see :func:`resolve`.
 
     Raises:
-        UntrustedError: see :func:`resolve`; or something else in it would compute when it is used.
+        UntrustedError: see :func:`resolve`; or a value would run code when it is used.
     """
     waiting, number = [content], 0
     while waiting:

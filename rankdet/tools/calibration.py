@@ -13,7 +13,7 @@ import torch
 from detectron2.modeling import GeneralizedRCNN
 from torch import Tensor
 
-from rankdet.engine.train import dataset_names
+from rankdet.engine.training import dataset_names
 from rankdet.engine.trust import add_trust
 from rankdet.losses.confusion import pairwise_bias
 from rankdet.modeling.calibration import (
@@ -21,6 +21,7 @@ from rankdet.modeling.calibration import (
     foreground_probs,
     save_statistics,
 )
+from rankdet.shipped_configs import config_names
 from rankdet.tools.command_line import errors_as_sentences, tool_parser
 from rankdet.tools.proposal_scores import (
     MIN_IOU,
@@ -57,7 +58,8 @@ def write_statistics(
     """Collect the confusion matrix of a model on a data set, print its PwB, and write it.
 
     Args:
-        run_or_config: ``train.output_dir`` of a run, or a config file.
+        run_or_config: ``train.output_dir`` of a run, a config file, or the name of one of
+            rankdet's configs.
         dataset: a registered data set with annotations; None: the one that the config tests on.
         checkpoint: weights; None: the last of the run.
         trust: modules whose code a run's config may name.
@@ -70,7 +72,7 @@ def write_statistics(
         ValueError: the model has no :class:`BoxPredictor`, the weights or the data set do not fit
             it, or no proposal finds an object.
     """
-    is_file = run_or_config.is_file()
+    is_file = run_or_config.is_file() or str(run_or_config) in config_names()
     file = run_or_config if is_file else find_config(run_or_config)
     cfg = load_run_config(file, trust=trust)
     weights = find_checkpoint(Path(cfg.train.output_dir), checkpoint)

@@ -10,6 +10,7 @@ from pathlib import Path
 from detectron2.utils.logger import setup_logger
 from matplotlib.figure import Figure
 
+from rankdet.cli import as_typed
 from rankdet.engine.known_warnings import silence_known_warnings
 
 _OVERRIDE = re.compile(r"[+~]*[\w.]+=")
@@ -22,16 +23,17 @@ def tool_parser(
 
     Args:
         tool: name of the module in rankdet.tools.
-        description: docstring of the tool.
+        description: docstring of the tool; it and ``epilog`` go through
+            :func:`rankdet.cli.as_typed`.
         epilog: what stands below the options.
         usage: the arguments in short, where argparse would not write them so.
     """
-    program = f"python -m rankdet.tools.{tool}"
+    program = as_typed(f"python -m rankdet.tools.{tool}")
     return argparse.ArgumentParser(
         prog=program,
         usage=None if usage is None else f"{program} {usage}",
-        description=description,
-        epilog=epilog,
+        description=as_typed(description or ""),
+        epilog=as_typed(epilog or ""),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rankdet.data.class_stats import image_counts
-from rankdet.engine.train import dataset_names
+from rankdet.engine.training import dataset_names
 from rankdet.engine.trust import add_trust
 from rankdet.modeling.calibration import ConfusionStatistics, load_statistics
 from rankdet.tools.command_line import errors_as_sentences, picture_file, tool_parser

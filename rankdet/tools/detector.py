@@ -19,7 +19,7 @@ from torch import nn
 
 from rankdet.data.class_names import read_class_names
 from rankdet.engine.checkpoint import ensure_checkpoint
-from rankdet.engine.train import dataset_names
+from rankdet.engine.training import dataset_names
 from rankdet.tools.command_line import is_set
 from rankdet.tools.run_folder import find_checkpoint, find_config, load_model, load_run_config
 

@@ -228,12 +228,12 @@ def install(route: str | None, pip_options: Sequence[str] = (), run: Run = run_c
     raise InstallError(f"Detectron2 was not installed ({'; '.join(failures)}).")
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Install Detectron2 as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--route", choices=["official", "pypi"], help="only this route")
     parser.add_argument("--constraint", metavar="FILE", help="constraints file for pip")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     pip_options = [f"--constraint={args.constraint}"] if args.constraint else []
     try:
         print(install(args.route, pip_options))

@@ -33,7 +33,7 @@ _EXAMPLE = """
 examples:
   python -m rankdet.tools.predict --config-file RUN/config.yaml --input a.jpg folder --output drawn
   python -m rankdet.tools.predict --config-file RUN/config.yaml --video-input a.mp4 --output b.mp4
-  python -m rankdet.tools.predict --config-file configs/glyphs/mask_rcnn_r18_fpn_ecm.py
+  python -m rankdet.tools.predict --config-file glyphs/mask_rcnn_r18_fpn_ecm.py
     --input 'photos/*.png' --output drawn train.init_checkpoint=FILE.pth
 """
 
@@ -212,7 +212,10 @@ def _parser() -> argparse.ArgumentParser:
         "--webcam) [--output PATH] [--confidence-threshold SCORE] [key=value ...]",
     )
     parser.add_argument(
-        "--config-file", metavar="FILE", required=True, help="a run, its config.yaml, or a config"
+        "--config-file",
+        metavar="FILE",
+        required=True,
+        help="a run, its config.yaml, or a config (file or name)",
     )
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--input", metavar="PATH", nargs="+", help="files, folders or patterns")

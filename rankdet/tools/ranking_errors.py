@@ -19,7 +19,7 @@ from rankdet.data.annotation_file import read_annotations
 from rankdet.data.class_stats import annotation_path, class_ids, ensure_dataset, load_dicts
 from rankdet.engine.arguments import whole_number
 from rankdet.engine.checkpoint import last_checkpoint
-from rankdet.engine.train import dataset_names
+from rankdet.engine.training import dataset_names
 from rankdet.engine.trust import add_trust
 from rankdet.evaluation.ranking_errors import ClassScores, RankingErrors, judged_classes
 from rankdet.tools.analysis_file import read_kept, write_analysis

@@ -13,7 +13,7 @@ from torch import nn
 from rankdet.engine.checkpoint import Checkpointer, last_checkpoint
 from rankdet.engine.config import load_config
 from rankdet.engine.output_folder import RESULTS_FILE
-from rankdet.engine.train import build_model
+from rankdet.engine.training import build_model
 from rankdet.tools.command_line import is_set
 from rankdet.tools.json_file import Number, read_json
 
@@ -89,7 +89,7 @@ def load_model(cfg: DictConfig, weights: str, splits: Sequence[str] = ("test",))
     Args:
         cfg: from :func:`load_run_config`.
         weights: from :func:`find_checkpoint`.
-        splits: see :func:`rankdet.engine.train.build_model`, whose errors this raises, too.
+        splits: see :func:`rankdet.engine.training.build_model`, whose errors this raises, too.
 
     Raises:
         ValueError: the weights are of another model.

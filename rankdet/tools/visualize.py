@@ -15,7 +15,7 @@ from tabulate import tabulate
 from torch import nn
 
 from rankdet.engine.arguments import number, whole_number
-from rankdet.engine.train import dataset_names
+from rankdet.engine.training import dataset_names
 from rankdet.engine.trust import add_trust
 from rankdet.losses.ecm import ECMLoss
 from rankdet.tools.command_line import errors_as_sentences, tool_parser
@@ -84,7 +84,7 @@ def metrics_table(run: Path) -> str:
     if not path.is_file():
         return (
             f"No metrics: {path} does not exist; it is written by the evaluation at the end of the "
-            "training, or by train_net.py --eval-only."
+            "training, or by `rankdet eval`."
         )
     results = read_results(run)
     if not results:

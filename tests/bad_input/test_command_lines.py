@@ -9,7 +9,7 @@ from bad_input.case import Case, table
 from rankdet.engine.arguments import parse_arguments
 
 TRAINING_CASES = [
-    Case("no config", [], "--config-file is missing; give one of configs"),
+    Case("no config", [], "--config-file is missing; give one of rankdet's configs"),
     Case("GPUs negative", ["--num-gpus", "-1"], "'-1' is no whole number of 1 or more"),
     Case("GPUs none", ["--num-gpus", "0"], "'0' is no whole number of 1 or more"),
     Case("GPUs text", ["--num-gpus", "all"], "'all' is no whole number of 1 or more"),
@@ -44,10 +44,10 @@ def test_train_net(case, capsys):
     config = [] if case.id == "no config" else ["--config-file", "a.py"]
     arguments = [*config, *case.bad]
     if case.meaning:
-        assert parse_arguments("", arguments).config_file == "a.py", case.meaning
+        assert parse_arguments(arguments).config_file == "a.py", case.meaning
         return
     with pytest.raises(SystemExit) as end:
-        parse_arguments("", arguments)
+        parse_arguments(arguments)
     assert end.value.code == 2
     assert_sentence(capsys.readouterr().err, case)
 

@@ -6,9 +6,9 @@ from detectron2.config import LazyCall as L
 from detectron2.evaluation import COCOEvaluator
 from smoke_run import CONFIG, OVERRIDES, smoke_config
 
-from rankdet.engine import train as engine
+from rankdet.engine import training as engine
 from rankdet.engine.config import load_config
-from rankdet.engine.train import build_trainer
+from rankdet.engine.training import build_trainer
 from rankdet.losses.softmax import SoftmaxCrossEntropyLoss
 
 WHOLE_1 = "give a whole number of 1 or more"

@@ -6,9 +6,9 @@ from bad_input.case import Case, table
 from smoke_run import smoke_config
 from torch import nn
 
-from rankdet.engine import train as engine
+from rankdet.engine import training as engine
 from rankdet.engine.checkpoint import Checkpointer, ensure_checkpoint
-from rankdet.engine.train import build_trainer, evaluate_checkpoint
+from rankdet.engine.training import build_trainer, evaluate_checkpoint
 
 GONE = "can't be downloaded"
 PATH_CASES = [

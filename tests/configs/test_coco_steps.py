@@ -10,7 +10,7 @@ import pytest
 from coco_fixture import forget_tiny_cityscapes, register_tiny_cityscapes, write_tiny_coco
 from small_experiment import AUGMENTATIONS, ROOT, SHORT_EDGE, small_experiment
 
-from rankdet.engine.train import train
+from rankdet.engine.training import train
 
 COCO = sorted(
     path for path in (ROOT / "coco").glob("*.py") if not path.stem.endswith(("_rs", "_bap"))

@@ -7,7 +7,7 @@ from detectron2.config import LazyConfig
 from smoke_run import ONE_STAGE_OVERRIDES, OVERRIDES, ROOT
 
 from rankdet.engine.config import load_config
-from rankdet.engine.train import train
+from rankdet.engine.training import train
 
 CONFIGS = sorted((ROOT / "configs/glyphs").glob("*.py"))
 

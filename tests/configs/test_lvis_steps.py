@@ -12,7 +12,7 @@ from detectron2.data.datasets import lvis_v0_5_categories
 from small_experiment import ROOT, SHORT_EDGE, small_experiment
 
 from rankdet.data.class_stats import class_counts
-from rankdet.engine.train import train
+from rankdet.engine.training import train
 
 SUFFIXES = ("", "_lrp")
 """Of the keys of the results: AP, optimal LRP."""

@@ -10,7 +10,7 @@ from smoke_run import smoke_config
 from torch import nn
 
 from rankdet.engine.checks import check_datasets, check_device
-from rankdet.engine.train import build_model
+from rankdet.engine.training import build_model
 from rankdet.losses.rank_sort import RankSortLoss
 from rankdet.losses.softmax import SoftmaxCrossEntropyLoss
 

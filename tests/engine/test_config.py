@@ -96,7 +96,9 @@ def test_missing_file(path):
 def test_file_of_another_kind(tmp_path):
     path = tmp_path / "config.json"
     path.write_text("{}")
-    with pytest.raises(ValueError, match=r"config.json' is no config; give one of .*\.py or"):
+    with pytest.raises(
+        ValueError, match=r"config.json' is no config; give one of .* or a run's config"
+    ):
         load_config(str(path))
 
 

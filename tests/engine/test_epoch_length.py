@@ -17,7 +17,7 @@ from torch import nn
 
 from rankdet.engine.batches import epoch_length, training_batches
 from rankdet.engine.hooks import EpochLengthHook
-from rankdet.engine.train import build_trainer
+from rankdet.engine.training import build_trainer
 from rankdet.losses import SoftmaxCrossEntropyLoss
 from rankdet.losses.alrp import ALRPLoss
 from rankdet.losses.label_smoothing import OnlineLabelSmoothingLoss

@@ -20,9 +20,9 @@ from training_runs import (
     run,
 )
 
-from rankdet.engine import train as engine
+from rankdet.engine import training as engine
 from rankdet.engine.hooks import CheckpointHook
-from rankdet.engine.train import build_trainer, evaluate_checkpoint, train
+from rankdet.engine.training import build_trainer, evaluate_checkpoint, train
 
 
 @pytest.fixture(scope="module")

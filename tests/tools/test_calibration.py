@@ -5,7 +5,7 @@ from smoke_run import save_untrained_run
 
 from rankdet.engine.checkpoint import Checkpointer
 from rankdet.engine.config import load_config
-from rankdet.engine.train import build_model, evaluate_checkpoint
+from rankdet.engine.training import build_model, evaluate_checkpoint
 from rankdet.losses.confusion import pairwise_bias
 from rankdet.modeling.calibration import load_statistics
 from rankdet.tools.calibration import collect_statistics, main

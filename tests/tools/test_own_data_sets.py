@@ -18,7 +18,7 @@ from shapes_fixture import (
 from smoke_run import smoke_config
 
 from rankdet.data.class_names import read_class_names
-from rankdet.engine.train import train
+from rankdet.engine.training import train
 from rankdet.tools import confusion
 from rankdet.tools.calibration import write_statistics
 from rankdet.tools.compare.runs import Run

@@ -7,7 +7,7 @@ from smoke_run import save_untrained_run
 
 from rankdet.engine.checkpoint import Checkpointer
 from rankdet.engine.config import load_config
-from rankdet.engine.train import build_model
+from rankdet.engine.training import build_model
 from rankdet.tools.proposal_scores import annotated_loader, score_proposals
 
 C = 10

@@ -14,7 +14,7 @@ from smoke_run import ONE_STAGE_OVERRIDES, ROOT, save_untrained_run
 from rankdet.data.class_stats import load_dicts
 from rankdet.engine.checkpoint import Checkpointer
 from rankdet.engine.config import load_config
-from rankdet.engine.train import build_model
+from rankdet.engine.training import build_model
 from rankdet.tools import ranking_errors
 from rankdet.tools.proposal_scores import annotated_loader, score_proposals
 from rankdet.tools.ranking_errors import main, read_kept_errors, write_ranking_errors

@@ -12,7 +12,7 @@ from smoke_run import CONFIG, ROOT, smoke_config
 
 from rankdet.engine.checkpoint import Checkpointer
 from rankdet.engine.config import load_config
-from rankdet.engine.train import build_model
+from rankdet.engine.training import build_model
 from rankdet.losses.softmax import SoftmaxCrossEntropyLoss
 from rankdet.tools.visualize import main, metrics_table
 

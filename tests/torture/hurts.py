@@ -14,7 +14,7 @@ from torture.training import Hurt
 
 import rankdet.data.atomic_file
 import rankdet.engine.checkpoint
-import rankdet.engine.train
+import rankdet.engine.training
 
 STAGES = ("content", "before rename", "after rename")
 

@@ -7,12 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
-from smoke_run import CONFIG, OVERRIDES, ROOT
+from smoke_run import CONFIG, OVERRIDES
 
-import rankdet.engine.train
-
-sys.path.insert(0, str(ROOT))
-import train_net
+import rankdet.engine.main
+import rankdet.engine.training
 
 MAX_ITER, PERIOD = 12, 3
 WORKERS = (0, 1, 2, 4)
@@ -88,7 +86,7 @@ class Training:
         flags = ["--resume"] if resume else []
         arguments = ["--config-file", CONFIG, *flags, *SETTINGS, *own]
         try:
-            train_net.launch(train_net.main, train_net.parse_arguments("", arguments))
+            rankdet.engine.main.main(arguments)
         except SystemExit as end:
             print(end.code, flush=True)
             return 1
@@ -123,13 +121,13 @@ def wait(process: int) -> int:
 
 def record_images(path: Path) -> None:
     """Have a training write the images of each iteration to a file."""
-    original = rankdet.engine.train.training_batches
+    original = rankdet.engine.training.training_batches
 
     def recorded(*args):
         stream = original(*args)
         return Recorded(stream, path)
 
-    rankdet.engine.train.training_batches = recorded
+    rankdet.engine.training.training_batches = recorded
 
 
 class Recorded:

@@ -4,9 +4,8 @@ import argparse
 from collections.abc import Sequence
 from importlib import import_module
 
+from rankdet.cli import program_name
 from rankdet.tools.benchmark.report import machine
-from rankdet.tools.checkout import CHECKOUT, ensure_checkout
-from rankdet.tools.command_line import errors_as_sentences
 
 BENCHMARKS = (
     "class_stats",
@@ -17,7 +16,6 @@ BENCHMARKS = (
     "pcb_iteration",
     "ranking_iteration",
 )
-_OF_CONFIGS = ("dense_iteration", "iteration", "pcb_iteration", "ranking_iteration")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -29,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     modules = {name: import_module(f"{__package__}.{name}") for name in BENCHMARKS}
     parser = argparse.ArgumentParser(
-        prog="python -m rankdet.tools.benchmark",
+        prog=program_name("python -m rankdet.tools.benchmark"),
         description="Run benchmarks and print their figures.",
         epilog="\n".join(
             f"{name:18} {_summary(module.__doc__)}" for name, module in modules.items()
@@ -48,9 +46,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     if arguments.help:
         options = ["--help"]
     names = arguments.names or BENCHMARKS
-    with errors_as_sentences():
-        for name in set(names) & set(() if arguments.help else _OF_CONFIGS):
-            ensure_checkout(f"benchmark {name}", CHECKOUT / "configs")
     print(machine())
     for name in names:
         print(f"\n{name}: {_summary(modules[name].__doc__)}")

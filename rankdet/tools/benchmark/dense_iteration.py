@@ -12,10 +12,10 @@ from tabulate import tabulate
 
 from rankdet.engine.arguments import whole_number
 from rankdet.engine.config import load_config
+from rankdet.shipped_configs import configs_folder
 from rankdet.tools.benchmark.interleaved import FORMATS, HEADERS, compare, load_batches
-from rankdet.tools.checkout import CHECKOUT
 
-CONFIGS = CHECKOUT / "configs"
+CONFIGS = configs_folder()
 # The default loss of each detector.
 DETECTORS = {
     **dict.fromkeys(("retinanet", "fcos", "atss", "paa"), "focal"),

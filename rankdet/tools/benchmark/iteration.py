@@ -17,9 +17,8 @@ from rankdet.losses.ecm import ECMLoss
 from rankdet.losses.sigmoid import SigmoidBCELoss
 from rankdet.losses.softmax import SoftmaxCrossEntropyLoss
 from rankdet.tools.benchmark.interleaved import FORMATS, HEADERS, compare, load_batches
-from rankdet.tools.checkout import CHECKOUT
 
-CONFIG = CHECKOUT / "configs/glyphs/mask_rcnn_r18_fpn.py"
+CONFIG = "glyphs/mask_rcnn_r18_fpn.py"
 PREDICTOR_ONLY = ("loss", "prior_prob", "classifier")
 
 
@@ -58,7 +57,7 @@ def _experiments(num_classes: int) -> dict[str, DictConfig]:
 
 
 def _experiment(num_classes: int, loss: DictConfig | None) -> DictConfig:
-    cfg = load_config(str(CONFIG))
+    cfg = load_config(CONFIG)
     heads = cfg.model.roi_heads
     heads.num_classes = num_classes
     if loss is None:

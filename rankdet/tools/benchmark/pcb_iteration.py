@@ -8,11 +8,11 @@ from tabulate import tabulate
 
 from rankdet.engine.arguments import whole_number
 from rankdet.engine.config import load_config
+from rankdet.shipped_configs import configs_folder
 from rankdet.tools.benchmark.interleaved import FORMATS, HEADERS, compare, load_batches
 from rankdet.tools.benchmark.iteration import relabel
-from rankdet.tools.checkout import CHECKOUT
 
-CONFIGS = CHECKOUT / "configs/glyphs"
+CONFIGS = configs_folder() / "glyphs"
 METHODS = {"softmax": "pcb", "EQL v2": "eqlv2_pcb", "Seesaw": "seesaw_pcb"}
 
 

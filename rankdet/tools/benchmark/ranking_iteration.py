@@ -8,10 +8,10 @@ from tabulate import tabulate
 
 from rankdet.engine.arguments import whole_number
 from rankdet.engine.config import load_config
+from rankdet.shipped_configs import configs_folder
 from rankdet.tools.benchmark.interleaved import FORMATS, HEADERS, compare, load_batches
-from rankdet.tools.checkout import CHECKOUT
 
-CONFIGS = CHECKOUT / "configs/glyphs"
+CONFIGS = configs_folder() / "glyphs"
 RANKING = {"AP": "ap", "BAP": "bap", "aLRP": "alrp", "NDCG": "ndcg", "RS": "rs", "BRS": "brs"}
 ALL_PROPOSALS = 10**6
 

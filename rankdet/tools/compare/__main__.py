@@ -1,7 +1,7 @@
 """Train configs with several seeds and compare them: ``python -m rankdet.tools.compare``.
 
-Each run goes into DIR/CONFIG/seedS. The same command again goes on with what was interrupted and
-leaves out what is done. At the end stand DIR/comparison.md and DIR/report.html.
+Each run goes into DIR/CONFIG/seedS. The same command again resumes interrupted runs and skips
+finished ones. At the end it writes DIR/comparison.md and DIR/report.html.
 """
 
 import argparse
@@ -22,13 +22,13 @@ from rankdet.tools.report.options import THEORY_IMAGES, add_theory_images
 _EXAMPLE = """
 example, with all of it on one line:
   python -m rankdet.tools.compare --seeds 0 1 2 --jobs 2 --output output/ce_and_ecm
-    --configs configs/glyphs/mask_rcnn_r18_fpn.py configs/glyphs/mask_rcnn_r18_fpn_ecm.py
+    --configs glyphs/mask_rcnn_r18_fpn.py glyphs/mask_rcnn_r18_fpn_ecm.py
     train.max_iter=1200
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Compare; what a user can do wrong, or a run that failed, ends it with one sentence."""
+    """Train and compare. User errors and failed runs exit with a one-line message."""
     arguments = sys.argv[1:] if arguments is None else arguments
     arguments, overrides = split_overrides(arguments)
     options = _parser().parse_args(arguments)
@@ -52,7 +52,7 @@ def compare(
     """Train what is not done, and write table and report into ``output``.
 
     Args:
-        configs: experiments.
+        configs: files of experiments, or names of rankdet's configs.
         seeds: of each.
         output: folder, made if it is missing.
         jobs: trainings at a time; None: one for each GPU, or one.
@@ -92,7 +92,12 @@ def _parser() -> argparse.ArgumentParser:
         "[--theory-images N] [--trust MODULE] [key=value ...]",
     )
     parser.add_argument(
-        "--configs", metavar="FILE", nargs="+", type=Path, required=True, help="to compare"
+        "--configs",
+        metavar="FILE",
+        nargs="+",
+        type=Path,
+        required=True,
+        help="to compare: files, or names of rankdet's configs",
     )
     parser.add_argument(
         "--seeds",

@@ -10,10 +10,9 @@ from omegaconf import DictConfig
 
 from rankdet.engine.config import load_config
 from rankdet.engine.output_folder import changed_settings, holds_run
-from rankdet.tools.checkout import CHECKOUT, ensure_checkout
 from rankdet.tools.json_file import read_json
 
-TRAIN_NET = CHECKOUT / "train_net.py"
+TRAIN = (sys.executable, "-m", "rankdet", "train")
 _OWN_KEYS = {"train.seed": "--seeds", "train.output_dir": "--output"}
 _TAIL = 1 << 16  # bytes, more than the longest line of metrics.json
 
@@ -23,7 +22,7 @@ class Run:
     """One training.
 
     Attributes:
-        config_file: what it trains.
+        config_file: what it trains: a file, or the name of one of rankdet's configs.
         overrides: ``key=value`` of the whole comparison.
         seed: of it.
         folder: its ``train.output_dir``.
@@ -59,7 +58,7 @@ class Run:
         """Command line that starts the training, or goes on with it after an interruption."""
         own = _own_overrides(self.seed, self.folder)
         return [
-            *(sys.executable, str(TRAIN_NET), "--config-file", str(self.config_file)),
+            *(*TRAIN, "--config-file", str(self.config_file)),
             *(["--resume"] if holds_run(self.folder) else []),
             *(f"--trust={module}" for module in self.trust),
             *(*self.overrides, *own),
@@ -99,14 +98,15 @@ def plan_runs(
     """List the runs, by config and seed, into ``output/CONFIG/seedS``.
 
     Args:
-        config_files: experiments; their file names become the names of the methods.
+        config_files: files, or names of rankdet's configs. Their last parts without the suffix
+            become the names of the methods.
         seeds: not negative.
         output: folder of the comparison.
         overrides: ``key=value`` for all of them.
         trust: modules whose code a ``config.yaml`` may name.
 
     Raises:
-        FileNotFoundError: a config, or ``train_net.py``, does not exist.
+        FileNotFoundError: a config does not exist.
         ValueError: two configs have the same name, a seed is negative or given twice, an override
             is wrong or sets what the comparison sets itself, or a folder holds a run of another
             config.
@@ -133,7 +133,6 @@ def _own_overrides(seed: int, folder: Path) -> tuple[str, str]:
 def _check_arguments(
     config_files: Sequence[Path], seeds: Sequence[int], overrides: Iterable[str]
 ) -> None:
-    ensure_checkout("compare", TRAIN_NET)
     names = [file.stem for file in config_files]
     if len(set(names)) < len(names):
         raise ValueError(f"--configs has two files of one name, {', '.join(names)}; rename one.")

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from rankdet.engine.config import load_config
 from rankdet.engine.provenance import LOG_PREFIX
-from rankdet.engine.train import dataset_names
+from rankdet.engine.training import dataset_names
 from rankdet.evaluation.detection_evaluation import COCO_RESULTS, LVIS_RESULTS
 from rankdet.evaluation.detection_table import DetectionTable
 from rankdet.tools.run_folder import find_config, read_metrics, read_results
@@ -139,7 +139,7 @@ class Run:
         except _DAMAGES as error:
             raise ValueError(
                 f"{self.predictions} is no list of detections, or damaged ({error}); evaluate "
-                "again with train_net.py --eval-only."
+                "again with `rankdet eval`."
             ) from error
 
 

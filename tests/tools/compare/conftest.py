@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ from rankdet.tools.compare import jobs, runs
 @pytest.fixture
 def plan(tmp_path, monkeypatch):
     """Plans runs of a training that takes no time."""
-    monkeypatch.setattr(runs, "TRAIN_NET", Path(__file__).with_name("fake_training.py"))
+    fake = str(Path(__file__).with_name("fake_training.py"))
+    monkeypatch.setattr(runs, "TRAIN", (sys.executable, fake))
     monkeypatch.setattr(jobs, "POLL_SECONDS", 0.01)
 
     def plan_seeds(*seeds, overrides=OVERRIDES):

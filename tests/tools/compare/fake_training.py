@@ -1,4 +1,4 @@
-"""A training that takes no time; seed 9 fails, 8 and 18 hang. Stands in for train_net.py."""
+"""A training that takes no time; seed 9 fails, 8 and 18 hang. Stands in for rankdet train."""
 
 import json
 import os

@@ -8,7 +8,7 @@ from detectron2.config import LazyConfig
 from smoke_run import CONFIG, OVERRIDES
 
 from rankdet.engine.config import load_config
-from rankdet.tools.compare.runs import TRAIN_NET, plan_runs
+from rankdet.tools.compare.runs import plan_runs
 
 NAME = Path(CONFIG).stem
 
@@ -37,16 +37,21 @@ def test_every_seed_of_every_config_has_its_folder(tmp_path):
 def test_command_trains_what_was_planned(tmp_path):
     folder = tmp_path / "it's, a = folder"
     (run,) = plan_runs([Path(CONFIG)], [3], folder, ["train.max_iter=7"])
-    python, script, flag, config, *overrides = run.command()
-    assert [python, script, flag, config] == [
-        sys.executable,
-        str(TRAIN_NET),
-        "--config-file",
-        CONFIG,
-    ]
+    command = [sys.executable, "-m", "rankdet", "train", "--config-file", CONFIG]
+    assert run.command()[:6] == command
+    overrides = run.command()[6:]
     train = load_config(CONFIG, overrides).train
     assert (train.seed, train.max_iter, run.max_iter) == (3, 7, 7)
     assert train.output_dir == str(folder / NAME / "seed3")
+
+
+def test_configs_may_be_names_of_the_model_zoo(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (run,) = plan_runs([Path(f"glyphs/{NAME}.py")], [0], Path("out"))
+    assert (run.method, run.folder) == (NAME, Path(f"out/{NAME}/seed0"))
+    assert run.command()[4:6] == ["--config-file", f"glyphs/{NAME}.py"]
+    with pytest.raises(FileNotFoundError, match=r"'glyphs/mask\.py' does not exist; .*the nearest"):
+        plan_runs([Path("glyphs/mask.py")], [0], Path("out"))
 
 
 def test_started_run_is_resumed_from_its_checkpoint(plan):

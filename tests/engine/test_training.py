@@ -15,11 +15,11 @@ from training_runs import (
     config,
 )
 
-from rankdet.engine import train as engine
+from rankdet.engine import training as engine
 from rankdet.engine.config import load_config
 from rankdet.engine.config_schema import check_config
 from rankdet.engine.hooks import BackgroundRatioHook, NonFiniteLossError
-from rankdet.engine.train import build_trainer, evaluate_checkpoint, train
+from rankdet.engine.training import build_trainer, evaluate_checkpoint, train
 from rankdet.evaluation import LRPEvaluator
 
 

@@ -11,7 +11,7 @@ from datetime import timedelta
 import torch
 from detectron2.engine import launch as d2_launch
 from detectron2.utils import comm
-from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from rankdet.engine.build import is_own
 from rankdet.engine.network import choose_interface, explain_lost, lost_connection
@@ -46,10 +46,10 @@ def run_explained(function: Callable[..., None], *args: object) -> None:
 
     Args:
         function: what to call.
-        args: for it.
+        args: its arguments.
 
     Raises:
-        SystemExit: the error has an explanation. All others pass, with their traceback.
+        SystemExit: the error has an explanation. Other errors keep their traceback.
     """
     train_loop = logging.getLogger("detectron2.engine.train_loop")
     train_loop.addFilter(_is_unexplained)
@@ -66,10 +66,10 @@ def run_explained(function: Callable[..., None], *args: object) -> None:
 
 
 def explanation(error: BaseException) -> str:
-    """The sentence of an error that its user can do something about; empty: it has none.
+    """The message of an error that the user can mend; empty for other errors.
 
-    These are what rankdet itself raises for its user (:func:`rankdet.engine.build.is_own`), and a
-    lost connection between the processes.
+    The user can mend what rankdet itself raises (:func:`rankdet.engine.build.is_own`), and a lost
+    connection between the processes.
     """
     if is_own(error):
         return str(error)
@@ -77,7 +77,7 @@ def explanation(error: BaseException) -> str:
 
 
 def _is_unexplained(record: logging.LogRecord) -> bool:
-    """Whether Detectron2's log of an error says more than the sentence that follows."""
+    """Whether Detectron2's log of an error is worth showing, because no sentence follows."""
     error = record.exc_info[1] if record.exc_info else None
     return error is None or not (explanation(error) or is_write_error(error))
 

@@ -56,7 +56,7 @@ def build_model(cfg: DictConfig, splits: Sequence[str] = ("train", "test")) -> n
         splits: whose data sets must be there; ECM counts those of "train" in any case.
 
     Returns:
-        The model, randomly initialised.
+        The model, randomly initialized.
 
     Raises:
         ValueError: this machine lacks ``train.device``, or see
@@ -64,7 +64,7 @@ def build_model(cfg: DictConfig, splits: Sequence[str] = ("train", "test")) -> n
         FileNotFoundError: see there, too.
     """
     check_device(cfg.train.device)
-    model = build(cfg, "model")
+    model: nn.Module = build(cfg, "model")
     names = {split: dataset_names(cfg, split) if split in splits else [] for split in SPLITS}
     mapper = cfg.dataloader.train.get("mapper") if "train" in splits else None
     check_datasets(model, names["train"], names["test"], mapper)
@@ -85,8 +85,8 @@ def evaluate(cfg: DictConfig, model: nn.Module) -> Metrics:
         model: detector, in DistributedDataParallel or not; its mode is restored afterwards.
 
     Returns:
-        Task ("bbox", "segm_lrp", ...) to metric to value, in per cent but for correlations; empty
-        on ranks other than 0.
+        Task ("bbox", "segm_lrp", ...) to metric to value, in percent (correlations: from -1
+        to 1); empty on ranks other than 0.
     """
     _share_buffers(model)
     loader, evaluator = build(cfg, "dataloader.test"), build(cfg, "dataloader.evaluator")
@@ -140,7 +140,7 @@ def train(cfg: DictConfig, resume: bool = False) -> None:
 
 
 def build_trainer(cfg: DictConfig, resume: bool = False) -> SimpleTrainer:
-    """Build model, data, optimiser and hooks, and load the weights to start from.
+    """Build model, data, optimizer and hooks, and load the weights to start from.
 
     Args:
         cfg: experiment.
@@ -177,7 +177,7 @@ def build_trainer(cfg: DictConfig, resume: bool = False) -> SimpleTrainer:
 
 
 def _share_buffers(model: nn.Module) -> None:
-    """Judge the model that checkpoints hold: rank 0's batch-norm statistics, on all ranks."""
+    """Copy rank 0's batch-norm statistics, which checkpoints hold, to all ranks."""
     if comm.get_world_size() > 1:
         for buffer in model.buffers():
             torch.distributed.broadcast(buffer, src=0)
@@ -223,7 +223,7 @@ def _build_trainer(cfg: DictConfig, model: nn.Module) -> SimpleTrainer:
 
 
 def _build_hooks(cfg: DictConfig, trainer: SimpleTrainer) -> list[HookBase]:
-    """All hooks that do not write, in the order of their work."""
+    """All hooks that do not write, in the order in which they run."""
     return [
         EvaluationHook(cfg.train.eval_period, lambda: evaluate(cfg, trainer.model)),
         d2_hooks.IterationTimer(),
@@ -234,7 +234,7 @@ def _build_hooks(cfg: DictConfig, trainer: SimpleTrainer) -> list[HookBase]:
 
 
 def _check_evaluator(cfg: DictConfig) -> None:
-    """Build the evaluator once before the training: what it can't judge, it says then."""
+    """Build the evaluator once before the training, so that its errors come early."""
     found = build(cfg, "dataloader.evaluator")
     for one in found if isinstance(found, ListConfig | list) else [found]:
         _check_kind("dataloader.evaluator", one, DatasetEvaluator)
@@ -254,7 +254,7 @@ def _check_kind(key: str, part: object, kind: type) -> None:
 def _build_writing_hooks(
     cfg: DictConfig, start_iter: int, checkpointer: Checkpointer
 ) -> list[HookBase]:
-    """The metrics, and behind them the checkpoint: a resumed run does not make up for metrics."""
+    """Metrics before the checkpoint: a resumed run does not repeat iterations for lost metrics."""
     drop_later_metrics(Path(cfg.train.output_dir), start_iter)
     writers = default_writers(cfg.train.output_dir, cfg.train.max_iter)
     return [

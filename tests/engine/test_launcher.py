@@ -10,9 +10,9 @@ from launch_ranks import threads_after_two_ranks
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 from two_stage_toy import miss_checkpoint
 
-from rankdet.engine import launch as engine
+from rankdet.engine import launcher as engine
 from rankdet.engine.checkpoint import ensure_checkpoint
-from rankdet.engine.launch import launch, run_explained
+from rankdet.engine.launcher import launch, run_explained
 
 
 def arguments(num_gpus=1):
