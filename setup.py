@@ -21,6 +21,8 @@ INSTALL_REQUIRES = [
     "numpy>=1.26",
     "Pillow>=10.4",
     "matplotlib>=3.8.4",
+    "scipy>=1.13",
+    "jinja2>=3.1",
     "pycocotools>=2.0.8",
     "faster-coco-eval>=1.8,<2",
     "fvcore>=0.1.5,<0.1.6",
@@ -45,6 +47,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["rankdet", "rankdet.*"]),
+    package_data={"rankdet.tools.report": ["templates/*"]},
     install_requires=INSTALL_REQUIRES,
     extras_require={"dev": DEV_REQUIRES},
 )

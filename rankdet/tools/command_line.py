@@ -10,7 +10,11 @@ from pathlib import Path
 from detectron2.utils.logger import setup_logger
 from matplotlib.figure import Figure
 
+from rankdet.engine.arguments import whole_number
 from rankdet.engine.known_warnings import silence_known_warnings
+
+THEORY_IMAGES = 500
+"""Images that a report scores unless told otherwise; LVIS has 19,809, which take hours on a CPU."""
 
 _OVERRIDE = re.compile(r"[+~]*[\w.]+=")
 
@@ -33,6 +37,17 @@ def tool_parser(
         description=description,
         epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def add_theory_images(parser: argparse.ArgumentParser) -> None:
+    """Add ``--theory-images`` of the report and of the comparison, which ends in a report."""
+    parser.add_argument(
+        "--theory-images",
+        metavar="N",
+        type=whole_number(0),
+        default=THEORY_IMAGES,
+        help="images to score for the ranking theory; 0: without it; default: %(default)s",
     )
 
 

@@ -26,8 +26,8 @@ from rankdet.tools.compare.table import write_comparison
 from rankdet.tools.detector import load_detector
 from rankdet.tools.frequency_groups import Classes, read_classes
 from rankdet.tools.ranking_errors import write_ranking_errors
-from rankdet.tools.report import write_report
-from rankdet.tools.report.dataset import read_test_set
+from rankdet.tools.report.analysis import read_test_set
+from rankdet.tools.report.writer import write_report
 from rankdet.tools.visualize import visualize
 
 NAMES = ("shapes_train", "shapes_val")
@@ -151,6 +151,6 @@ def test_run_without_metrics_is_reported_and_compared(untested, tmp_path):
     write_report([untested], tmp_path / "report.html", theory_images=1)
     page = (tmp_path / "report.html").read_text()
     assert "No run has metrics: results.json is empty" in page
-    assert page.count(f"{TEST_FILE}&#x27; has no annotations") == 2
+    assert page.count(f"{TEST_FILE}&#39; has no annotations") == 2
     with pytest.raises(ValueError, match="'challenge_test' has no annotated image to draw"):
         visualize(untested)

@@ -10,13 +10,13 @@ from report_run import DATASET, write_run
 
 from rankdet.losses.calibration import ConfusionStatistics, save_statistics
 from rankdet.tools.analysis_file import write_analysis
+from rankdet.tools.command_line import THEORY_IMAGES
 from rankdet.tools.ranking_errors import ranking_errors_path
-from rankdet.tools.report import sections, write_report
+from rankdet.tools.report import sections
 from rankdet.tools.report.__main__ import main
-from rankdet.tools.report.analysis import Analysis
-from rankdet.tools.report.dataset import read_test_set
-from rankdet.tools.report.options import THEORY_IMAGES
-from rankdet.tools.report.run import read_run
+from rankdet.tools.report.analysis import Analysis, read_test_set
+from rankdet.tools.report.reported_run import read_run
+from rankdet.tools.report.writer import write_report
 
 CALIBRATION = "calibration_glyphs_smoke_val.pth"
 VOID = {"meta", "img", "br", "wbr", "path", "use", "rect"}

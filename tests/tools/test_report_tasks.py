@@ -2,9 +2,8 @@ import pytest
 from report_run import write_run
 
 from rankdet.tools.report import errors, metrics, plots
-from rankdet.tools.report.method import Spread, group_methods
-from rankdet.tools.report.run import read_run
-from rankdet.tools.report.tasks import missing_tasks, with_runs
+from rankdet.tools.report.methods import Spread, group_methods, missing_tasks, with_runs
+from rankdet.tools.report.reported_run import read_run
 
 BOTH = {"bbox": {"AP": 1.0, "APr": 1.0}, "segm": {"AP": 2.0, "APr": 2.0}}
 BOXES = {"bbox": BOTH["bbox"]}

@@ -9,14 +9,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rankdet.engine.trust import add_trust
-from rankdet.tools.command_line import errors_as_sentences, output_file, tool_parser
-from rankdet.tools.report.options import add_theory_images
-from rankdet.tools.report.writer import write_report
+from rankdet.tools.command_line import (
+    add_theory_images,
+    errors_as_sentences,
+    output_file,
+    tool_parser,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write; what a user can do wrong ends it with one sentence."""
     options = _parser().parse_args(arguments)
+    from rankdet.tools.report.writer import write_report
+
     with errors_as_sentences():
         write_report(options.runs, options.output, options.theory_images, options.trust)
         print(f"Wrote {options.output}.")

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rankdet.data.atomic_file import write_atomically
+from rankdet.tools.command_line import THEORY_IMAGES
 from rankdet.tools.report import plots
-from rankdet.tools.report.method import Method, group_methods
-from rankdet.tools.report.options import THEORY_IMAGES
+from rankdet.tools.report.methods import Method, group_methods
 from rankdet.tools.report.page import build_page
-from rankdet.tools.report.run import read_run
+from rankdet.tools.report.reported_run import read_run
 from rankdet.tools.report.sections import build_sections
 
 

@@ -1,10 +1,10 @@
 from pathlib import Path
 
 import pytest
+from rankdet.tools.report.options import THEORY_IMAGES
 from smoke_run import CONFIG, OVERRIDES
 
 from rankdet.tools.compare import __main__ as tool
-from rankdet.tools.report.options import THEORY_IMAGES
 
 OTHER = str(Path(CONFIG).with_name("mask_rcnn_r18_fpn.py"))
 

@@ -39,7 +39,7 @@ _LOGGED_VERSIONS = ("Python", "PyTorch", "torchvision", "numpy", "detectron2")
 
 
 @dataclass(frozen=True)
-class Run:
+class ReportedRun:
     """The folder of a run.
 
     Attributes:
@@ -143,7 +143,7 @@ class Run:
             ) from error
 
 
-def read_run(folder: Path, trust: Sequence[str] = ()) -> Run:
+def read_run(folder: Path, trust: Sequence[str] = ()) -> ReportedRun:
     """Read the config and the results of a run.
 
     Args:
@@ -156,7 +156,7 @@ def read_run(folder: Path, trust: Sequence[str] = ()) -> Run:
     """
     file = find_config(folder)
     config = load_config(str(file), trust=trust)
-    return Run(folder, config, read_results(folder))
+    return ReportedRun(folder, config, read_results(folder))
 
 
 def _parse_provenance(text: str) -> dict[str, Any]:
