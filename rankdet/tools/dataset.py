@@ -37,7 +37,7 @@ from rankdet.tools.command_line import (
     picture_file,
     tool_parser,
 )
-from rankdet.tools.dataset_summary import as_text, plot, summarize
+from rankdet.tools.dataset_summary import as_text, plot, summarize_dataset
 from rankdet.tools.pictures import read_picture
 
 _CELL = 384  # pixels, least width of a drawn image
@@ -58,7 +58,7 @@ def generate(options: argparse.Namespace) -> None:
 def describe(options: argparse.Namespace) -> None:
     """Print the counts of a dataset, and plot them where asked to."""
     records, metadata = load(options.name)
-    summary = summarize(options.name, records, metadata)
+    summary = summarize_dataset(options.name, records, metadata)
     print(as_text(summary))
     print()
     _print_warnings(dataset_warnings(options.name))
@@ -72,7 +72,7 @@ def draw(options: argparse.Namespace) -> None:
     annotated = [record for record in records if record.get("annotations")]
     if not annotated:
         raise ValueError(f"{options.name!r} has no annotations to draw.")
-    _save(draw_grid(evenly_spaced(annotated, options.num), metadata), options.output)
+    _save(draw_samples(evenly_spaced(annotated, options.num), metadata), options.output)
 
 
 def check(options: argparse.Namespace) -> None:
@@ -84,7 +84,7 @@ def check(options: argparse.Namespace) -> None:
     print(f"The annotations of {options.name} and {depth} of its images can be read.")
 
 
-def draw_grid(records: Sequence[dict[str, Any]], metadata: Metadata) -> Figure:
+def draw_samples(records: Sequence[dict[str, Any]], metadata: Metadata) -> Figure:
     """Annotated images side by side, each with its id."""
     columns = math.ceil(math.sqrt(len(records)))
     rows = -(-len(records) // columns)

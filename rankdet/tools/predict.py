@@ -19,7 +19,7 @@ from tqdm import tqdm
 from rankdet.engine.arguments import number
 from rankdet.engine.trust import add_trust
 from rankdet.tools.command_line import errors_as_sentences, split_overrides, tool_parser
-from rankdet.tools.detector import ByteArray, Detector, load_detector
+from rankdet.tools.picture_detector import ByteArray, Detector, load_detector
 from rankdet.tools.pictures import read_picture
 from rankdet.tools.video import VIDEO_SUFFIXES, Video, ensure_windows, show, write_video
 

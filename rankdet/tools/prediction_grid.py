@@ -85,7 +85,7 @@ def matching_threshold(records: Sequence[Record], predictions: Sequence[Instance
     return scores[min(num_objects, len(scores)) - 1].item() if len(scores) else 0.0
 
 
-def draw_grid(
+def draw_prediction_grid(
     records: Sequence[Record], predictions: Sequence[Instances], classes: Classes, threshold: float
 ) -> Figure:
     """Draw pairs of ground truth and predictions, two pairs to a row.

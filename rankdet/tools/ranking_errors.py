@@ -182,11 +182,11 @@ def analyse_ranking_errors(
         "dataset": dataset,
         "num_images": num_images,
         "num_proposals": num_proposals,
-        **summarise(errors, classes),
+        **class_and_group_errors(errors, classes),
     }
 
 
-def summarise(errors: list[RankingErrors | None], classes: Classes) -> dict[str, Any]:
+def class_and_group_errors(errors: list[RankingErrors | None], classes: Classes) -> dict[str, Any]:
     """The "classes" and the "groups" of :func:`write_ranking_errors`.
 
     Args:

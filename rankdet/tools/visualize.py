@@ -22,7 +22,12 @@ from rankdet.tools.command_line import errors_as_sentences, tool_parser
 from rankdet.tools.dataset import load
 from rankdet.tools.frequency_groups import Classes, read_classes
 from rankdet.tools.margin_plot import plot_margins
-from rankdet.tools.prediction_grid import choose_records, draw_grid, matching_threshold, predict
+from rankdet.tools.prediction_grid import (
+    choose_records,
+    draw_prediction_grid,
+    matching_threshold,
+    predict,
+)
 from rankdet.tools.run_folder import (
     find_checkpoint,
     find_config,
@@ -107,7 +112,7 @@ def _draw_predictions(
     predictions = predict(model, instantiate(cfg.dataloader.test.mapper), records)
     if threshold is None:
         threshold = matching_threshold(records, predictions)
-    return draw_grid(records, predictions, classes, threshold)
+    return draw_prediction_grid(records, predictions, classes, threshold)
 
 
 def _save(figure: Figure, path: Path) -> Path:

@@ -19,12 +19,12 @@ from smoke_run import smoke_config
 
 from rankdet.data.class_names import read_class_names
 from rankdet.engine.train import train
-from rankdet.tools import confusion
-from rankdet.tools.calibration import write_statistics
+from rankdet.tools import plot_confusion
+from rankdet.tools.collect_confusion import write_statistics
 from rankdet.tools.compare.runs import Run
 from rankdet.tools.compare.table import write_comparison
-from rankdet.tools.detector import load_detector
 from rankdet.tools.frequency_groups import Classes, read_classes
+from rankdet.tools.picture_detector import load_detector
 from rankdet.tools.ranking_errors import write_ranking_errors
 from rankdet.tools.report.analysis import read_test_set
 from rankdet.tools.report.writer import write_report
@@ -113,7 +113,7 @@ def test_ranking_errors(run):
 
 def test_calibration_and_confusion(run, tmp_path):
     write_statistics(run)
-    confusion.draw([run], tmp_path / "confusion.png")
+    plot_confusion.draw([run], tmp_path / "confusion.png")
     assert (tmp_path / "confusion.png").is_file()
 
 

@@ -7,8 +7,8 @@ from detectron2.config import LazyConfig
 from smoke_run import CONFIG, save_untrained_run, smoke_config
 
 from rankdet.engine.config import load_config
-from rankdet.tools import calibration, ranking_errors, visualize
-from rankdet.tools.detector import load_detector
+from rankdet.tools import collect_confusion, ranking_errors, visualize
+from rankdet.tools.picture_detector import load_detector
 from rankdet.tools.run_folder import (
     find_checkpoint,
     find_config,
@@ -46,10 +46,10 @@ def test_a_moved_run_is_where_it_lies_now(moved):
 @pytest.mark.parametrize("given", [".", "config.yaml"])
 def test_every_tool_takes_the_weights_of_the_folder_given(moved, given):
     load_detector(str(moved / "config.yaml"))
-    assert calibration.write_statistics(moved / given).parent == moved
+    assert collect_confusion.write_statistics(moved / given).parent == moved
 
 
-@pytest.mark.parametrize("tool", [calibration, ranking_errors, visualize])
+@pytest.mark.parametrize("tool", [collect_confusion, ranking_errors, visualize])
 def test_every_tool_names_a_missing_run_and_missing_weights(moved, tool):
     with pytest.raises(SystemExit, match=r"no/run does not exist; give the train\.output_dir"):
         tool.main(["no/run"])

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rankdet.losses.calibration import ConfusionStatistics
 from rankdet.losses.confusion import pairwise_bias
-from rankdet.tools.confusion_plot import COLOUR_MAP, common_scale
+from rankdet.tools.confusion_matrix_plot import COLOUR_MAP, common_scale
 from rankdet.tools.frequency_groups import LABELS
 from rankdet.tools.report import plots
 from rankdet.tools.report.methods import Method, spread

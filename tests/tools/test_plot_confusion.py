@@ -8,8 +8,8 @@ from PIL import Image
 from smoke_run import smoke_config
 
 from rankdet.losses.calibration import ConfusionStatistics, save_statistics
-from rankdet.tools import confusion
-from rankdet.tools.confusion import main
+from rankdet.tools import plot_confusion
+from rankdet.tools.plot_confusion import main
 
 C = 10
 FILE = "calibration_glyphs_smoke_val.pth"
@@ -34,8 +34,8 @@ def drawn(monkeypatch):
         calls.append(arguments)
         return original(*arguments)
 
-    original = confusion.plot_confusion
-    monkeypatch.setattr(confusion, "plot_confusion", record)
+    original = plot_confusion.plot_confusion_matrices
+    monkeypatch.setattr(plot_confusion, "plot_confusion_matrices", record)
     return calls
 
 
@@ -78,7 +78,7 @@ def test_runs_of_the_same_name_are_told_apart(tmp_path, drawn):
 
 def test_missing_statistics_are_told_how_to_collect(tmp_path):
     run = write_run(tmp_path / "run")
-    command = f"`python -m rankdet.tools.calibration {run} --dataset glyphs_smoke_train`"
+    command = f"`python -m rankdet.tools.collect_confusion {run} --dataset glyphs_smoke_train`"
     with pytest.raises(SystemExit, match=r"glyphs_smoke_train\.pth does not exist") as error:
         main([str(run), "--dataset", "glyphs_smoke_train", "--output", str(tmp_path / "c.png")])
     assert command in str(error.value)

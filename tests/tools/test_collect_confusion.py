@@ -8,7 +8,7 @@ from rankdet.engine.config import load_config
 from rankdet.engine.train import build_model, evaluate_checkpoint
 from rankdet.losses.calibration import load_statistics
 from rankdet.losses.confusion import pairwise_bias
-from rankdet.tools.calibration import collect_statistics, main
+from rankdet.tools.collect_confusion import collect_statistics, main
 from rankdet.tools.proposal_scores import annotated_loader
 
 C = 10

@@ -48,7 +48,7 @@ class ConfusionRun:
         return pairwise_bias(self.statistics.matrix, self.statistics.is_seen).item()
 
 
-def plot_confusion(
+def plot_confusion_matrices(
     runs: list[ConfusionRun], classes: Classes, counts: Tensor, dataset: str
 ) -> Figure:
     """Plot the confusion matrices side by side on one colour scale, and below them PwB.

@@ -1,4 +1,4 @@
-"""Collect what a model is biased to: ``python -m rankdet.tools.calibration RUN_FOLDER_OR_CONFIG``.
+"""Collect what a model is biased to: ``python -m rankdet.tools.collect_confusion RUN_FOLDER_OR_CONFIG``.
 
 Runs the model over a data set, prints the pairwise bias (PwB) of its confusion matrix, and writes
 calibration_DATASET.pth beside the weights, for the calibrations of rankdet.losses.calibration.
@@ -142,7 +142,7 @@ def _summary(name: str, statistics: ConfusionStatistics) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = tool_parser("calibration", __doc__, epilog=_EXAMPLE)
+    parser = tool_parser("collect_confusion", __doc__, epilog=_EXAMPLE)
     parser.add_argument(
         "run_or_config", metavar="RUN_FOLDER_OR_CONFIG", type=Path, help="a run, or its config file"
     )
