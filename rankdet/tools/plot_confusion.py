@@ -1,7 +1,7 @@
-"""Draw how models confuse the classes: ``python -m rankdet.tools.plot_confusion RUN ... --output FILE``.
+"""Draw how models confuse the classes: ``python -m rankdet.tools.plot_confusion RUN [RUN ...]``.
 
 Shows the confusion matrices of one or more runs side by side, for instance without and with PCB,
-and the pairwise bias (PwB) in training. Collect first: ``python -m rankdet.tools.collect_confusion RUN``.
+and the pairwise bias (PwB) in training. First run ``python -m rankdet.tools.collect_confusion``.
 """
 
 import argparse
@@ -79,7 +79,7 @@ def _statistics(run: Path, dataset: str, num_classes: int) -> ConfusionStatistic
     if len(statistics.matrix) != num_classes:
         raise ValueError(
             f"{path} has {len(statistics.matrix)} classes, but {dataset!r} has {num_classes}; "
-            "collect the statistics anew."
+            "collect the statistics again."
         )
     return statistics
 
