@@ -43,7 +43,7 @@ example, with all of it on one line:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Collect, print and write; what a user can do wrong ends it with one sentence."""
+    """Collect, print and write. User errors exit with a one-line message."""
     options = _parser().parse_args(arguments)
     with errors_as_sentences():
         write_statistics(**vars(options))

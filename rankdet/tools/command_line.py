@@ -1,4 +1,4 @@
-"""What the command lines of several tools share."""
+"""Parts that the command lines of several tools share."""
 
 import argparse
 import re
@@ -52,7 +52,7 @@ def add_theory_images(parser: argparse.ArgumentParser) -> None:
 
 
 def output_file(text: str) -> Path:
-    """Type of an option for a file to write; what can't be one ends the tool before its work."""
+    """Argparse type: a path to write. Rejects folders before any work starts."""
     path = Path(text)
     if path.is_dir():
         raise argparse.ArgumentTypeError(f"{text} is a folder; give a file in it.")
@@ -60,7 +60,7 @@ def output_file(text: str) -> Path:
 
 
 def picture_file(text: str) -> Path:
-    """As :func:`output_file`, with a suffix that matplotlib writes."""
+    """Argparse type: a picture to write. Also rejects suffixes that matplotlib can't write."""
     path = output_file(text)
     kinds = sorted(Figure().canvas.get_supported_filetypes())
     if path.suffix[1:].lower() not in kinds:
@@ -72,7 +72,7 @@ def picture_file(text: str) -> Path:
 
 @contextmanager
 def errors_as_sentences() -> Iterator[None]:
-    """Context of a tool's work, with a log; what a user can do wrong ends it with one sentence."""
+    """Context of a tool's work: sets up the log; user errors exit with a one-line message."""
     silence_known_warnings()
     setup_logger(name="rankdet")
     try:
@@ -82,10 +82,10 @@ def errors_as_sentences() -> Iterator[None]:
 
 
 def split_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Tell ``key=value`` from options and their values, wherever it stands.
+    """Separate ``key=value`` from options and their values.
 
-    argparse would give ``--seeds 0 1 train.max_iter=9`` three seeds. What is the name of a file is
-    no override.
+    argparse would give ``--seeds 0 1 train.max_iter=9`` three seeds. The name of an existing file
+    is no override.
 
     Args:
         arguments: command line.
@@ -99,5 +99,5 @@ def split_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def is_set(key: str, overrides: Sequence[str]) -> bool:
-    """Whether one of the overrides is of this dotted key."""
+    """Whether one of the overrides sets this dotted key."""
     return any(override.lstrip("+").startswith(f"{key}=") for override in overrides)

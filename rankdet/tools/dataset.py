@@ -44,7 +44,7 @@ _CELL = 384  # pixels, least width of a drawn image
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one of the commands; what a user can do wrong ends it with one sentence."""
+    """Run one of the commands. User errors exit with a one-line message."""
     options = _parser().parse_args(arguments)
     with errors_as_sentences():
         options.run(options)
@@ -99,7 +99,7 @@ def draw_samples(records: Sequence[dict[str, Any]], metadata: Metadata) -> Figur
 
 
 def dataset_warnings(name: str) -> list[str]:
-    """What the annotations of a dataset hold less than it seems.
+    """Sentences about objects that are left out, empty classes and missing negatives.
 
     Raises:
         ValueError: they are damaged.
@@ -115,7 +115,7 @@ def dataset_warnings(name: str) -> list[str]:
 
 
 def evenly_spaced(records: Sequence[Record], number: int) -> list[Record]:
-    """So many of the records, from the first on, or all if they are fewer."""
+    """``number`` of the records, from the first on, or all if there are fewer."""
     number = min(number, len(records))
     return [records[index * len(records) // number] for index in range(number)]
 
@@ -157,7 +157,7 @@ def _print_warnings(warnings: list[str]) -> None:
 
 
 def _drawable(annotation: Record) -> Record:
-    """Without key points, and without a mask that has no foreground: the visualizer fails there."""
+    """Drop key points, and masks without foreground, on which the visualizer fails."""
     has_mask = judge_mask(annotation.get("segmentation")).kind in ("polygons", "rle")
     left_out = {"keypoints"} if has_mask else {"keypoints", "segmentation"}
     return {key: value for key, value in annotation.items() if key not in left_out}

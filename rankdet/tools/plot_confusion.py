@@ -22,7 +22,7 @@ _PWB = "roi_head/pairwise_bias"  # A cascade's: of its last stage, "stage2/" bef
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Draw; what a user can do wrong ends it with one sentence."""
+    """Draw. User errors exit with a one-line message."""
     options = _parser().parse_args(arguments)
     with errors_as_sentences():
         draw(**vars(options))

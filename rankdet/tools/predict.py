@@ -39,7 +39,7 @@ examples:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Predict; what a user can do wrong ends it with one sentence."""
+    """Predict. User errors exit with a one-line message."""
     arguments = sys.argv[1:] if arguments is None else arguments
     arguments, overrides = split_overrides([one for one in arguments if one != "--opts"])
     options = _parser().parse_args(arguments)

@@ -41,7 +41,7 @@ _METRICS = ("AP", "AP50", "AP75", "APr", "APc", "APf")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print and draw; what a user can do wrong ends it with one sentence."""
+    """Print and draw. User errors exit with a one-line message."""
     options = _parser().parse_args(arguments)
     with errors_as_sentences():
         visualize(**vars(options))
@@ -99,7 +99,8 @@ def metrics_table(run: Path) -> str:
         for task, label in _TASKS.items()
         if task in results
     ]
-    return tabulate(rows, headers=["per cent", *_METRICS], floatfmt=".1f")
+    table: str = tabulate(rows, headers=["per cent", *_METRICS], floatfmt=".1f")
+    return table
 
 
 def _draw_predictions(

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from matplotlib.colors import LogNorm, to_rgb
+from matplotlib.colours import LogNorm, to_rgb
 
 from rankdet.losses.calibration import ConfusionStatistics
 from rankdet.tools.confusion_matrix_plot import ConfusionRun, plot_confusion_matrices
@@ -67,7 +67,7 @@ def test_runs_share_one_log_scale_that_covers_the_smallest_of_them():
     assert [(norm.vmin, norm.vmax) for norm in norms] == [(pytest.approx(0.002), 1)] * 2
 
 
-def test_zeros_have_the_darkest_colour():
+def test_zeros_have_the_darkest_color():
     (axes,) = panels(plot(make_run(matrix=torch.eye(3))))
     image = axes.images[0]
     assert image.get_array().min() == pytest.approx(image.norm.vmin) and image.norm.vmin > 0

@@ -21,7 +21,7 @@ def methods(tmp_path):
     return group_methods([read_run(folder) for folder in folders])
 
 
-def test_methods_keep_their_colour_and_the_runs_that_have_the_task(methods):
+def test_methods_keep_their_color_and_the_runs_that_have_the_task(methods):
     folders = {run.folder for m in methods for run in m.runs if "segm" in run.results}
     shown = with_runs(methods, folders)
     assert [(m.name, m.index, [run.seed for run in m.runs]) for m in shown] == [

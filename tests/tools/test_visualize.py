@@ -41,7 +41,7 @@ def run(ecm_run, tmp_path):
     return Path(shutil.copytree(ecm_run, tmp_path / "run"))
 
 
-def has_colours(path):
+def has_colors(path):
     return len(np.unique(np.asarray(Image.open(path).convert("RGB")).reshape(-1, 3), axis=0)) > 100
 
 
@@ -51,7 +51,7 @@ def test_prints_metrics_and_where_the_pictures_are(ecm_run, capsys):
     pictures = [ecm_run / "pictures" / name for name in ("predictions.png", "margins.png")]
     assert lines[-3:] == ["The pictures are:", *(f"  {path}" for path in pictures)]
     assert lines[2].split() == ["boxes", "41.2", "70.0", "40.0", "3.0", "9.0"]
-    assert all(has_colours(path) for path in pictures)
+    assert all(has_colors(path) for path in pictures)
 
 
 def test_same_run_gives_the_same_picture(run):

@@ -100,7 +100,8 @@ def federated_annotations(num_images: int, rng: np.random.Generator) -> Record:
         {"id": i, "name": f"class_{i}", "frequency": "r" if n <= 10 else "c" if n <= 100 else "f"}
         for i, n in enumerate(frequency.tolist(), start=1)
     ]
-    images, annotations = [], []
+    images: list[Record] = []
+    annotations: list[Record] = []
     for image_id in tqdm(range(1, num_images + 1), "Annotating", unit="image", leave=False):
         present = 1 + rng.choice(NUM_CATEGORIES, size=4, p=frequency / frequency.sum())
         absent = np.setdiff1d(rng.integers(1, NUM_CATEGORIES + 1, size=10), present)

@@ -1,7 +1,7 @@
 """Report on runs: ``python -m rankdet.tools.report RUN [RUN ...] [--output report.html]``.
 
-Writes one HTML page that needs no network. Runs of equal config but for the seed are one method;
-the first is the baseline. What has to be computed goes to RUN/analysis first, and is used again.
+Writes one HTML page that needs no network. Runs of equal config except for the seed are one method;
+the first is the baseline. What the page needs is computed once and kept in RUN/analysis.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from rankdet.tools.command_line import (
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Write; what a user can do wrong ends it with one sentence."""
+    """Write. User errors exit with a one-line message."""
     options = _parser().parse_args(arguments)
     from rankdet.tools.report.writer import write_report
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rankdet.losses.calibration import ConfusionStatistics
 from rankdet.losses.confusion import pairwise_bias
-from rankdet.tools.confusion_matrix_plot import COLOUR_MAP, common_scale
+from rankdet.tools.confusion_matrix_plot import COLOR_MAP, common_scale
 from rankdet.tools.frequency_groups import LABELS
 from rankdet.tools.report import plots
 from rankdet.tools.report.methods import Method, spread
@@ -53,7 +53,7 @@ def _matrix(
     axes = plots.panel("predicted class", "true class", (4.7, 3.9))
     matrix = statistics.matrix.clamp(min=norm.vmin)
     matrix = matrix.masked_fill(~statistics.is_seen.unsqueeze(1), torch.nan)[order][:, order]
-    image = axes.imshow(matrix.numpy(), cmap=COLOUR_MAP, norm=norm, interpolation="none")
+    image = axes.imshow(matrix.numpy(), cmap=COLOR_MAP, norm=norm, interpolation="none")
     axes.grid(visible=False)
     _part_groups(axes, letters)
     bar = axes.figure.colorbar(image, ax=axes, extend="min", format="{x:g}", pad=0.02)

@@ -17,7 +17,7 @@ _STAND_INS = {name: f"#0000{index:02x}" for index, name in enumerate(_VARIABLES,
 # Inches: 338 units wide, about as many pixels on a phone; and for four in a row on a desk.
 _SIZE = (4.7, 3.1)
 NARROW = (3.7, 2.9)
-_STYLE: dict[str, Any] = {
+_STYLE: Any = {  # Matplotlib knows the names of its settings, but no type for their dict.
     "svg.fonttype": "none",
     "font.family": ["DejaVu Sans"],
     "font.size": 10,
@@ -69,9 +69,10 @@ def svg(axes: Axes, label: str) -> Markup:
         label: what it shows, for those who can't see it. No two figures of a page may have the same
             label, as their ids are made of it.
     """
-    stream = StringIO()
+    stream, figure = StringIO(), axes.figure
+    assert isinstance(figure, Figure)  # As panel() makes it.
     with matplotlib.rc_context({"svg.hashsalt": label}):
-        axes.figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
+        figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
     return Markup(_inline(stream.getvalue(), label))
 
 

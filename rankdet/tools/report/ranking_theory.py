@@ -1,5 +1,6 @@
 """Section of the theory: detection error of classes against their ranking error, with bounds."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
@@ -91,7 +92,7 @@ def _panel(
     positive = [one["ranking_error"] for one in everything if one["ranking_error"] > 0] or [0.01]
     least = min(positive) / 2
     # R = 0, which a logarithm can't show, is drawn at the left edge.
-    curve = torch.logspace(*torch.tensor([least, 1.0]).log10().tolist(), 100, dtype=torch.float64)
+    curve = torch.logspace(math.log10(least), 0, steps=100, dtype=torch.float64)
     curve = curve[curve <= min(1.0, 3 * max(positive))]
     alpha = median(one["alpha"] for one in everything)
     for bound in detection_error_bounds(curve, alpha):
@@ -105,7 +106,8 @@ def _panel(
         ]
         if errors:
             color = plots.color(method.color)
-            axes.scatter(*zip(*errors, strict=True), 15, color, alpha=0.75, linewidths=0, zorder=3)
+            x, y = zip(*errors, strict=True)
+            axes.scatter(x, y, 15, color, alpha=0.75, linewidths=0, zorder=3)
     axes.set_xscale("log")
     if curve[-1] < _SHORT_AXIS * least:
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

@@ -71,10 +71,11 @@ class ReportedRun:
     @cached_property
     def options(self) -> dict[str, Any]:
         """Dotted key of the config to value, without what tells runs of one method apart."""
-        content = OmegaConf.to_container(self.config, resolve=False)
-        content["train"] = {
-            key: value for key, value in content["train"].items() if key not in _OF_THE_RUN_ALONE
-        }
+        content: dict[str, Any] = OmegaConf.to_container(  # type: ignore[assignment]
+            self.config, resolve=False
+        )
+        train = content["train"].items()
+        content["train"] = {key: value for key, value in train if key not in _OF_THE_RUN_ALONE}
         return dict(_flatten(content, ""))
 
     @cached_property

@@ -115,7 +115,7 @@ def _files(analysis: Analysis, with_examples: bool) -> dict[str, Path]:
 
 
 def _class_scores(path: Path) -> Any:
-    """What is known of classes, by task; other tasks and what the file was made of are left out."""
+    """Names, groups and AP of the classes, by analyzed task."""
     content = read_json(path, {})
     scores = {task: content[task] for task in ANALYZED_TASKS if task in content}
     ensure_shape(scores, CLASS_SCORES, path)

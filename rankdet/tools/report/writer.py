@@ -21,8 +21,8 @@ def write_report(
 ) -> None:
     """Write one self-contained HTML page about runs, and what it has to compute into their folders.
 
-    Runs of equal config but for the seed are one method; the first is what the others are compared
-    with. What a run lacks, the page says.
+    Runs of equal config except for the seed are one method. The others are compared with the first.
+    The page says what a run lacks.
 
     Args:
         runs: the ``train.output_dir`` of each, tested on one data set.
