@@ -1,7 +1,6 @@
 import pytest
 import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from smoke_run import save_untrained_run
 
 from rankdet.engine.checkpoint import Checkpointer
 from rankdet.engine.config import load_config
@@ -18,8 +17,8 @@ NORCAL = "rankdet.losses.calibration.NorCal"
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return save_untrained_run(tmp_path_factory.mktemp("run"))
+def run(untrained_run):
+    return untrained_run
 
 
 @pytest.fixture(scope="module")

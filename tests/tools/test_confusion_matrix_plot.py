@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from matplotlib.colours import LogNorm, to_rgb
+from matplotlib.colors import LogNorm, to_rgb
 
 from rankdet.losses.calibration import ConfusionStatistics
 from rankdet.tools.confusion_matrix_plot import ConfusionRun, plot_confusion_matrices

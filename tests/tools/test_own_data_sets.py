@@ -123,6 +123,7 @@ def test_comparison(run, tmp_path):
     assert "AR@1" in write_comparison([one], tmp_path / "comparison.md")
 
 
+@pytest.mark.usefixtures("no_plots")
 @by_file
 def test_report(run, tmp_path):
     write_report([run], tmp_path / "report.html", theory_images=0)
@@ -143,6 +144,7 @@ def test_names_are_those_that_detectron2_sets_later(run):
         assert MetadataCatalog.get("shapes_val").get("thing_classes") is None
 
 
+@pytest.mark.usefixtures("no_plots")
 @by_file
 def test_run_without_metrics_is_reported_and_compared(untested, tmp_path):
     one = Run(untested / "config.yaml", (), 0, untested, max_iter=2, device="cpu")

@@ -9,13 +9,14 @@ BOTH = {"bbox": {"AP": 1.0, "APr": 1.0}, "segm": {"AP": 2.0, "APr": 2.0}}
 BOXES = {"bbox": BOTH["bbox"]}
 
 
-@pytest.fixture
-def methods(tmp_path):
+@pytest.fixture(scope="module")
+def methods(tmp_path_factory):
     """Of boxes; of two seeds, one without masks; and of both."""
     made = [("boxes", 0, 0.1, BOXES), ("half/seed0", 0, 0.2, BOTH), ("half/seed1", 1, 0.2, BOXES)]
     made.append(("both", 0, 0.3, BOTH))
+    root = tmp_path_factory.mktemp("runs")
     folders = [
-        write_run(tmp_path / name, seed, [f"optimizer.lr={lr}"], results, [])
+        write_run(root / name, seed, [f"optimizer.lr={lr}"], results, [])
         for name, seed, lr, results in made
     ]
     return group_methods([read_run(folder) for folder in folders])

@@ -1,9 +1,9 @@
 from pathlib import Path
 
 import pytest
-from rankdet.tools.report.options import THEORY_IMAGES
 from smoke_run import CONFIG, OVERRIDES
 
+from rankdet.tools.command_line import THEORY_IMAGES
 from rankdet.tools.compare import __main__ as tool
 
 OTHER = str(Path(CONFIG).with_name("mask_rcnn_r18_fpn.py"))
