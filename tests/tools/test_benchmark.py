@@ -5,12 +5,9 @@ from pathlib import Path
 import pytest
 
 from rankdet.data import read_annotations
+from rankdet.tools.benchmark import lvis_like_data
 from rankdet.tools.benchmark.__main__ import BENCHMARKS, main
-from rankdet.tools.benchmark.lvis_like_data import (
-    NUM_CATEGORIES,
-    NUM_IMAGES,
-    write_lvis_sized_file,
-)
+from rankdet.tools.benchmark.lvis_like_data import NUM_CATEGORIES, write_lvis_sized_file
 
 
 def test_help_lists_every_benchmark(capsys: pytest.CaptureFixture[str]) -> None:
@@ -41,6 +38,7 @@ def test_class_stats_prints_both_calls_and_leaves_nothing(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(lvis_like_data, "NUM_IMAGES", 2000)
     main(["class_stats", "--instances", "500"])
     printed = capsys.readouterr().out
     for name in ("json.loads alone", "class_counts, first call", "class_counts, second call"):
@@ -48,11 +46,14 @@ def test_class_stats_prints_both_calls_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_file_of_lvis_size_is_valid_and_long_tailed(tmp_path: Path) -> None:
+def test_file_of_lvis_size_is_valid_and_long_tailed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lvis_like_data, "NUM_IMAGES", 2000)
     path = tmp_path / "annotations.json"
     write_lvis_sized_file(path, num_instances=12_000)
     content = read_annotations(path)
-    assert len(content["images"]) == NUM_IMAGES
+    assert len(content["images"]) == 2000
     assert len(content["categories"]) == NUM_CATEGORIES
     assert len(content["annotations"]) == 12_000
     assert all(len(a["segmentation"][0]) >= 6 for a in content["annotations"])

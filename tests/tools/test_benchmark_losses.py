@@ -44,7 +44,7 @@ def measurement(ratio: float = 1.0, *, seconds: float = 1.0, extra_bytes: int = 
 def test_a_quick_run_measures_every_loss_and_algorithm_and_writes_its_files(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    options = "losses --sizes 2e3 --percentages 1 --seconds 0.1 --devices cpu --num-threads 1"
+    options = "losses --sizes 2e3 --percentages 1 --seconds 0.02 --devices cpu --num-threads 1"
     main([*options.split(), "--output", str(tmp_path / "new")])
     printed = capsys.readouterr().out
     with (tmp_path / "new/losses_cpu.csv").open() as file:

@@ -128,9 +128,12 @@ def few_images():
         "dataset_names: glyphs_smoke_train}",
     ],
 )
-def test_a_line_of_train_net_switches_calibration_on(run, statistics_file, tmp_path, part):
+def test_a_line_of_train_net_switches_calibration_on(
+    run, statistics_file, few_images, tmp_path, part
+):
     part = part.replace("FILE", str(statistics_file))
     overrides = [f"train.output_dir={tmp_path}", f"train.init_checkpoint={run}/model_final.pth"]
+    overrides.append(f"dataloader.test.dataset.names={few_images}")
     cfg = load_config(str(run / "config.yaml"), [*overrides, f"{CALIBRATION}={{_target_: {part}}}"])
     assert "AP" in evaluate_checkpoint(cfg)["bbox"]
 
