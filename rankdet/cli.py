@@ -38,9 +38,11 @@ SUBCOMMANDS = {
         "rankdet.tools.ranking_errors", "compare a run with the ranking theory of ECM"
     ),
     "collect-confusion": Subcommand(
-        "rankdet.tools.calibration", "collect how a model confuses the classes"
+        "rankdet.tools.collect_confusion", "collect how a model confuses the classes"
     ),
-    "plot-confusion": Subcommand("rankdet.tools.confusion", "draw what collect-confusion found"),
+    "plot-confusion": Subcommand(
+        "rankdet.tools.plot_confusion", "draw what collect-confusion found"
+    ),
     "benchmark": Subcommand("rankdet.tools.benchmark.__main__", "measure losses and iterations"),
     "install-detectron2": Subcommand(
         "rankdet.tools.install_detectron2", "install Detectron2", needs_detectron2=False

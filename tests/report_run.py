@@ -2,6 +2,8 @@
 
 import json
 import random
+from copy import deepcopy
+from functools import lru_cache
 
 from detectron2.config import LazyConfig
 from smoke_run import smoke_config
@@ -30,7 +32,7 @@ GPU 0,1            NVIDIA H200 (arch=9.0)
 def write_run(folder, seed=0, overrides=(), results=None, predictions=None):
     """A run of the demo's experiment; without detections if ``predictions`` is empty."""
     (folder / "inference").mkdir(parents=True)
-    config = smoke_config("elsewhere", f"train.seed={seed}", *overrides)
+    config = LazyConfig.apply_overrides(deepcopy(experiment()), [f"train.seed={seed}", *overrides])
     config.train.output_dir = str(folder)
     LazyConfig.save(config, str(folder / "config.yaml"))
     metrics = {"AP": 30.0 + seed, "APr": 10.0, "APc": None, "APf": 50.0 - seed}
@@ -49,6 +51,13 @@ def write_run(folder, seed=0, overrides=(), results=None, predictions=None):
     return folder
 
 
+@lru_cache
+def experiment():
+    """Loaded once for all runs."""
+    return smoke_config("elsewhere")
+
+
+@lru_cache
 def annotations():
     """Those of the test set."""
     path = annotation_path(ensure_dataset(DATASET))

@@ -24,7 +24,7 @@ from rankdet.losses.confusion import posterior
 
 logger = logging.getLogger(__name__)
 
-TOOL = "python -m rankdet.tools.calibration RUN_FOLDER --dataset NAME"
+TOOL = "python -m rankdet.tools.collect_confusion RUN_FOLDER --dataset NAME"
 SMALLEST_MEAN = 1e-12  # of a score: its inverse has to stay finite
 
 
@@ -134,7 +134,7 @@ class ConfusionCalibration(Calibration):
     keeps its score, and a warning says how many there are.
 
     Args:
-        path: file from ``python -m rankdet.tools.calibration``.
+        path: file from ``python -m rankdet.tools.collect_confusion``.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -160,7 +160,7 @@ class MeanScoreCalibration(Calibration):
     without samples keeps its score, and a warning says how many there are.
 
     Args:
-        path: file from ``python -m rankdet.tools.calibration``.
+        path: file from ``python -m rankdet.tools.collect_confusion``.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -226,7 +226,7 @@ class NorCal(Calibration):
 
 
 def load_statistics(path: str | Path) -> ConfusionStatistics:
-    """Read the statistics that ``python -m rankdet.tools.calibration`` has written.
+    """Read the statistics that ``python -m rankdet.tools.collect_confusion`` has written.
 
     Args:
         path: the file.

@@ -1,4 +1,4 @@
-"""Files of RUN/analysis: JSON that says which annotations and which code it was made with."""
+"""Files of RUN/analysis: JSON that records the annotations and the code that it was made with."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from rankdet.data.atomic_file import write_atomically
-from rankdet.data.class_stats import annotation_path, ensure_dataset
+from rankdet.data.registered import annotation_path, ensure_dataset
 from rankdet.tools.json_file import read_json
 
 Json = dict[str, Any]
 
 ANALYSIS_VERSION = 1
-"""Counts up with every change of what these files hold or of how it is computed."""
+"""Raise it with every change of the content of these files or of how it is computed."""
 
 
 def read_kept(path: Path, datasets: Sequence[str], shape: Any = None) -> Json | None:
-    """Read a file that is still true; None: it has to be made, or made again.
+    """Read a cached analysis; None if it is missing or out of date.
 
     Args:
         path: from :func:`write_analysis`.
@@ -33,7 +33,7 @@ def read_kept(path: Path, datasets: Sequence[str], shape: Any = None) -> Json | 
 
 
 def write_analysis(path: Path, content: Mapping[str, Any], datasets: Sequence[str]) -> None:
-    """Write a file, at once or not at all.
+    """Write a file; it is never left half-written.
 
     Args:
         path: in a folder that is made if it is missing.

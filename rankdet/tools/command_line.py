@@ -1,4 +1,4 @@
-"""What the command lines of several tools share."""
+"""Parts that the command lines of several tools share."""
 
 import argparse
 import re
@@ -11,7 +11,11 @@ from detectron2.utils.logger import setup_logger
 from matplotlib.figure import Figure
 
 from rankdet.cli import as_typed
+from rankdet.engine.arguments import whole_number
 from rankdet.engine.known_warnings import silence_known_warnings
+
+THEORY_IMAGES = 500
+"""Images that a report scores unless told otherwise; LVIS has 19,809, which take hours on a CPU."""
 
 _OVERRIDE = re.compile(r"[+~]*[\w.]+=")
 
@@ -38,8 +42,19 @@ def tool_parser(
     )
 
 
+def add_theory_images(parser: argparse.ArgumentParser) -> None:
+    """Add ``--theory-images`` of the report and of the comparison, which ends in a report."""
+    parser.add_argument(
+        "--theory-images",
+        metavar="N",
+        type=whole_number(0),
+        default=THEORY_IMAGES,
+        help="images to score for the ranking theory; 0: without it; default: %(default)s",
+    )
+
+
 def output_file(text: str) -> Path:
-    """Type of an option for a file to write; what can't be one ends the tool before its work."""
+    """Argparse type: a path to write. Rejects folders before any work starts."""
     path = Path(text)
     if path.is_dir():
         raise argparse.ArgumentTypeError(f"{text} is a folder; give a file in it.")
@@ -47,7 +62,7 @@ def output_file(text: str) -> Path:
 
 
 def picture_file(text: str) -> Path:
-    """As :func:`output_file`, with a suffix that matplotlib writes."""
+    """Argparse type: a picture to write. Also rejects suffixes that matplotlib can't write."""
     path = output_file(text)
     kinds = sorted(Figure().canvas.get_supported_filetypes())
     if path.suffix[1:].lower() not in kinds:
@@ -59,7 +74,7 @@ def picture_file(text: str) -> Path:
 
 @contextmanager
 def errors_as_sentences() -> Iterator[None]:
-    """Context of a tool's work, with a log; what a user can do wrong ends it with one sentence."""
+    """Context of a tool's work: sets up the log; user errors exit with a one-line message."""
     silence_known_warnings()
     setup_logger(name="rankdet")
     try:
@@ -69,10 +84,10 @@ def errors_as_sentences() -> Iterator[None]:
 
 
 def split_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Tell ``key=value`` from options and their values, wherever it stands.
+    """Separate ``key=value`` from options and their values.
 
-    argparse would give ``--seeds 0 1 train.max_iter=9`` three seeds. What is the name of a file is
-    no override.
+    argparse would give ``--seeds 0 1 train.max_iter=9`` three seeds. The name of an existing file
+    is no override.
 
     Args:
         arguments: command line.
@@ -86,5 +101,5 @@ def split_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def is_set(key: str, overrides: Sequence[str]) -> bool:
-    """Whether one of the overrides is of this dotted key."""
+    """Whether one of the overrides sets this dotted key."""
     return any(override.lstrip("+").startswith(f"{key}=") for override in overrides)

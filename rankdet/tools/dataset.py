@@ -37,14 +37,14 @@ from rankdet.tools.command_line import (
     picture_file,
     tool_parser,
 )
-from rankdet.tools.dataset_summary import as_text, plot, summarize
+from rankdet.tools.dataset_summary import as_text, plot, summarize_dataset
 from rankdet.tools.pictures import read_picture
 
 _CELL = 384  # pixels, least width of a drawn image
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one of the commands; what a user can do wrong ends it with one sentence."""
+    """Run one of the commands. User errors exit with a one-line message."""
     options = _parser().parse_args(arguments)
     with errors_as_sentences():
         options.run(options)
@@ -58,7 +58,7 @@ def generate(options: argparse.Namespace) -> None:
 def describe(options: argparse.Namespace) -> None:
     """Print the counts of a dataset, and plot them where asked to."""
     records, metadata = load(options.name)
-    summary = summarize(options.name, records, metadata)
+    summary = summarize_dataset(options.name, records, metadata)
     print(as_text(summary))
     print()
     _print_warnings(dataset_warnings(options.name))
@@ -72,7 +72,7 @@ def draw(options: argparse.Namespace) -> None:
     annotated = [record for record in records if record.get("annotations")]
     if not annotated:
         raise ValueError(f"{options.name!r} has no annotations to draw.")
-    _save(draw_grid(evenly_spaced(annotated, options.num), metadata), options.output)
+    _save(draw_samples(evenly_spaced(annotated, options.num), metadata), options.output)
 
 
 def check(options: argparse.Namespace) -> None:
@@ -84,7 +84,7 @@ def check(options: argparse.Namespace) -> None:
     print(f"The annotations of {options.name} and {depth} of its images can be read.")
 
 
-def draw_grid(records: Sequence[dict[str, Any]], metadata: Metadata) -> Figure:
+def draw_samples(records: Sequence[dict[str, Any]], metadata: Metadata) -> Figure:
     """Annotated images side by side, each with its id."""
     columns = math.ceil(math.sqrt(len(records)))
     rows = -(-len(records) // columns)
@@ -99,7 +99,7 @@ def draw_grid(records: Sequence[dict[str, Any]], metadata: Metadata) -> Figure:
 
 
 def dataset_warnings(name: str) -> list[str]:
-    """What the annotations of a dataset hold less than it seems.
+    """Sentences about objects that are left out, empty classes and missing negatives.
 
     Raises:
         ValueError: they are damaged.
@@ -115,7 +115,7 @@ def dataset_warnings(name: str) -> list[str]:
 
 
 def evenly_spaced(records: Sequence[Record], number: int) -> list[Record]:
-    """So many of the records, from the first on, or all if they are fewer."""
+    """``number`` of the records, from the first on, or all if there are fewer."""
     number = min(number, len(records))
     return [records[index * len(records) // number] for index in range(number)]
 
@@ -157,7 +157,7 @@ def _print_warnings(warnings: list[str]) -> None:
 
 
 def _drawable(annotation: Record) -> Record:
-    """Without key points, and without a mask that has no foreground: the visualizer fails there."""
+    """Drop key points, and masks without foreground, on which the visualizer fails."""
     has_mask = judge_mask(annotation.get("segmentation")).kind in ("polygons", "rle")
     left_out = {"keypoints"} if has_mask else {"keypoints", "segmentation"}
     return {key: value for key, value in annotation.items() if key not in left_out}

@@ -44,7 +44,9 @@ class DatasetSummary:
     box_sides: npt.NDArray[np.float64]
 
 
-def summarize(name: str, records: list[dict[str, Any]], metadata: Metadata) -> DatasetSummary:
+def summarize_dataset(
+    name: str, records: list[dict[str, Any]], metadata: Metadata
+) -> DatasetSummary:
     """Count a dataset.
 
     Args:

@@ -1,4 +1,4 @@
-"""Reading JSON that a run or a tool has written, or that somebody else has put in its place."""
+"""Reads JSON files of runs and tools, and checks their shape: anybody may have changed them."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ Number = (int, float, type(None))
 
 
 def read_json(path: Path, shape: Any = None) -> Any:
-    """Parse a file; NaN and Infinity, which JSON has not, become None.
+    """Parse a file; NaN and Infinity, which are no JSON, become None.
 
     Args:
         path: of the file.
@@ -54,16 +54,15 @@ def _mismatch(value: Any, shape: Any, place: str) -> str:
     """Where a value is not of a shape, and what is there; empty: it is."""
     if shape is None:
         return ""
-    kind = type(shape) if isinstance(shape, dict | list) else shape
+    kind: Any = type(shape) if isinstance(shape, dict | list) else shape
     is_bool = isinstance(value, bool) and kind is not bool  # To Python, also a number.
     if is_bool or not isinstance(value, kind):
         return f"{place or 'all of it'} is {str(value)[:40]!r}"
+    parts: list[tuple[Any, Any, str]] = []
     if isinstance(shape, list):
         parts = [(item, shape[0], f"{place}[{index}]") for index, item in enumerate(value)]
     elif isinstance(shape, dict) and str in shape:
         parts = [(item, shape[str], f"{place}[{name!r}]") for name, item in value.items()]
     elif isinstance(shape, dict):
         parts = [(value.get(name), of, f"{place}[{name!r}]") for name, of in shape.items()]
-    else:
-        parts = []
     return next(filter(None, (_mismatch(*part) for part in parts)), "")

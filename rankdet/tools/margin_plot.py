@@ -24,18 +24,18 @@ def plot_margins(loss: ECMLoss, classes: Classes, *, num_stages: int = 1) -> Fig
         num_stages: of the cascade whose first stage has this loss.
     """
     num_pos, num_neg = loss.num_pos.cpu(), loss.num_neg.cpu()
-    colours = [*classes.colours, _BACKGROUND]
+    colors = [*classes.colours, _BACKGROUND]
     figure = Figure(figsize=(15, 8), layout="constrained")
     figure.suptitle(_title(loss, num_stages))
     axes = figure.subplot_mosaic("mp;wn", width_ratios=(2, 3))
-    _plot_curves(axes["m"], num_neg / num_pos, colours, "margin")
-    _plot_curves(axes["w"], num_neg / num_pos, colours, "weight")
+    _plot_curves(axes["m"], num_neg / num_pos, colors, "margin")
+    _plot_curves(axes["w"], num_neg / num_pos, colors, "weight")
     # The most frequent first; background takes the place of its own count.
     order = torch.argsort(num_pos, descending=True, stable=True).tolist()
-    sorted_colours = [colours[index] for index in order]
+    sorted_colors = [colors[index] for index in order]
     names = [[*classes.names, "bg"][index] for index in order]
     for key, margin, sign in zip("pn", class_margins(num_pos, num_neg), "+-", strict=True):
-        _plot_by_class(axes[key], 1 / margin[order], sorted_colours, names)
+        _plot_by_class(axes[key], 1 / margin[order], sorted_colors, names)
         axes[key].set_ylabel(f"weight $w^{sign}$ (log scale)")
     for axis in axes.values():
         axis.spines[["top", "right"]].set_visible(False)
@@ -53,7 +53,7 @@ def _title(loss: ECMLoss, num_stages: int) -> str:
 
 
 def _plot_curves(
-    axes: Axes, ratios: Tensor, colours: list[str], kind: Literal["margin", "weight"]
+    axes: Axes, ratios: Tensor, colors: list[str], kind: Literal["margin", "weight"]
 ) -> None:
     """The positive and the negative curve, with a point for every class."""
     low, high = ratios.min().log10().item(), ratios.max().log10().item()
@@ -63,7 +63,7 @@ def _plot_curves(
     ):
         symbol = r"\gamma" if kind == "margin" else "w"
         axes.plot(smooth, curve, style, color="tab:gray", label=f"${symbol}^{sign}$")
-        axes.scatter(ratios, points, 22, colours, zorder=3)
+        axes.scatter(ratios, points, 22, colors, zorder=3)
     axes.set(xscale="log", ylabel=kind, xlabel=r"negatives per positive $\alpha$ (log scale)")
     axes.legend(frameon=False, fontsize=13)
 
@@ -73,11 +73,11 @@ def _values(ratios: Tensor, kind: Literal["margin", "weight"]) -> list[Tensor]:
     return [margin if kind == "margin" else 1 / margin for margin in margins]
 
 
-def _plot_by_class(axes: Axes, weights: Tensor, colours: list[str], names: list[str]) -> None:
+def _plot_by_class(axes: Axes, weights: Tensor, colors: list[str], names: list[str]) -> None:
     number = len(weights)
     small = 30 if number <= MAX_NAMED_CLASSES else 8
-    sizes = [30 if colour == _BACKGROUND else small for colour in colours]
-    axes.scatter(range(number), weights, sizes, colours)
+    sizes = [30 if color == _BACKGROUND else small for color in colors]
+    axes.scatter(range(number), weights, sizes, colors)
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.2, 1.5, 2, 3, 5, 7)))
     axes.yaxis.set_major_formatter("{x:.4g}")

@@ -13,51 +13,51 @@ from matplotlib.patches import Rectangle
 ByteArray = npt.NDArray[np.uint8]
 Box = tuple[float, float, float, float]  # left, top, right, bottom, pixels
 
-_FADING = 0.35  # of the image towards white, so that the colours of the objects stand out
+_FADING = 0.35  # of the image towards white, so that the colors of the objects stand out
 _TINT = 0.4  # opacity of a mask
 _FONT_SIZE = 12  # points
 _LABEL_HEIGHT = 24  # pixels at 100 dots per inch, with the frame
-_CHARACTER_WIDTH = 10  # pixels, likewise
+_CHARACTER_WIDTH = 10  # pixels at 100 dots per inch
 
 
 def draw_objects(
-    axes: Axes, pixels: ByteArray, objects: Instances, labels: Sequence[str], colours: Sequence[str]
+    axes: Axes, pixels: ByteArray, objects: Instances, labels: Sequence[str], colors: Sequence[str]
 ) -> None:
     """Draw an image and its objects, smaller ones over larger ones.
 
     Args:
-        axes: as large as the image, so that labels have the size that is reckoned with.
+        axes: as large as the image, so that labels have the size that this function expects.
         pixels: ``(height, width, 3)``, RGB.
         objects: ``pred_boxes`` and, where known, ``pred_masks``, on the CPU.
         labels: of each object.
-        colours: of each object, names that Matplotlib knows.
+        colors: of each object, names that Matplotlib knows.
     """
     axes.imshow(pixels.astype(np.float32) / 255 * (1 - _FADING) + _FADING)
     axes.autoscale(False)
     order = objects.pred_boxes.area().argsort(descending=True).tolist()
     if objects.has("pred_masks"):
-        _draw_masks(axes, objects.pred_masks.numpy()[order], [colours[i] for i in order])
+        _draw_masks(axes, objects.pred_masks.numpy()[order], [colors[i] for i in order])
     boxes = objects.pred_boxes.tensor.tolist()
     taken: list[Box] = []
     for index in order:
         left, top, right, bottom = boxes[index]
         size = right - left, bottom - top
-        frame = {"facecolor": "none", "edgecolor": colours[index], "linewidth": 2}
+        frame = {"facecolor": "none", "edgecolor": colors[index], "linewidth": 2}
         axes.add_patch(Rectangle((left, top), *size, **frame))
     for index in order:
         taken.append(_place(labels[index], boxes[index], axes, taken))
-        _write(axes, labels[index], taken[-1], colours[index])
+        _write(axes, labels[index], taken[-1], colors[index])
     axes.set_axis_off()
 
 
-def _draw_masks(axes: Axes, masks: npt.NDArray[np.bool_], colours: list[str]) -> None:
+def _draw_masks(axes: Axes, masks: npt.NDArray[np.bool_], colors: list[str]) -> None:
     tint = np.zeros((*masks.shape[1:], 4), dtype=np.float32)
-    for mask, colour in zip(masks, colours, strict=True):
-        tint[mask] = (*to_rgb(colour), _TINT)
+    for mask, color in zip(masks, colors, strict=True):
+        tint[mask] = (*to_rgb(color), _TINT)
     axes.imshow(tint)
-    for mask, colour in zip(masks, colours, strict=True):
+    for mask, color in zip(masks, colors, strict=True):
         if mask.any() and not mask.all():
-            axes.contour(mask, [0.5], colors=[colour], linewidths=1)
+            axes.contour(mask, [0.5], colors=[color], linewidths=1)
 
 
 def _place(label: str, box: Box, axes: Axes, taken: Sequence[Box]) -> Box:
@@ -88,8 +88,8 @@ def _overlap(one: Box, other: Box) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
-def _write(axes: Axes, label: str, place: Box, colour: str) -> None:
-    frame: dict[str, Any] = {"facecolor": "white", "edgecolor": colour, "pad": 1.5, "alpha": 0.85}
+def _write(axes: Axes, label: str, place: Box, color: str) -> None:
+    frame: dict[str, Any] = {"facecolor": "white", "edgecolor": color, "pad": 1.5, "alpha": 0.85}
     axes.text(
         (place[0] + place[2]) / 2,
         (place[1] + place[3]) / 2,

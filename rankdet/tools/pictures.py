@@ -19,11 +19,11 @@ _BROKEN = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombEr
 
 
 def read_picture(path: str | Path) -> ByteArray:
-    """Read a picture as Detectron2 does, but without cutting deep grey values off at 255.
+    """Read a picture as Detectron2 does, but without cutting deep gray values off at 255.
 
-    16-bit grey is scaled from 0..65535 to 0..255. 32-bit integers and floats have no range of their
+    16-bit gray is scaled from 0..65535 to 0..255. 32-bit integers and floats have no range of their
     own: those outside of 0..255 are scaled from their least to their largest value, with a warning.
-    Transparency is left out, as in a training: a model sees the colours below it.
+    Transparency is left out, as in a training: a model sees the colors below it.
 
     Args:
         path: a file.
@@ -53,7 +53,7 @@ def _as_rgb(image: Image.Image, path: str | Path) -> ByteArray:
 
 
 def _to_bytes(values: npt.NDArray[np.generic], mode: str, path: str | Path) -> ByteArray:
-    """Grey values of more than 8 bits as bytes."""
+    """Gray values of more than 8 bits as bytes."""
     wide = values.astype(np.float64)
     if mode.startswith("I;16"):
         return np.rint(wide / 257).astype(np.uint8)

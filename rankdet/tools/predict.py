@@ -19,7 +19,7 @@ from tqdm import tqdm
 from rankdet.engine.arguments import number
 from rankdet.engine.trust import add_trust
 from rankdet.tools.command_line import errors_as_sentences, split_overrides, tool_parser
-from rankdet.tools.detector import ByteArray, Detector, load_detector
+from rankdet.tools.picture_detector import ByteArray, Detector, load_detector
 from rankdet.tools.pictures import read_picture
 from rankdet.tools.video import VIDEO_SUFFIXES, Video, ensure_windows, show, write_video
 
@@ -39,7 +39,7 @@ examples:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Predict; what a user can do wrong ends it with one sentence."""
+    """Predict. User errors exit with a one-line message."""
     arguments = sys.argv[1:] if arguments is None else arguments
     arguments, overrides = split_overrides([one for one in arguments if one != "--opts"])
     options = _parser().parse_args(arguments)

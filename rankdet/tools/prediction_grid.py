@@ -55,7 +55,7 @@ def choose_records(records: Sequence[Record], groups: Sequence[str], number: int
 def predict(
     model: nn.Module, mapper: Callable[[Record], Record], records: Sequence[Record]
 ) -> list[Instances]:
-    """Detect objects, with boxes and masks in pixels of the drawing rather than of the image.
+    """Detect objects; boxes and masks are in pixels of the drawing, not of the image.
 
     Args:
         model: detector of Detectron2's interface.
@@ -63,8 +63,8 @@ def predict(
         records: in Detectron2's format.
 
     Returns:
-        The detections of each image, on the CPU; of those that overlap by an IoU over 0.5, whatever
-        their classes, the best only.
+        The detections of each image, on the CPU; of those that overlap by an IoU over 0.5, of
+        any class, only the best.
     """
     model.eval()
     inputs = []
@@ -76,16 +76,16 @@ def predict(
 
 
 def matching_threshold(records: Sequence[Record], predictions: Sequence[Instances]) -> float:
-    """Score that as many predictions reach as there are annotated objects.
+    """Find the threshold that leaves as many predictions as there are annotated objects.
 
-    Losses calibrate scores differently, so that no constant makes every picture readable.
+    Losses calibrate scores differently, so no constant suits all of them.
     """
     scores = torch.cat([one.scores for one in predictions]).sort(descending=True).values
     num_objects = sum(len(_objects(record)) for record in records)
     return scores[min(num_objects, len(scores)) - 1].item() if len(scores) else 0.0
 
 
-def draw_grid(
+def draw_prediction_grid(
     records: Sequence[Record], predictions: Sequence[Instances], classes: Classes, threshold: float
 ) -> Figure:
     """Draw pairs of ground truth and predictions, two pairs to a row.
@@ -134,8 +134,8 @@ def _draw_pair(pair: SubFigure, record: Record, detections: Instances, classes: 
         (left, ground_truth, annotated),
         (right, detections, predicted),
     ):
-        colours = [classes.colours[index] for index in objects.pred_classes]
-        draw_objects(axes, pixels, objects, labels, colours)
+        colors = [classes.colours[index] for index in objects.pred_classes]
+        draw_objects(axes, pixels, objects, labels, colors)
 
 
 def _load(record: Record) -> tuple[ByteArray, Instances]:

@@ -1,4 +1,4 @@
-"""The scores that a two-stage model gives its proposals at test time, and what the proposals are.
+"""Scores of a two-stage model for its proposals at test time, and the class of each proposal.
 
 Shapes: N proposals of an image, C foreground classes.
 """
@@ -28,7 +28,7 @@ class ScoredProposals(NamedTuple):
     Attributes:
         image: the dict of the data loader.
         scores: ``(N, C + 1)`` that rank the detections, background last.
-        uncalibrated_scores: likewise, before the calibration of the predictor.
+        uncalibrated_scores: ``(N, C + 1)``, before the calibration of the predictor.
         labels: ``(N,)`` int64 in [0, C]; C is background.
     """
 
@@ -51,7 +51,8 @@ def annotated_loader(
     if num_images is not None:
         loader.dataset = L(evenly_spaced)(records=loader.dataset, number=num_images)
     loader.mapper.is_train = True  # What makes Detectron2's mapper keep the annotations.
-    return instantiate(loader)
+    annotated: Iterable[list[dict[str, Any]]] = instantiate(loader)
+    return annotated
 
 
 def box_predictors(model: nn.Module) -> list[BoxPredictor]:
@@ -73,9 +74,9 @@ def box_predictors(model: nn.Module) -> list[BoxPredictor]:
 def score_proposals(
     model: GeneralizedRCNN, loader: Iterable[list[dict[str, Any]]]
 ) -> Iterator[ScoredProposals]:
-    """Run a model over a data set and give the proposals of the RPN, all of them and none but them.
+    """Run a model over a data set and score all proposals of the RPN.
 
-    As there is no sampling and no added ground truth, this is what the model meets at test time. A
+    Nothing is sampled and no ground truth is added, so these are the proposals of test time. A
     proposal has the class of the object with the largest IoU if that is at least 0.5, else it is
     background. Crowds are no objects. A cascade's scores are the mean of its stages on the
     proposals of the first. Runs in a single process.
@@ -113,7 +114,7 @@ def _score_batch(
         model.roi_heads._forward_box(features, proposals)  # Masks would take most of the time.
     sizes = [len(image) for image in proposals]
     before, after = (
-        torch.stack(scores).mean(dim=0).split(sizes) for scores in zip(*stages, strict=True)
+        torch.split(torch.stack(scores).mean(dim=0), sizes) for scores in zip(*stages, strict=True)
     )
     for image, boxes, uncalibrated, scores in zip(batch, proposals, before, after, strict=True):
         objects = image["instances"].to(model.device)
@@ -133,4 +134,5 @@ def _label(boxes: Boxes, objects: Instances, *, background: int) -> Tensor:
     if not len(objects):
         return torch.full((len(boxes),), background, device=boxes.device)
     ious, nearest = pairwise_iou(objects.gt_boxes, boxes).max(dim=0)
-    return objects.gt_classes[nearest].masked_fill(ious < MIN_IOU, background)
+    labels: Tensor = objects.gt_classes[nearest].masked_fill(ious < MIN_IOU, background)
+    return labels

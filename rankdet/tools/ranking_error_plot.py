@@ -1,5 +1,6 @@
 """Plots the errors of classes against their bounds, as figures 2 and 3 of ECM do."""
 
+import math
 from typing import Any
 
 import torch
@@ -60,8 +61,8 @@ def _errors_to_plot(errors: list[float]) -> Tensor:
     """Of smooth curves, from below the least error, or what stands for 0, to above the largest."""
     low = min([error for error in errors if error > 0], default=1e-3) / 2
     high = min(max(*errors, 2 * low) * 1.5, 1)
-    ends = torch.tensor([low, high], dtype=torch.float64).log10().tolist()
-    return torch.logspace(*ends, 200, dtype=torch.float64).clamp(max=1)
+    ends = math.log10(low), math.log10(high)
+    return torch.logspace(*ends, steps=200, dtype=torch.float64).clamp(max=1)
 
 
 def _plot_detection(axes: Axes, records: list[Record], errors: Tensor, group: Record) -> None:

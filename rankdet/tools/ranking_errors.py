@@ -16,7 +16,7 @@ from detectron2.modeling import GeneralizedRCNN
 from tabulate import tabulate
 
 from rankdet.data.annotation_file import read_annotations
-from rankdet.data.class_stats import annotation_path, class_ids, ensure_dataset, load_dicts
+from rankdet.data.registered import annotation_path, class_ids, ensure_dataset, load_dicts
 from rankdet.engine.arguments import whole_number
 from rankdet.engine.checkpoint import last_checkpoint
 from rankdet.engine.training import dataset_names
@@ -52,7 +52,7 @@ RANKING_ERRORS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Compute, print, write and draw; what a user can do wrong ends it with one sentence."""
+    """Compute, print, write and draw. User errors exit with a one-line message."""
     options = _parser().parse_args(arguments)
     with errors_as_sentences():
         path = write_ranking_errors(**vars(options))
@@ -182,11 +182,11 @@ def analyse_ranking_errors(
         "dataset": dataset,
         "num_images": num_images,
         "num_proposals": num_proposals,
-        **summarise(errors, classes),
+        **class_and_group_errors(errors, classes),
     }
 
 
-def summarise(errors: list[RankingErrors | None], classes: Classes) -> dict[str, Any]:
+def class_and_group_errors(errors: list[RankingErrors | None], classes: Classes) -> dict[str, Any]:
     """The "classes" and the "groups" of :func:`write_ranking_errors`.
 
     Args:

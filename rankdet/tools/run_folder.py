@@ -1,4 +1,4 @@
-"""The folder of a run, wherever it lies now: config, metrics, weights and model."""
+"""Reads the folder of a run: config, metrics, weights and model. It may have been moved."""
 
 import json
 import logging
@@ -43,7 +43,7 @@ def find_config(run: Path) -> Path:
 def load_run_config(
     file: Path, overrides: Sequence[str] = (), trust: Sequence[str] = ()
 ) -> DictConfig:
-    """Load a config for the device that there is and for the place where the run lies now.
+    """Load a config, and adapt it to this machine: its device, and the folder of the run.
 
     Args:
         file: ``config.yaml`` of a run, whose folder becomes ``train.output_dir``, or an experiment.
@@ -119,10 +119,10 @@ def read_results(run: Path) -> dict[str, dict[str, float | None]]:
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """The records of ``metrics.json``: "iteration", and numbers by name; none without the file.
+    """Records of ``metrics.json``: "iteration", and numbers by name; empty without the file.
 
-    A line that is no such record, as a killed run leaves it, is left out, with a warning; and
-    silently what is no number in a record.
+    A line cut off by a killed run is skipped with a warning. Values that are no numbers are skipped
+    silently.
 
     Args:
         run: folder of the run.
@@ -152,8 +152,9 @@ def _metrics_record(line: str) -> dict[str, Any] | None:
 
 def _is_number(value: object) -> bool:
     """Whether it can be drawn; NaN can, as a gap."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and not abs(value) > _MAX_VALUE
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return not abs(value) > _MAX_VALUE
 
 
 def _finite(value: float | None) -> float | None:

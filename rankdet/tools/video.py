@@ -50,7 +50,7 @@ class Video:
 
 
 def write_video(frames: Iterable[ByteArray], path: Path, frames_per_second: float) -> None:
-    """Write frames as MPEG-4; what has come before an interruption is kept.
+    """Write frames as MPEG-4; an interrupted video keeps the frames written so far.
 
     Args:
         frames: ``(H, W, 3)``, RGB, all of one size.
@@ -83,7 +83,7 @@ def ensure_windows() -> None:
 
 
 def show(frames: Iterable[ByteArray], milliseconds: int) -> None:
-    """Show frames, until they or the user (Escape) end it.
+    """Show frames until the last one, or until the user presses Escape.
 
     Args:
         frames: ``(H, W, 3)``, RGB.

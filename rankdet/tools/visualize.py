@@ -22,7 +22,12 @@ from rankdet.tools.command_line import errors_as_sentences, tool_parser
 from rankdet.tools.dataset import load
 from rankdet.tools.frequency_groups import Classes, read_classes
 from rankdet.tools.margin_plot import plot_margins
-from rankdet.tools.prediction_grid import choose_records, draw_grid, matching_threshold, predict
+from rankdet.tools.prediction_grid import (
+    choose_records,
+    draw_prediction_grid,
+    matching_threshold,
+    predict,
+)
 from rankdet.tools.run_folder import (
     find_checkpoint,
     find_config,
@@ -36,7 +41,7 @@ _METRICS = ("AP", "AP50", "AP75", "APr", "APc", "APf")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print and draw; what a user can do wrong ends it with one sentence."""
+    """Print and draw. User errors exit with a one-line message."""
     options = _parser().parse_args(arguments)
     with errors_as_sentences():
         visualize(**vars(options))
@@ -94,7 +99,8 @@ def metrics_table(run: Path) -> str:
         for task, label in _TASKS.items()
         if task in results
     ]
-    return tabulate(rows, headers=["per cent", *_METRICS], floatfmt=".1f")
+    table: str = tabulate(rows, headers=["per cent", *_METRICS], floatfmt=".1f")
+    return table
 
 
 def _draw_predictions(
@@ -107,7 +113,7 @@ def _draw_predictions(
     predictions = predict(model, instantiate(cfg.dataloader.test.mapper), records)
     if threshold is None:
         threshold = matching_threshold(records, predictions)
-    return draw_grid(records, predictions, classes, threshold)
+    return draw_prediction_grid(records, predictions, classes, threshold)
 
 
 def _save(figure: Figure, path: Path) -> Path:

@@ -100,10 +100,7 @@ TOOL_CASES = [
 BENCHMARK_CASES = [
     Case("one iteration", ("iteration", "--iterations", "1"), "whole number of 2 or more"),
     Case("iterations text", ("iteration", "--iterations", "many"), "whole number of 2 or more"),
-    Case("no classes", ("iteration", "--classes", "0"), COUNT),
-    Case("pcb classes", ("pcb_iteration", "--classes", "-3"), COUNT),
-    Case("dense images", ("dense_iteration", "--images", "0"), COUNT),
-    Case("ranking iterations", ("ranking_iteration", "--iterations", "0"), "of 2 or more"),
+    Case("no such preset", ("iteration", "--presets", "all"), "invalid choice: 'all'"),
     Case("evaluation images", ("evaluation", "--images", "0"), COUNT),
     Case("evaluation detections", ("evaluation", "--detections", "x"), COUNT),
     Case("instances", ("class_stats", "--instances", "0"), COUNT),

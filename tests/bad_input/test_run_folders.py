@@ -12,10 +12,10 @@ from report_run import write_run
 
 from rankdet.tools.json_file import read_json
 from rankdet.tools.ranking_errors import RANKING_ERRORS
-from rankdet.tools.report import dataset, sections
+from rankdet.tools.report import analysis, sections
 from rankdet.tools.report.__main__ import main
 from rankdet.tools.report.analysis import CALIBRATION, CLASS_SCORES, ERRORS, EXAMPLES
-from rankdet.tools.report.run import read_run
+from rankdet.tools.report.reported_run import read_run
 from rankdet.tools.run_folder import load_run_config, read_metrics, read_results
 
 SCRIPT = "<script>alert(1)</script>"
@@ -245,11 +245,11 @@ def test_images_elsewhere_are_not_shown(tmp_path, monkeypatch):
     class Metadata:
         image_root = str(images)
 
-    monkeypatch.setattr(dataset, "load_dicts", lambda _: records)
-    monkeypatch.setattr(dataset, "ensure_dataset", lambda _: Metadata)
-    assert list(dataset.TestSet("any", {}, {}).image_files) == [0, 1]
+    monkeypatch.setattr(analysis, "load_dicts", lambda _: records)
+    monkeypatch.setattr(analysis, "ensure_dataset", lambda _: Metadata)
+    assert list(analysis.TestSet("any", {}, {}).image_files) == [0, 1]
     monkeypatch.setattr(Metadata, "image_root", None)
-    assert list(dataset.TestSet("any", {}, {}).image_files) == [0, 1, 2, 3, 4]
+    assert list(analysis.TestSet("any", {}, {}).image_files) == [0, 1, 2, 3, 4]
 
 
 def test_gallery_names_what_it_leaves_out(run, tmp_path, monkeypatch):

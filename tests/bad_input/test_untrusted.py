@@ -156,7 +156,7 @@ def test_what_the_user_trusts_may_be_named(here):
 
 
 @pytest.mark.parametrize(
-    "tool", ["report", "visualize", "ranking_errors", "calibration", "predict"]
+    "tool", ["report", "visualize", "ranking_errors", "collect_confusion", "predict"]
 )
 @pytest.mark.parametrize("model", [call("os.system"), "!!python/object/apply:os.system [ls]"])
 def test_tools_run_nothing(here, tool, model):
@@ -173,11 +173,11 @@ def test_tools_run_nothing(here, tool, model):
 def test_comparisons_and_confusions_run_nothing(here):
     write(here, call("os.system"))
     compare = importlib.import_module("rankdet.tools.compare.__main__").main
-    confusion = importlib.import_module("rankdet.tools.confusion").main
+    plot_confusion = importlib.import_module("rankdet.tools.plot_confusion").main
     with pytest.raises(SystemExit, match="can't be used"):
         compare(["--configs", "config.yaml", "--output", "compared"])
     with pytest.raises(SystemExit, match="can't be used"):
-        confusion([".", "--output", "confusion.png"])
+        plot_confusion([".", "--output", "confusion.png"])
 
 
 def test_trust_is_passed_on(here):

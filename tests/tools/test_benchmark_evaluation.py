@@ -5,7 +5,7 @@ import pytest
 
 from rankdet.evaluation.lvis_scoring import score_lvis
 from rankdet.tools.benchmark import evaluation
-from rankdet.tools.benchmark.federated_data import federated_annotations, random_detections
+from rankdet.tools.benchmark.lvis_like_data import federated_annotations, random_detections
 
 
 @pytest.mark.parametrize("task", ["bbox", "segm"])
@@ -36,8 +36,8 @@ def test_prints_each_scorer_and_compares_the_same_ap(
     options = ["--images", "4", "--full-images", "6", "--detections", "20", "--task", task]
     evaluation.main(options)
     lines = capsys.readouterr().out.splitlines()
-    rows = [line.split() for line in lines[2:6]]
+    rows = [line.split() for line in lines[3:7]]
     assert [row[-6:-4] for row in rows[:3]] == [["lvis", "4"], ["rankdet", "4"], ["rankdet", "6"]]
-    assert lines[5].startswith("rankdet, Fixed AP")
+    assert lines[6].startswith("rankdet, Fixed AP")
     assert 0 < float(rows[0][2]) == pytest.approx(float(rows[1][2]), abs=1e-5)
-    assert lines[6].startswith("lvis takes ")
+    assert lines[7].startswith("lvis takes ")

@@ -1,4 +1,4 @@
-"""The benchmark of the ranking losses measures, skips, fits and judges as it says."""
+"""The benchmark of the ranking losses measures, skips and fits as it says."""
 
 import csv
 import math
@@ -19,9 +19,15 @@ from rankdet.tools.benchmark.loss_cells import (
     measure_in_child,
 )
 from rankdet.tools.benchmark.loss_plot import plot
-from rankdet.tools.benchmark.loss_results import Results, Skipped, growth, short, sort_seconds
-from rankdet.tools.benchmark.loss_tables import cost_table, growth_table
-from rankdet.tools.benchmark.loss_targets import check
+from rankdet.tools.benchmark.loss_tables import (
+    Results,
+    Skipped,
+    cost_table,
+    growth,
+    growth_table,
+    short,
+    sort_seconds,
+)
 from rankdet.tools.benchmark.losses import sweep
 
 
@@ -38,7 +44,7 @@ def measurement(ratio: float = 1.0, *, seconds: float = 1.0, extra_bytes: int = 
 def test_a_quick_run_measures_every_loss_and_algorithm_and_writes_its_files(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    options = "losses --sizes 2e3 --percentages 1 --seconds 0.1 --devices cpu --num-threads 1"
+    options = "losses --sizes 2e3 --percentages 1 --seconds 0.02 --devices cpu --num-threads 1"
     main([*options.split(), "--output", str(tmp_path / "new")])
     printed = capsys.readouterr().out
     with (tmp_path / "new/losses_cpu.csv").open() as file:
@@ -51,7 +57,6 @@ def test_a_quick_run_measures_every_loss_and_algorithm_and_writes_its_files(
         assert int(row["num_repetitions"]) >= 3
         quartiles = [float(row[f"ratio_{name}"]) for name in ("q1", "median", "q3")]
         assert 0 < quartiles[0] <= quartiles[1] <= quartiles[2]
-    assert "| pass | RS" in printed  # the memory target is the only one for such sizes
     assert len(re.findall(r"\d \([\d.,]+-[\d.,]+\) ", printed)) == len(expected)
     assert printed.split("\n\n## ")[1].split("\n\nWrote")[0] in (
         tmp_path / "new/losses_cpu.md"
@@ -150,52 +155,6 @@ def test_tables_show_costs_skipped_cells_and_exponents() -> None:
     assert ["|", "AP", "exact", "|", "1.00", "|"] in rows
     assert not any("pairwise" in row for row in rows)  # one size only
     assert growth_table({cell(): measurement()}) == ""
-
-
-@pytest.mark.parametrize(
-    ("loss", "percent", "limit"),
-    [
-        *(("ap", 1.0, 1.3), ("alrp", 0.1, 1.3), ("alrp", 2.0, 2.0), ("ap", 5.0, 2.0)),
-        *(("rank_sort", 1.0, 2.0), ("rank_sort", 2.0, 4.0), ("rank_sort", 5.0, 4.0)),
-    ],
-)
-def test_ratio_targets_pass_up_to_their_limit(loss: str, percent: float, limit: float) -> None:
-    good = {cell(loss, size=100_000, percent=percent): measurement(limit)}
-    bad = {cell(loss, size=1_000_000, percent=percent): measurement(1.01 * limit)}
-    assert "FAIL" not in check(good)
-    (failed,) = (line for line in check(good | bad).split("\n") if "FAIL" in line)
-    assert f"<= {limit:g} x sort" in failed and "1 of 2" in failed
-    assert f"{LOSSES[loss].label} at 1M, {percent:g} %" in failed
-
-
-def test_small_lists_and_other_algorithms_have_no_ratio_target() -> None:
-    results = {
-        cell(size=10_000): measurement(50.0),
-        cell("ndcg"): measurement(50.0),
-        cell("ap", "pairwise"): measurement(50.0),
-    }
-    assert "FAIL" not in check(results)
-
-
-def test_exact_must_not_be_slower_than_bucketed() -> None:
-    results = {
-        cell(size=10_000): measurement(5.0),
-        cell("ap", "bucketed", 10_000): measurement(4.9),
-    }
-    (failed,) = (line for line in check(results).split("\n") if "FAIL" in line)
-    assert "<= 1 x bucketed" in failed and "0 of 1" in failed and "1.02" in failed
-
-
-def test_growth_and_memory_have_targets() -> None:
-    results = {
-        cell("rank_sort", size=size, percent=5.0): measurement(
-            1.0, seconds=1e-9 * size**1.2, extra_bytes=1100 * size
-        )
-        for size in (100_000, 1_000_000)
-    }
-    failed = [line for line in check(results).split("\n") if "FAIL" in line]
-    assert ["MB" in line for line in failed] == [True, False]
-    assert "1 of 2" in failed[0] and "1.2" in failed[1] and "RS at 5 %" in failed[1]
 
 
 def test_plot_has_a_panel_per_loss_and_a_line_per_algorithm_and_percentage() -> None:

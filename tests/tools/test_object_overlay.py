@@ -19,12 +19,12 @@ def figure():
     return figure
 
 
-def draw(figure, boxes, labels, colours, masks=None):
+def draw(figure, boxes, labels, colors, masks=None):
     axes = figure.add_axes([0, 0, 1, 1])
     objects = Instances((SIZE, SIZE), pred_boxes=Boxes(torch.tensor(boxes).reshape(-1, 4)))
     if masks is not None:
         objects.pred_masks = masks
-    draw_objects(axes, np.zeros((SIZE, SIZE, 3), dtype=np.uint8), objects, labels, colours)
+    draw_objects(axes, np.zeros((SIZE, SIZE, 3), dtype=np.uint8), objects, labels, colors)
     figure.canvas.draw()
     return axes
 
@@ -33,7 +33,7 @@ def frames(axes):
     return [text.get_bbox_patch().get_window_extent() for text in axes.texts]
 
 
-def test_masks_are_tinted_and_boxes_and_labels_have_their_colour(figure):
+def test_masks_are_tinted_and_boxes_and_labels_have_their_color(figure):
     masks = torch.zeros(2, SIZE, SIZE, dtype=torch.bool)
     masks[0, 50:100, 50:100] = True  # the second has no pixel, as a bad prediction may
     axes = draw(

@@ -19,15 +19,15 @@ from smoke_run import smoke_config
 
 from rankdet.data.class_names import read_class_names
 from rankdet.engine.training import train
-from rankdet.tools import confusion
-from rankdet.tools.calibration import write_statistics
+from rankdet.tools import plot_confusion
+from rankdet.tools.collect_confusion import write_statistics
 from rankdet.tools.compare.runs import Run
 from rankdet.tools.compare.table import write_comparison
-from rankdet.tools.detector import load_detector
 from rankdet.tools.frequency_groups import Classes, read_classes
+from rankdet.tools.picture_detector import load_detector
 from rankdet.tools.ranking_errors import write_ranking_errors
-from rankdet.tools.report import write_report
-from rankdet.tools.report.dataset import read_test_set
+from rankdet.tools.report.analysis import read_test_set
+from rankdet.tools.report.writer import write_report
 from rankdet.tools.visualize import visualize
 
 NAMES = ("shapes_train", "shapes_val")
@@ -113,7 +113,7 @@ def test_ranking_errors(run):
 
 def test_calibration_and_confusion(run, tmp_path):
     write_statistics(run)
-    confusion.draw([run], tmp_path / "confusion.png")
+    plot_confusion.draw([run], tmp_path / "confusion.png")
     assert (tmp_path / "confusion.png").is_file()
 
 
@@ -123,6 +123,7 @@ def test_comparison(run, tmp_path):
     assert "AR@1" in write_comparison([one], tmp_path / "comparison.md")
 
 
+@pytest.mark.usefixtures("no_plots")
 @by_file
 def test_report(run, tmp_path):
     write_report([run], tmp_path / "report.html", theory_images=0)
@@ -143,6 +144,7 @@ def test_names_are_those_that_detectron2_sets_later(run):
         assert MetadataCatalog.get("shapes_val").get("thing_classes") is None
 
 
+@pytest.mark.usefixtures("no_plots")
 @by_file
 def test_run_without_metrics_is_reported_and_compared(untested, tmp_path):
     one = Run(untested / "config.yaml", (), 0, untested, max_iter=2, device="cpu")
@@ -151,6 +153,6 @@ def test_run_without_metrics_is_reported_and_compared(untested, tmp_path):
     write_report([untested], tmp_path / "report.html", theory_images=1)
     page = (tmp_path / "report.html").read_text()
     assert "No run has metrics: results.json is empty" in page
-    assert page.count(f"{TEST_FILE}&#x27; has no annotations") == 2
+    assert page.count(f"{TEST_FILE}&#39; has no annotations") == 2
     with pytest.raises(ValueError, match="'challenge_test' has no annotated image to draw"):
         visualize(untested)

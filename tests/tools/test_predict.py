@@ -13,7 +13,7 @@ from smoke_run import smoke_config
 from rankdet.data.class_stats import load_dicts
 from rankdet.engine.checkpoint import Checkpointer
 from rankdet.engine.training import build_model
-from rankdet.tools.detector import load_detector
+from rankdet.tools.picture_detector import load_detector
 from rankdet.tools.predict import find_images, main
 from rankdet.tools.video import write_video
 

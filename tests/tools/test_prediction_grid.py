@@ -7,7 +7,7 @@ from torch import nn
 from rankdet.tools.frequency_groups import Classes
 from rankdet.tools.prediction_grid import (
     choose_records,
-    draw_grid,
+    draw_prediction_grid,
     matching_threshold,
     predict,
 )
@@ -89,7 +89,7 @@ def test_prediction_has_the_size_of_the_drawing_and_no_duplicates(pictured):
 
 def test_grid_pairs_ground_truth_with_predictions_over_the_threshold(pictured):
     predictions = [detections([0.9, 0.2]), detections([0.5])]
-    figure = draw_grid(pictured, predictions, CLASSES, 0.5)
+    figure = draw_prediction_grid(pictured, predictions, CLASSES, 0.5)
     axes = [one for pair in figure.subfigs for one in pair.axes]
     assert [one.get_title() for one in axes] == [
         "image 1: ground truth",

@@ -3,7 +3,6 @@ import copy
 import pytest
 import torch
 from detectron2.modeling.roi_heads import CascadeROIHeads
-from smoke_run import save_untrained_run
 
 from rankdet.engine.checkpoint import Checkpointer
 from rankdet.engine.config import load_config
@@ -18,8 +17,8 @@ NORCAL = (
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return save_untrained_run(tmp_path_factory.mktemp("run"))
+def run(untrained_run):
+    return untrained_run
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import torch
 from rankdet.evaluation.ranking_errors import ClassScores
 from rankdet.tools.frequency_groups import Classes
 from rankdet.tools.ranking_error_plot import plot_ranking_errors
-from rankdet.tools.ranking_errors import summarise
+from rankdet.tools.ranking_errors import class_and_group_errors
 
 CLASSES = Classes(["p", "q", "x", "y", "z"], ["r", "r", "f", "f", "f"])
 
@@ -23,7 +23,7 @@ def analysis():
         labels[:num_positives] = label
         scores.add(table, labels, {label})
     scores.add(torch.eye(2, 5), torch.tensor([0, 5]), {0, 1})
-    return {"dataset": "toy_val", **summarise(scores.errors(), CLASSES)}
+    return {"dataset": "toy_val", **class_and_group_errors(scores.errors(), CLASSES)}
 
 
 def points(axes):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from detectron2.config import LazyConfig
 from detectron2.data import MetadataCatalog
-from smoke_run import ONE_STAGE_OVERRIDES, ROOT, save_untrained_run
+from smoke_run import ONE_STAGE_OVERRIDES, ROOT
 
 from rankdet.data.class_stats import load_dicts
 from rankdet.engine.checkpoint import Checkpointer
@@ -21,8 +21,8 @@ from rankdet.tools.ranking_errors import main, read_kept_errors, write_ranking_e
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return save_untrained_run(tmp_path_factory.mktemp("run"))
+def run(untrained_run):
+    return untrained_run
 
 
 @pytest.fixture(scope="module")

@@ -10,13 +10,13 @@ from report_run import DATASET, write_run
 
 from rankdet.modeling.calibration import ConfusionStatistics, save_statistics
 from rankdet.tools.analysis_file import write_analysis
+from rankdet.tools.command_line import THEORY_IMAGES
 from rankdet.tools.ranking_errors import ranking_errors_path
-from rankdet.tools.report import sections, write_report
+from rankdet.tools.report import sections
 from rankdet.tools.report.__main__ import main
-from rankdet.tools.report.analysis import Analysis
-from rankdet.tools.report.dataset import read_test_set
-from rankdet.tools.report.options import THEORY_IMAGES
-from rankdet.tools.report.run import read_run
+from rankdet.tools.report.analysis import Analysis, read_test_set
+from rankdet.tools.report.reported_run import read_run
+from rankdet.tools.report.writer import write_report
 
 CALIBRATION = "calibration_glyphs_smoke_val.pth"
 VOID = {"meta", "img", "br", "wbr", "path", "use", "rect"}
@@ -147,6 +147,7 @@ def test_shows_the_numbers_of_the_files(root):
     assert "optimizer.lr" in page.text and "train.seed" not in page.text
 
 
+@pytest.mark.usefixtures("no_plots")
 def test_what_is_missing_is_said(tmp_path):
     run = write_run(tmp_path / "run", results={}, predictions=[])
     (run / "log.txt").unlink()
@@ -158,6 +159,7 @@ def test_what_is_missing_is_said(tmp_path):
     assert "Training curves" not in page.text and "0 of 6" in page.text
 
 
+@pytest.mark.usefixtures("no_plots")
 def test_one_stage_runs_stand_beside_two_stage_ones(tmp_path, monkeypatch):
     def write(folder, num_images, trust):
         if folder == one_stage:
@@ -190,6 +192,7 @@ def test_one_stage_runs_stand_beside_two_stage_ones(tmp_path, monkeypatch):
     assert "Boxes are missing" not in page.text
 
 
+@pytest.mark.usefixtures("no_plots")
 def test_theory_says_on_how_many_images_it_rests_and_is_kept(run, tmp_path, monkeypatch):
     calls = []
 
@@ -208,6 +211,7 @@ def test_theory_says_on_how_many_images_it_rests_and_is_kept(run, tmp_path, monk
     assert "Ranking theory" not in report([run], output, "--theory-images", "0")
 
 
+@pytest.mark.usefixtures("no_plots")
 def test_theory_on_different_numbers_of_images_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(sections, "_detection_sections", lambda _: [])
     one = write_run(tmp_path / "one")
@@ -218,6 +222,7 @@ def test_theory_on_different_numbers_of_images_says_so(tmp_path, monkeypatch):
     assert "one rests on 30 of the 40 images" in text and "two rests on all 40 images" in text
 
 
+@pytest.mark.usefixtures("no_plots")
 def test_half_a_line_of_metrics_and_damaged_results(run, tmp_path):
     with (run / "metrics.json").open("a") as file:
         file.write('{"iteration": 5, "total_l')
@@ -227,6 +232,7 @@ def test_half_a_line_of_metrics_and_damaged_results(run, tmp_path):
         report([run], tmp_path / "report.html")
 
 
+@pytest.mark.usefixtures("no_plots")
 def test_images_that_are_elsewhere_cost_the_gallery_only(run, tmp_path, monkeypatch):
     def fail(*_):
         raise FileNotFoundError("no such image")

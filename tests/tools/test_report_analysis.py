@@ -10,11 +10,9 @@ from report_run import DATASET, make_predictions, write_run
 
 from rankdet.tools import analysis_file
 from rankdet.tools.report import analysis
-from rankdet.tools.report.analysis import Analysis
-from rankdet.tools.report.dataset import read_test_set
-from rankdet.tools.report.examples import NUM_EXAMPLES
-from rankdet.tools.report.gallery import square
-from rankdet.tools.report.run import read_run
+from rankdet.tools.report.analysis import Analysis, read_test_set
+from rankdet.tools.report.gallery import NUM_EXAMPLES, square
+from rankdet.tools.report.reported_run import read_run
 
 
 @pytest.fixture(scope="module")

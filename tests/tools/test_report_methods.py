@@ -4,16 +4,17 @@ from math import nan, sqrt
 import pytest
 from report_run import write_run
 
-from rankdet.tools.report.facts import facts_section
-from rankdet.tools.report.method import (
+from rankdet.tools.report.methods import (
     Spread,
     differing_options,
     group_methods,
     is_significant,
     spread,
 )
-from rankdet.tools.report.metrics import delta
-from rankdet.tools.report.run import read_run
+from rankdet.tools.report.metrics import with_difference
+from rankdet.tools.report.page import UNKNOWN, number
+from rankdet.tools.report.reported_run import read_run
+from rankdet.tools.report.training import runs_section
 
 
 def methods_of(*folders):
@@ -50,9 +51,9 @@ def test_spread_leaves_out_what_is_undefined():
 @pytest.mark.parametrize(
     ("one", "other", "expected"),
     [
-        ([1, 2, 3], [4, 5, 6], True),  # t = 3.67, 4 degrees of freedom: 2.78
+        ([1, 2, 3], [4, 5, 6], True),  # t = 3.67, 4 degrees of freedom: critical 2.78
         ([1, 2, 3], [3, 4, 5], False),  # t = 2.45
-        ([1, 2], [3, 4], False),  # t = 2.83, 2 degrees of freedom: 4.30
+        ([1, 2], [3, 4], False),  # t = 2.83, 2 degrees of freedom: critical 4.30
         ([1, 2], [4.1, 5.1], True),  # t = 4.38
         ([1], [4, 5, 6], False),
         ([1, 1], [2, 2], True),
@@ -63,14 +64,28 @@ def test_significance_is_welchs(one, other, expected):
     assert is_significant(spread(other), spread(one)) is expected
 
 
-def test_colour_of_a_difference_says_which_way_is_better():
+def test_color_of_a_difference_says_which_way_is_better():
     low, high = spread([1.0, 1.1, 1.2]), spread([9.0, 9.1, 9.2])
-    assert delta(high, low, "AP") == '<small class="good">+8.0</small>'
-    assert delta(low, high, "AP") == '<small class="bad">&minus;8.0</small>'
-    assert 'class="good"' in delta(low, high, "oLRP_Loc")
-    assert delta(spread([2.0]), spread([1.0]), "AP") == "<small>+1.0</small>"
+    assert with_difference(high, low, "AP") == ("9.1 ± 0.1", "+8.0", "good")
+    assert with_difference(low, high, "AP") == ("1.1 ± 0.1", "\N{MINUS SIGN}8.0", "bad")
+    assert with_difference(low, high, "oLRP_Loc").style == "good"
+    assert with_difference(spread([2.0]), spread([1.0]), "AP") == ("2.0", "+1.0", "")
     for other in (1.04, 0.96):
-        assert delta(spread([1.0]), spread([other]), "AP") == "<small>0.0</small>"
+        assert with_difference(spread([1.0]), spread([other]), "AP").difference == "0.0"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.04, "0.0"),
+        (-0.04, "0.0"),
+        (-12.345, "\N{MINUS SIGN}12.3"),
+        (None, UNKNOWN),
+        (nan, UNKNOWN),
+    ],
+)
+def test_numbers_have_a_minus_sign_but_zero_has_none(value, text):
+    assert number(value) == text
 
 
 def test_curves_take_what_a_resumed_run_has_repeated(tmp_path):
@@ -99,6 +114,5 @@ def test_training_time_is_the_sum_over_iterations(tmp_path):
     lines = [(19, 0.5), (39, 2.0), (119, 0.75)]  # 10 s, 40 s and 60 s
     records = [{"iteration": i, "total_loss": 1.0, "time": time} for i, time in lines]
     (folder / "metrics.json").write_text("".join(json.dumps(one) + "\n" for one in records))
-    html = facts_section(methods_of(folder), tmp_path).html
-    assert "<td>1 min 50 s</td><td>0.75 s</td><td>2 min 37 s</td>" in html
-    assert "<td>120 of 6</td>" in html
+    (row,) = runs_section(methods_of(folder), tmp_path).content["rows"]
+    assert row[3:7] == ["120 of 6", "1 min 50 s", "0.75 s", "2 min 37 s"]

@@ -2,27 +2,27 @@ import pytest
 from report_run import write_run
 
 from rankdet.tools.report import errors, metrics, plots
-from rankdet.tools.report.method import Spread, group_methods
-from rankdet.tools.report.run import read_run
-from rankdet.tools.report.tasks import missing_tasks, with_runs
+from rankdet.tools.report.methods import Spread, group_methods, missing_tasks, with_runs
+from rankdet.tools.report.reported_run import read_run
 
 BOTH = {"bbox": {"AP": 1.0, "APr": 1.0}, "segm": {"AP": 2.0, "APr": 2.0}}
 BOXES = {"bbox": BOTH["bbox"]}
 
 
-@pytest.fixture
-def methods(tmp_path):
+@pytest.fixture(scope="module")
+def methods(tmp_path_factory):
     """Of boxes; of two seeds, one without masks; and of both."""
     made = [("boxes", 0, 0.1, BOXES), ("half/seed0", 0, 0.2, BOTH), ("half/seed1", 1, 0.2, BOXES)]
     made.append(("both", 0, 0.3, BOTH))
+    root = tmp_path_factory.mktemp("runs")
     folders = [
-        write_run(tmp_path / name, seed, [f"optimizer.lr={lr}"], results, [])
+        write_run(root / name, seed, [f"optimizer.lr={lr}"], results, [])
         for name, seed, lr, results in made
     ]
     return group_methods([read_run(folder) for folder in folders])
 
 
-def test_methods_keep_their_colour_and_the_runs_that_have_the_task(methods):
+def test_methods_keep_their_color_and_the_runs_that_have_the_task(methods):
     folders = {run.folder for m in methods for run in m.runs if "segm" in run.results}
     shown = with_runs(methods, folders)
     assert [(m.name, m.index, [run.seed for run in m.runs]) for m in shown] == [

@@ -1,14 +1,16 @@
 import json
+import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from detectron2.config import LazyConfig
-from smoke_run import CONFIG, save_untrained_run, smoke_config
+from smoke_run import CONFIG, smoke_config
 
 from rankdet.engine.config import load_config
-from rankdet.tools import calibration, ranking_errors, visualize
-from rankdet.tools.detector import load_detector
+from rankdet.tools import collect_confusion, ranking_errors, visualize
+from rankdet.tools.picture_detector import load_detector
 from rankdet.tools.run_folder import (
     find_checkpoint,
     find_config,
@@ -20,12 +22,11 @@ from rankdet.tools.run_folder import (
 
 
 @pytest.fixture(scope="module")
-def moved(tmp_path_factory):
+def moved(untrained_run, tmp_path_factory):
     """A run that was moved, and in its old place one whose weights are damaged."""
     root = tmp_path_factory.mktemp("runs")
-    for name in ("now", "before"):
-        (root / name).mkdir()
-    run = save_untrained_run(root / "now")
+    (root / "before").mkdir()
+    run = Path(shutil.copytree(untrained_run, root / "now"))
     cfg = load_config(str(run / "config.yaml"))
     cfg.train.output_dir = str(root / "before")
     LazyConfig.save(cfg, str(run / "config.yaml"))
@@ -44,12 +45,14 @@ def test_a_moved_run_is_where_it_lies_now(moved):
 
 
 @pytest.mark.parametrize("given", [".", "config.yaml"])
-def test_every_tool_takes_the_weights_of_the_folder_given(moved, given):
+def test_every_tool_takes_the_weights_of_the_folder_given(moved, given, monkeypatch):
+    few_images = partial(collect_confusion.annotated_loader, num_images=10)
+    monkeypatch.setattr(collect_confusion, "annotated_loader", few_images)
     load_detector(str(moved / "config.yaml"))
-    assert calibration.write_statistics(moved / given).parent == moved
+    assert collect_confusion.write_statistics(moved / given).parent == moved
 
 
-@pytest.mark.parametrize("tool", [calibration, ranking_errors, visualize])
+@pytest.mark.parametrize("tool", [collect_confusion, ranking_errors, visualize])
 def test_every_tool_names_a_missing_run_and_missing_weights(moved, tool):
     with pytest.raises(SystemExit, match=r"no/run does not exist; give the train\.output_dir"):
         tool.main(["no/run"])

@@ -1,7 +1,7 @@
 """The characters of DejaVu Sans that serve as classes.
 
-Written by ``python -m rankdet.tools.glyph_characters``, which says how they are chosen; kept as a
-constant because the search takes longer than a program may take to start. Any prefix is diverse.
+``python tests/data/glyphs/choose_characters.py`` wrote this file and says how it chooses them. They
+are a constant because the search is too slow for the start of a program. Any prefix is diverse.
 """
 
 _CODE_POINTS = """

@@ -1,59 +1,46 @@
-"""Run benchmarks by name: `python -m rankdet.tools.benchmark NAME ... [its options]`."""
+"""Run benchmarks by name: ``python -m rankdet.tools.benchmark [NAME ...] [options of a NAME]``."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from importlib import import_module
+from itertools import takewhile
 
-from rankdet.cli import program_name
-from rankdet.tools.benchmark.report import machine
+from rankdet.tools.command_line import errors_as_sentences, tool_parser
 
-BENCHMARKS = (
-    "class_stats",
-    "dense_iteration",
-    "evaluation",
-    "iteration",
-    "losses",
-    "pcb_iteration",
-    "ranking_iteration",
-)
+BENCHMARKS = {
+    "class_stats": "count the classes of an annotation file of the size of LVIS v1",
+    "evaluation": "score detections by the rules of LVIS, against the lvis package",
+    "iteration": "training iterations of configs, against a baseline",
+    "losses": "ranking losses, forward and backward, against torch.sort",
+}
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmarks that the command line names, or all of them.
 
     Args:
-        argv: Command line; None: that of the process. Options that are unknown here go to the
-            benchmarks.
+        arguments: names, then options of the benchmarks; None: those of the process.
     """
-    modules = {name: import_module(f"{__package__}.{name}") for name in BENCHMARKS}
-    parser = argparse.ArgumentParser(
-        prog=program_name("python -m rankdet.tools.benchmark"),
-        description="Run benchmarks and print their figures.",
-        epilog="\n".join(
-            f"{name:18} {_summary(module.__doc__)}" for name, module in modules.items()
-        ),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        add_help=False,
-    )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="default: all of them")
-    parser.add_argument("-h", "--help", action="store_true", help="after a NAME: its options")
-    arguments, options = parser.parse_known_args(argv)
-    for name in set(arguments.names) - set(BENCHMARKS):
-        parser.error(f"there is no benchmark {name!r}; the names are {', '.join(BENCHMARKS)}")
-    if arguments.help and not arguments.names:
+    arguments = sys.argv[1:] if arguments is None else arguments
+    names = list(takewhile(lambda one: not one.startswith("-") and "=" not in one, arguments))
+    options = arguments[len(names) :]
+    parser = _parser()
+    if not names and {"-h", "--help"} & set(options):
         parser.print_help()
         return
-    if arguments.help:
-        options = ["--help"]
-    names = arguments.names or BENCHMARKS
-    print(machine())
-    for name in names:
-        print(f"\n{name}: {_summary(modules[name].__doc__)}")
-        modules[name].main(options)
+    for name in set(names) - BENCHMARKS.keys():
+        parser.error(f"there is no benchmark {name!r}; the names are {', '.join(BENCHMARKS)}")
+    with errors_as_sentences():
+        for name in names or BENCHMARKS:
+            import_module(f"{__package__}.{name}").main(options)
 
 
-def _summary(docstring: str | None) -> str:
-    return (docstring or "").strip().partition("\n")[0]
+def _parser() -> argparse.ArgumentParser:
+    listed = "\n".join(f"{name:12} {summary}" for name, summary in BENCHMARKS.items())
+    parser = tool_parser("benchmark", "Run benchmarks and print their figures.", listed)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="default: all of them")
+    return parser
 
 
 if __name__ == "__main__":

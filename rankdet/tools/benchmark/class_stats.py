@@ -1,6 +1,5 @@
-"""Counting the classes of an annotation file of the size of LVIS v1, first and second call."""
+"""Counts the classes of an annotation file of the size of LVIS v1, first and second call."""
 
-import argparse
 import json
 import os
 import tempfile
@@ -13,29 +12,25 @@ from detectron2.data.datasets.lvis import get_lvis_instances_meta, register_lvis
 
 from rankdet.data import class_counts
 from rankdet.engine.arguments import whole_number
-from rankdet.tools.benchmark.lvis_sized_file import NUM_INSTANCES, write_lvis_sized_file
-from rankdet.tools.benchmark.report import print_timings, timed
+from rankdet.tools.benchmark.lvis_like_data import NUM_INSTANCES, write_lvis_sized_file
+from rankdet.tools.benchmark.timing import machine, print_timings, timed
+from rankdet.tools.command_line import tool_parser
 
 DATASET = "benchmark_lvis_v1_sized"
 
 
-def main(argv: Sequence[str]) -> None:
-    """Write such a file, measure, and delete it.
-
-    Args:
-        argv: Command line of this benchmark.
-    """
-    parser = argparse.ArgumentParser(
-        prog="python -m rankdet.tools.benchmark class_stats", description=__doc__
-    )
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write such a file, measure, and delete it."""
+    parser = tool_parser("benchmark class_stats", __doc__)
     parser.add_argument(
         "--instances", type=whole_number(1), default=NUM_INSTANCES, help="default: %(default)d"
     )
-    arguments = parser.parse_args(argv)
+    num_instances = parser.parse_args(arguments).instances
+    print(machine())
     with tempfile.TemporaryDirectory(prefix="rankdet-benchmark-") as folder:
         path = Path(folder) / "annotations.json"
-        write_lvis_sized_file(path, num_instances=arguments.instances)
-        print(f"{arguments.instances} instances, {path.stat().st_size / 1e6:.0f} MB of JSON")
+        write_lvis_sized_file(path, num_instances=num_instances)
+        print(f"{num_instances} instances, {path.stat().st_size / 1e6:.0f} MB of JSON")
         with _registered(path):
             print_timings(
                 {

@@ -1,6 +1,5 @@
-"""Scoring by the rules of LVIS: time and memory, against the lvis package and on a full set."""
+"""Scores detections by the rules of LVIS: time and memory, against the lvis package."""
 
-import argparse
 import logging
 import resource
 import time
@@ -14,10 +13,12 @@ from typing import NamedTuple
 import numpy as np
 from tabulate import tabulate
 
-from rankdet.data.annotation_file import Record
+from rankdet.data.annotation_checks import Record
 from rankdet.engine.arguments import whole_number
 from rankdet.evaluation.lvis_scoring import score_lvis
-from rankdet.tools.benchmark.federated_data import federated_annotations, random_detections
+from rankdet.tools.benchmark.lvis_like_data import federated_annotations, random_detections
+from rankdet.tools.benchmark.timing import machine
+from rankdet.tools.command_line import tool_parser
 
 
 class Measurement(NamedTuple):
@@ -35,34 +36,29 @@ Scorer = Callable[[Record, Sequence[Record], str], float]
 """Gives the AP of (annotations, detections, task)."""
 
 
-def main(argv: Sequence[str]) -> None:
-    """Measure each scorer in a process of its own, and print the figures.
-
-    Args:
-        argv: Command line of this benchmark.
-    """
-    parser = argparse.ArgumentParser(
-        prog="python -m rankdet.tools.benchmark evaluation", description=__doc__
-    )
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure each scorer in a process of its own, and print the figures."""
+    parser = tool_parser("benchmark evaluation", __doc__)
     add = partial(parser.add_argument, type=whole_number(1), help="default: %(default)d")
     add("--images", default=2_000, help="for the comparison with lvis; default: %(default)d")
     add("--full-images", default=20_000, help="scored by rankdet alone; default: %(default)d")
     add("--detections", default=300, help="per image; default: %(default)d")
     parser.add_argument("--task", choices=("bbox", "segm"), default="bbox")
-    arguments = parser.parse_args(argv)
+    options = parser.parse_args(arguments)
+    print(machine())
     measured = {
-        (name, num_images): measure(scorer, num_images, arguments.detections, arguments.task)
+        (name, num_images): measure(scorer, num_images, options.detections, options.task)
         for name, scorer, num_images in (
-            ("lvis", lvis_ap, arguments.images),
-            ("rankdet", rankdet_ap, arguments.images),
-            ("rankdet", rankdet_ap, arguments.full_images),
-            ("rankdet, Fixed AP", fixed_ap, arguments.full_images),
+            ("lvis", lvis_ap, options.images),
+            ("rankdet", rankdet_ap, options.images),
+            ("rankdet", rankdet_ap, options.full_images),
+            ("rankdet, Fixed AP", fixed_ap, options.full_images),
         )
     }
     headers = ("", "images", "AP", "seconds", "GB before", "GB peak")
     rows = [(*key, *measurement) for key, measurement in measured.items()]
     print(tabulate(rows, headers=headers, floatfmt=("", "", ".6f", ".1f", ".2f", ".2f")))
-    slow, fast = (measured[name, arguments.images] for name in ("lvis", "rankdet"))
+    slow, fast = (measured[name, options.images] for name in ("lvis", "rankdet"))
     print(f"lvis takes {slow.seconds / fast.seconds:.1f} times as long; ", end="")
     print(f"the APs differ by {abs(slow.ap - fast.ap):.0e}.")
 
@@ -71,9 +67,9 @@ def measure(scorer: Scorer, num_images: int, num_per_image: int, task: str) -> M
     """Score random detections in a new process, whose peak memory nothing else has touched.
 
     Args:
-        scorer: What to measure.
-        num_images: Number of images.
-        num_per_image: Detections of each.
+        scorer: what to measure.
+        num_images: number of images.
+        num_per_image: detections of each.
         task: "bbox" or "segm".
     """
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:

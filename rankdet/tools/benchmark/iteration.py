@@ -1,77 +1,123 @@
-"""Time of a training iteration against Detectron2's own FastRCNNOutputLayers, interleaved."""
+"""Times training iterations of configs against a baseline, in turns and on the same images.
 
-import argparse
+Ratios are taken within a round, so that a busy moment of the machine hits both sides of them.
+"""
+
 import itertools
-from collections.abc import Sequence
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from detectron2.config import LazyCall
-from detectron2.modeling.roi_heads import FastRCNNOutputLayers
+from detectron2.config import instantiate
+from detectron2.engine import SimpleTrainer
+from detectron2.utils.events import EventStorage
 from omegaconf import DictConfig
 from tabulate import tabulate
 
 from rankdet.engine.arguments import whole_number
 from rankdet.engine.config import load_config
-from rankdet.losses.ecm import ECMLoss
-from rankdet.losses.sigmoid import SigmoidBCELoss
-from rankdet.losses.softmax import SoftmaxCrossEntropyLoss
-from rankdet.tools.benchmark.interleaved import FORMATS, HEADERS, compare, load_batches
+from rankdet.tools.benchmark.iteration_presets import PRESETS
+from rankdet.tools.benchmark.timing import machine, timed
+from rankdet.tools.command_line import split_overrides, tool_parser
 
-CONFIG = "glyphs/mask_rcnn_r18_fpn.py"
-PREDICTOR_ONLY = ("loss", "prior_prob", "classifier")
+NUM_BATCHES = 8
+HEADERS = ("", "ms (median)", "ratio (median)", "quartiles of the ratio")
+_PRESETS = """
+presets, which rankdet's own figures are from:
+""" + "\n".join(f"  {name:16} {preset.summary}" for name, preset in PRESETS.items())
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Time each loss's iteration next to Detectron2's, with 36 and with 1,203 classes.
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print a table for each comparison that the command line asks for."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    arguments, overrides = split_overrides(arguments)
+    parser = tool_parser("benchmark iteration", __doc__, _PRESETS)
+    parser.add_argument(
+        "--configs", nargs="+", metavar="CONFIG", help="to compare: files, or names of rankdet's"
+    )
+    parser.add_argument("--baseline", metavar="CONFIG", help="default: the first of --configs")
+    parser.add_argument(
+        "--presets",
+        nargs="+",
+        choices=PRESETS,
+        default=list(PRESETS),
+        metavar="NAME",
+        help="what to compare without --configs; default: all",
+    )
+    parser.add_argument(
+        "--iterations", type=whole_number(2), default=40, help="of each; default: %(default)d"
+    )
+    options = parser.parse_args(arguments)
+    print(machine())
+    if options.configs:
+        names = dict.fromkeys([*filter(None, [options.baseline]), *options.configs])
+        experiments = {name: load_config(name, overrides) for name in names}
+        print_comparison(experiments, options.iterations)
+        return
+    for name in options.presets:
+        for title, experiments in PRESETS[name].comparisons(overrides):
+            print(f"\n{title}", flush=True)
+            print_comparison(experiments, options.iterations)
+
+
+def print_comparison(experiments: Mapping[str, DictConfig], num_iterations: int) -> None:
+    """Train each experiment's own model in turns, and print the times of its iterations.
 
     Args:
-        argv: Options; None: the command line.
+        experiments: configs by name; the first is the baseline. All train on the images of the
+            baseline.
+        num_iterations: of each, after one to warm up.
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m rankdet.tools.benchmark iteration", description=__doc__
-    )
-    parser.add_argument("--iterations", type=whole_number(2), default=60, help="per predictor")
-    parser.add_argument("--classes", type=whole_number(1), nargs="+", default=[36, 1203])
-    options = parser.parse_args(argv)
-    rows = []
-    for num_classes in options.classes:
-        experiments = _experiments(num_classes)
-        batches = relabel(load_batches(experiments["Detectron2"]), num_classes)
-        compared = compare(experiments, batches, options.iterations)
-        rows += [(num_classes, *row) for row in compared]
-    headers = ("classes", "predictor", *HEADERS)
-    print(tabulate(rows, headers=headers, floatfmt=("", "", *FORMATS)))
+    batches = load_batches(next(iter(experiments.values())))
+    trainers = {name: _trainer(cfg, batches) for name, cfg in experiments.items()}
+    seconds = _take_turns(trainers, num_iterations)
+    baseline = next(iter(seconds.values()))
+    rows = [(name, *_summary(values, baseline)) for name, values in seconds.items()]
+    print(tabulate(rows, headers=HEADERS, floatfmt=("", ".1f", ".3f", "")), flush=True)
 
 
-def _experiments(num_classes: int) -> dict[str, DictConfig]:
-    """Detectron2's predictor, then rankdet's with each loss."""
-    counts = torch.logspace(3, 0, num_classes).round()
-    losses = {
-        "Detectron2": None,
-        "softmax CE": LazyCall(SoftmaxCrossEntropyLoss)(num_classes=num_classes),
-        "sigmoid BCE": LazyCall(SigmoidBCELoss)(num_classes=num_classes),
-        "ECM": LazyCall(ECMLoss)(class_counts=counts, background_ratio=4.0),
-    }
-    return {name: _experiment(num_classes, loss) for name, loss in losses.items()}
+def load_batches(cfg: DictConfig) -> list[Any]:
+    """Load the first training batches of an experiment.
 
-
-def _experiment(num_classes: int, loss: DictConfig | None) -> DictConfig:
-    cfg = load_config(CONFIG)
-    heads = cfg.model.roi_heads
-    heads.num_classes = num_classes
-    if loss is None:
-        for name in PREDICTOR_ONLY:
-            heads.box_predictor.pop(name, None)
-        heads.box_predictor._target_ = FastRCNNOutputLayers
-    else:
-        heads.box_predictor.loss = loss
-    return cfg
-
-
-def relabel(batches: list[Any], num_classes: int) -> list[Any]:
-    """Spread the objects over all classes."""
-    for image in itertools.chain(*batches):
+    Where the model has more classes than the data set, the objects are spread over all of them.
+    """
+    batches = list(itertools.islice(instantiate(cfg.dataloader.train), NUM_BATCHES))
+    num_classes = cfg.get("benchmark_classes")
+    for image in itertools.chain(*batches) if num_classes else ():
         labels = image["instances"].gt_classes
         image["instances"].gt_classes = torch.randint_like(labels, num_classes)
     return batches
+
+
+def _trainer(cfg: DictConfig, batches: list[Any]) -> SimpleTrainer:
+    cfg = cfg.copy()
+    torch.manual_seed(0)
+    model = instantiate(cfg.model).to(cfg.train.device)
+    cfg.optimizer.params.model = model
+    trainer = SimpleTrainer(model, itertools.cycle(batches), instantiate(cfg.optimizer))
+    trainer.iter, trainer.storage = 0, None
+    return trainer
+
+
+def _take_turns(
+    trainers: Mapping[str, SimpleTrainer], num_iterations: int
+) -> dict[str, list[float]]:
+    """Seconds of each in each round; the order turns so that none is always first."""
+    seconds: dict[str, list[float]] = {name: [] for name in trainers}
+    names = list(trainers)
+    with EventStorage() as storage:
+        for trainer in trainers.values():  # warm-up: allocations, first use of kernels
+            trainer.run_step()
+        for index in range(num_iterations):
+            storage.iter = index
+            for name in names[index % len(names) :] + names[: index % len(names)]:
+                seconds[name].append(timed(trainers[name].run_step))
+    return seconds
+
+
+def _summary(values: list[float], baseline: list[float]) -> tuple[float, float, str]:
+    ratios = [a / b for a, b in zip(values, baseline, strict=True)]
+    low, middle, high = statistics.quantiles(ratios, n=4)
+    return 1000 * statistics.median(values), middle, f"{low:.3f} - {high:.3f}"

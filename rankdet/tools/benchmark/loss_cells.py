@@ -1,4 +1,4 @@
-"""Time and memory of one ranking loss on one list of logits, next to `torch.sort` of that list.
+"""Time and memory of one ranking loss on one list of logits, next to ``torch.sort`` of that list.
 
 Letters: L logits, P positives among them.
 """
@@ -19,7 +19,7 @@ from rankdet.losses.alrp import alrp_loss
 from rankdet.losses.ap import ap_loss
 from rankdet.losses.ndcg import ndcg_loss
 from rankdet.losses.rank_sort import rank_sort_loss
-from rankdet.tools.benchmark.report import timed
+from rankdet.tools.benchmark.timing import timed
 
 MIN_REPETITIONS, MAX_REPETITIONS = 3, 100
 WARM_UP_SIZE = 1000
@@ -84,7 +84,7 @@ class Measurement(NamedTuple):
     """Figures of a cell.
 
     Attributes:
-        sort_seconds: median time of `torch.sort`.
+        sort_seconds: median time of ``torch.sort``.
         seconds: median time of forward and backward.
         ratio: quartiles, the median in the middle, of the loss's time over that of the sort next to
             it.
@@ -132,12 +132,12 @@ def measure(cell: Cell, seconds: float) -> Measurement:
     peak_before = _peak_bytes(cell.device, reset=True)
     first = timed(lambda: _forward_backward(cell, inputs))
     extra_bytes = _peak_bytes(cell.device) - peak_before
-    pairs = []
+    pairs: list[tuple[float, float]] = []
     end = time.perf_counter() + seconds
     while first <= 3 * seconds and _goes_on(len(pairs), end):
         pairs.append((timed(logits.sort), timed(lambda: _forward_backward(cell, inputs))))
     pairs = pairs or [(timed(logits.sort), first)]
-    return Measurement(*_summarize(pairs), extra_bytes, len(pairs))
+    return Measurement(*_medians(pairs), extra_bytes, len(pairs))
 
 
 def make_inputs(cell: Cell) -> Inputs:
@@ -166,7 +166,7 @@ def make_inputs(cell: Cell) -> Inputs:
     )
 
 
-def _forward_backward(cell: Cell, inputs: Inputs) -> object:
+def _forward_backward(cell: Cell, inputs: Inputs) -> Sequence[Tensor]:
     loss = LOSSES[cell.loss]
     return torch.autograd.grad(
         list(loss.scalars(inputs, cell.algorithm)),
@@ -180,7 +180,7 @@ def _goes_on(num_done: int, end: float) -> bool:
     return num_done < MIN_REPETITIONS or (num_done < MAX_REPETITIONS and is_early)
 
 
-def _summarize(pairs: list[tuple[float, float]]) -> tuple[float, float, tuple[float, float, float]]:
+def _medians(pairs: list[tuple[float, float]]) -> tuple[float, float, tuple[float, float, float]]:
     """Ratios are taken within a pair, so that a busy moment hits both sides of them."""
     sorts, losses = zip(*pairs, strict=True)
     ratios = torch.tensor([loss / sort for sort, loss in pairs])
@@ -195,4 +195,4 @@ def _peak_bytes(device: str, *, reset: bool = False) -> int:
             torch.cuda.reset_peak_memory_stats()
         return torch.cuda.max_memory_allocated()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak  # kB but on macOS
+    return peak if sys.platform == "darwin" else 1024 * peak  # kB, except on macOS

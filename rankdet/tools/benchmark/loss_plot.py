@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
 
 from rankdet.tools.benchmark.loss_cells import LOSSES
-from rankdet.tools.benchmark.loss_results import Results, measured, short, sort_seconds
+from rankdet.tools.benchmark.loss_tables import Results, measured, short, sort_seconds
 
 STYLES = {
     "exact": ("tab:blue", "o"),
@@ -54,19 +54,19 @@ def _draw_algorithm(axes: Axes, results: Results, loss: str, algorithm: str) -> 
             lines.setdefault(cell.percent, {})[cell.size] = result.seconds
     if not lines:
         return
-    colour, marker = STYLES[algorithm]
+    color, marker = STYLES[algorithm]
     for percent, line in lines.items():
         label = algorithm if percent == min(lines) else None
-        style = {"color": colour, "marker": marker, "ms": 4, "lw": 1}
-        axes.plot(list(line), list(line.values()), label=label, **style)
+        points = list(line), list(line.values())
+        axes.plot(*points, label=label, color=color, marker=marker, ms=4, lw=1)
     few, many = lines[min(lines)], lines[max(lines)]
     shared = [size for size in few if size in many]
     low, high = ([line[size] for size in shared] for line in (few, many))
-    axes.fill_between(shared, low, high, color=colour, alpha=0.2, linewidth=0)
-    _name_ends(axes, lines, colour)
+    axes.fill_between(shared, low, high, color=color, alpha=0.2, linewidth=0)
+    _name_ends(axes, lines, color)
 
 
-def _name_ends(axes: Axes, lines: dict[float, dict[int, float]], colour: str) -> None:
+def _name_ends(axes: Axes, lines: dict[float, dict[int, float]], color: str) -> None:
     """Write the percentage beside the outer ends of lines, unless they are close together."""
     by_size: dict[int, dict[float, float]] = {}
     for percent, line in lines.items():
@@ -80,7 +80,7 @@ def _name_ends(axes: Axes, lines: dict[float, dict[int, float]], colour: str) ->
                 (size, ends[percent]),
                 xytext=(5, 0),
                 textcoords="offset points",
-                color=colour,
+                color=color,
                 fontsize=9,
                 verticalalignment="center",
             )
@@ -103,7 +103,9 @@ def _format(axes: Axes, sizes: list[int]) -> None:
 def _add_legend(figure: Figure, panels: list[Axes]) -> None:
     handles: dict[str, Artist] = {}
     for axes in panels:
-        handles |= {handle.get_label(): handle for handle in axes.get_legend_handles_labels()[0]}
+        handles |= {
+            str(handle.get_label()): handle for handle in axes.get_legend_handles_labels()[0]
+        }
     figure.legend(
         handles=[handles[name] for name in ("torch.sort", *STYLES) if name in handles],
         loc="outside lower center",

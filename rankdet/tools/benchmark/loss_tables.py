@@ -1,20 +1,71 @@
-"""Tables of what ranking losses cost, as Markdown that a terminal shows well, and as CSV."""
+"""Results of the ``losses`` benchmark as tables: Markdown that a terminal shows well, and CSV."""
 
 import math
+import statistics
 from collections.abc import Iterator
+from typing import NamedTuple, TypeAlias
 
 from tabulate import tabulate
 
-from rankdet.tools.benchmark.loss_cells import LOSSES, Measurement
-from rankdet.tools.benchmark.loss_results import (
-    MIN_SIZE_OF_FIT,
-    Results,
-    Skipped,
-    growth,
-    measured,
-    short,
-    sort_seconds,
-)
+from rankdet.tools.benchmark.loss_cells import LOSSES, Cell, Measurement
+
+MIN_SIZE_OF_FIT = 100_000  # Below, the overhead of starting operations dominates.
+
+
+class Skipped(NamedTuple):
+    """A cell that was not run because a repetition was expected to take that long."""
+
+    seconds: float
+
+
+Results: TypeAlias = dict[Cell, Measurement | Skipped]
+
+
+def measured(results: Results) -> dict[Cell, Measurement]:
+    """The cells that were run.
+
+    Args:
+        results: of one device.
+    """
+    return {c: result for c, result in results.items() if isinstance(result, Measurement)}
+
+
+def sort_seconds(results: Results) -> dict[tuple[int, float], float]:
+    """Median time of ``torch.sort`` over the cells with the same L and percentage of positives.
+
+    Args:
+        results: of one device.
+    """
+    times: dict[tuple[int, float], list[float]] = {}
+    for cell, result in measured(results).items():
+        times.setdefault((cell.size, cell.percent), []).append(result.sort_seconds)
+    return {key: statistics.median(values) for key, values in times.items()}
+
+
+def growth(times: dict[int, float]) -> float:
+    """Exponent of the growth of time with L: least squares on logarithms, from 100K logits up.
+
+    Args:
+        times: seconds by L.
+
+    Returns:
+        The exponent; NaN if fewer than two sizes are left.
+    """
+    points = {math.log(size): math.log(t) for size, t in times.items() if size >= MIN_SIZE_OF_FIT}
+    if len(points) < 2:
+        return math.nan
+    return statistics.linear_regression(list(points), list(points.values())).slope
+
+
+def short(number: int) -> str:
+    """10K for 10,000; 5M for 5,000,000.
+
+    Args:
+        number: of logits.
+    """
+    if number >= 1_000_000:
+        return f"{number / 1_000_000:g}M"
+    return f"{number / 1000:g}K" if number >= 1000 else str(number)
 
 
 def cost_table(results: Results, loss: str) -> str:
@@ -96,4 +147,5 @@ def _table(rows: list[list[str]], headers: list[str]) -> str:
     if not rows:
         return ""
     alignment = ["right"] * len(headers)
-    return tabulate(rows, headers, "pipe", disable_numparse=True, colalign=alignment)
+    text: str = tabulate(rows, headers, "pipe", disable_numparse=True, colalign=alignment)
+    return text

@@ -1,4 +1,4 @@
-"""Every ranking loss and algorithm, forward and backward, against `torch.sort` of its logits."""
+"""Times each ranking loss and algorithm, forward and backward, against ``torch.sort``."""
 
 import argparse
 import csv
@@ -18,24 +18,31 @@ from rankdet.tools.benchmark.loss_cells import (
     measure_in_child,
 )
 from rankdet.tools.benchmark.loss_plot import plot
-from rankdet.tools.benchmark.loss_results import Results, Skipped
-from rankdet.tools.benchmark.loss_tables import cost_table, csv_rows, growth_table
-from rankdet.tools.benchmark.loss_targets import check
-from rankdet.tools.benchmark.report import machine
+from rankdet.tools.benchmark.loss_tables import (
+    Results,
+    Skipped,
+    cost_table,
+    csv_rows,
+    growth_table,
+)
+from rankdet.tools.benchmark.timing import machine
+from rankdet.tools.command_line import tool_parser
 
 ALGORITHMS = ("exact", "bucketed", "pairwise")
 SIZES = (10_000, 100_000, 1_000_000, 5_000_000)
 PERCENTAGES = (0.1, 1.0, 2.0, 5.0)
 PILOT_SIZE = 10_000
+_LOGITS = (
+    " Logits as in the bucketed paper's S.3.2: positives N(-1, 1), negatives N(1, 1), float32; IoU "
+    "labels U(0.05, 1). On CPU each cell runs in its own process, so that its peak of resident "
+    "memory can be told."
+)
 
 
-def main(argv: Sequence[str]) -> None:
-    """Measure the cells, print tables, and write them with a CSV file and a plot per device.
-
-    Args:
-        argv: Command line of this benchmark.
-    """
-    options = _parse(argv)
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure the cells, print tables, and write them with a CSV file and a plot per device."""
+    options = _parse(arguments)
+    print(machine())
     options.output.mkdir(parents=True, exist_ok=True)
     for device in options.devices:
         run = partial(measure, seconds=options.seconds)
@@ -106,9 +113,6 @@ def _report(results: Results, where: str) -> Iterator[str]:
         yield cost_table(results, loss)
     yield "### Exponents of the growth with L (2 is quadratic)"
     yield growth_table(results) or "Give two sizes from 100K up to fit them."
-    if all(cell.device == "cpu" for cell in results):
-        yield "### Targets for two CPU cores"
-        yield check(results)
 
 
 def _write(path: Path, results: Results, where: str) -> None:
@@ -121,14 +125,9 @@ def _write(path: Path, results: Results, where: str) -> None:
     print(f"\nWrote {path}.md, .csv and .png")
 
 
-def _parse(argv: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m rankdet.tools.benchmark losses",
-        description=f"{__doc__} Logits as in the bucketed paper's S.3.2: positives N(-1, 1), "
-        "negatives N(1, 1), float32, IoU labels U(0.05, 1). On CPU each cell runs in a process of "
-        "its own, so that its peak of resident memory can be told.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = tool_parser("benchmark losses", f"{__doc__}{_LOGITS}")
+    parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
     devices = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
     add = parser.add_argument
     add("--losses", nargs="+", choices=LOSSES, default=list(LOSSES), help="which losses")
@@ -161,7 +160,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         help="skip cells above 10K logits where, by smaller ones, a repetition takes longer",
     )
     add("--output", type=Path, default=Path("output/benchmark/losses"), help="folder of the files")
-    return parser.parse_args(argv)
+    return parser.parse_args(arguments)
 
 
 def _size(text: str) -> int:

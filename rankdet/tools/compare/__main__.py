@@ -12,12 +12,17 @@ from pathlib import Path
 
 from rankdet.engine.arguments import whole_number
 from rankdet.engine.trust import add_trust
-from rankdet.tools.command_line import errors_as_sentences, split_overrides, tool_parser
+from rankdet.tools.command_line import (
+    THEORY_IMAGES,
+    add_theory_images,
+    errors_as_sentences,
+    split_overrides,
+    tool_parser,
+)
 from rankdet.tools.compare.jobs import job_environments, train_all
 from rankdet.tools.compare.runs import plan_runs
 from rankdet.tools.compare.table import write_comparison
-from rankdet.tools.report import write_report
-from rankdet.tools.report.options import THEORY_IMAGES, add_theory_images
+from rankdet.tools.report.writer import write_report
 
 _EXAMPLE = """
 example, with all of it on one line:

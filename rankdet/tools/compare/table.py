@@ -47,7 +47,7 @@ def write_comparison(runs: Sequence[Run], path: Path) -> str:
     files = "\n".join(f"- {run.name}: {run.results_file}" for run in runs)
     text = (
         f"# Comparison\n\n{comparison_tables(results)}\n\n"
-        "Mean ± standard deviation over seeds; per cent, but for correlations. The numbers are "
+        "Mean ± standard deviation over seeds; per cent, except for correlations. The numbers are "
         f"those of\n\n{files}\n"
     )
     write_atomically(path, text)
@@ -67,7 +67,9 @@ def _table(task: str, results: Mapping[str, Sequence[Metrics]]) -> str:
         [method, len(runs), *(_cell(name, [run.get(name) for run in runs]) for name in metrics)]
         for method, runs in runs_of.items()
     ]
-    return tabulate(rows, ["config", "seeds", *metrics], tablefmt="pipe", disable_numparse=True)
+    header = ["config", "seeds", *metrics]
+    table: str = tabulate(rows, header, tablefmt="pipe", disable_numparse=True)
+    return table
 
 
 def _cell(metric: str, values: Sequence[float | None]) -> str:

@@ -1,7 +1,7 @@
 """Report on runs: ``python -m rankdet.tools.report RUN [RUN ...] [--output report.html]``.
 
-Writes one HTML page that needs no network. Runs of equal config but for the seed are one method;
-the first is the baseline. What has to be computed goes to RUN/analysis first, and is used again.
+Writes one HTML page that needs no network. Runs of equal config except for the seed are one method;
+the first is the baseline. What the page needs is computed once and kept in RUN/analysis.
 """
 
 import argparse
@@ -9,14 +9,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rankdet.engine.trust import add_trust
-from rankdet.tools.command_line import errors_as_sentences, output_file, tool_parser
-from rankdet.tools.report.options import add_theory_images
-from rankdet.tools.report.writer import write_report
+from rankdet.tools.command_line import (
+    add_theory_images,
+    errors_as_sentences,
+    output_file,
+    tool_parser,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Write; what a user can do wrong ends it with one sentence."""
+    """Write. User errors exit with a one-line message."""
     options = _parser().parse_args(arguments)
+    from rankdet.tools.report.writer import write_report
+
     with errors_as_sentences():
         write_report(options.runs, options.output, options.theory_images, options.trust)
         print(f"Wrote {options.output}.")

@@ -1,22 +1,28 @@
-"""What has to be computed from the detections of a run, kept in files of its folder."""
+"""The test set, and files of what has to be computed from the detections of a run."""
 
+import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from omegaconf import DictConfig, ListConfig
 
-from rankdet.data.annotation_file import Record
+from rankdet.data.annotation_checks import Record
+from rankdet.data.class_stats import image_counts
+from rankdet.data.registered import class_ids, ensure_dataset, load_dicts
 from rankdet.evaluation.detection_table import DetectionTable
 from rankdet.evaluation.error_analysis import ErrorAnalysis, analyse_errors
+from rankdet.evaluation.ground_truth import read_ground_truth
 from rankdet.evaluation.lvis_scoring import score_lvis
 from rankdet.evaluation.rankdet_evaluation import class_scores
 from rankdet.evaluation.score_calibration import score_calibration
 from rankdet.tools.analysis_file import Json, read_kept, write_analysis
+from rankdet.tools.frequency_groups import read_classes
 from rankdet.tools.json_file import Number
-from rankdet.tools.report.dataset import TestSet
-from rankdet.tools.report.examples import choose_examples
-from rankdet.tools.report.run import Run
-from rankdet.tools.report.tasks import ANALYSED
+from rankdet.tools.report.gallery import choose_examples
+from rankdet.tools.report.methods import ANALYZED_TASKS
+from rankdet.tools.report.reported_run import ReportedRun
 
 _DEFAULT_LIMIT = 300
 _COCO_LIMIT = 100
@@ -36,10 +42,83 @@ EXAMPLES = {"found": _EXAMPLES, "confused": _EXAMPLES, "missed": _EXAMPLES}
 """Shapes of the files, see :func:`rankdet.tools.json_file.read_json`."""
 
 
+@dataclass(frozen=True)
+class TestSet:
+    """A data set.
+
+    Attributes:
+        name: under which it is registered.
+        content: its annotations in the format of COCO or LVIS, the categories with a ``name`` and a
+            ``frequency``.
+        image_counts: category id to the number of training images that show it.
+    """
+
+    name: str
+    content: Record
+    image_counts: dict[int, int]
+
+    @cached_property
+    def image_files(self) -> dict[int | str, str]:
+        """Image id to the path of the image, of those below the data set's folder of images.
+
+        An annotation file may name any file of the machine, and a page is passed on. A data set
+        that a function registers has no such folder, and names its files by its own code.
+        """
+        metadata = ensure_dataset(self.name)
+        folder = getattr(metadata, "image_root", None) or getattr(metadata, "image_dir", None)
+        return {
+            record["image_id"]: record["file_name"]
+            for record in load_dicts(self.name)
+            if folder is None or _is_inside(record["file_name"], str(folder))
+        }
+
+
+def _is_inside(file: str, folder: str) -> bool:
+    """Whether a file lies in a folder, without ``..``, and is no link to somewhere else.
+
+    The folders between them may be links: that is how large data sets are laid out.
+    """
+    if not Path(os.path.abspath(file)).is_relative_to(os.path.abspath(folder)):
+        return False
+    found, place = Path(file).resolve(), Path(file).parent.resolve()
+    return found.is_relative_to(place) or found.is_relative_to(Path(folder).resolve())
+
+
+def read_test_set(name: str, train_names: Sequence[str]) -> TestSet:
+    """Read annotations, and count the classes of the training sets.
+
+    Args:
+        name: a registered data set.
+        train_names: registered training sets; they also decide the ``frequency`` of classes, as
+            :func:`rankdet.tools.frequency_groups.read_classes` does, where the file has none.
+
+    Raises:
+        ValueError: a data set is not registered or damaged, or the training sets have other
+            classes.
+        FileNotFoundError: an annotation file is missing.
+    """
+    content = read_ground_truth(name)
+    known = read_classes(name, list(train_names))
+    counts = image_counts(train_names).tolist()
+    ids = [category["id"] for category in content["categories"]]
+    classes = class_ids(ensure_dataset(name), ids)
+    categories = [
+        {
+            "name": known.names[classes[category["id"]]],
+            **category,
+            "frequency": known.groups[classes[category["id"]]],
+        }
+        for category in content["categories"]
+        if category["id"] in classes
+    ]
+    by_category = {category_id: counts[class_id] for category_id, class_id in classes.items()}
+    return TestSet(name, {**content, "categories": categories}, by_category)
+
+
 class Analysis:
     """Files about the detections of a run, made when they are first asked for.
 
-    They are made anew if they are older than the detections, or of other annotations or another
+    They are made again if they are older than the detections, or of other annotations or another
     rankdet. The detections are read once, and only if a file has to be made.
 
     Args:
@@ -47,7 +126,7 @@ class Analysis:
         test_set: what it was tested on.
     """
 
-    def __init__(self, run: Run, test_set: TestSet) -> None:
+    def __init__(self, run: ReportedRun, test_set: TestSet) -> None:
         self.run = run
         self._test_set = test_set
         self._results: DetectionTable | None = None
@@ -56,7 +135,7 @@ class Analysis:
     @property
     def tasks(self) -> list[str]:
         """Those of boxes and masks that the run was evaluated for."""
-        return [task for task in ANALYSED if task in self.run.results]
+        return [task for task in ANALYZED_TASKS if task in self.run.results]
 
     def class_scores_path(self) -> Path:
         """Task to category id to name, frequency, AP and AR; the evaluation's, if it left them."""
@@ -76,7 +155,7 @@ class Analysis:
         )
 
     def examples_path(self) -> Path:
-        """See :func:`rankdet.tools.report.examples.choose_examples`; of boxes."""
+        """See :func:`rankdet.tools.report.gallery.choose_examples`; of boxes."""
         return self._ensure("examples_bbox.json", self._examples, EXAMPLES)
 
     @property

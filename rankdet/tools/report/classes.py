@@ -1,38 +1,32 @@
 """Section of the AP of single classes against their frequency in training."""
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
+from markupsafe import Markup
+from matplotlib.axes import Axes
 from matplotlib.ticker import NullFormatter
 
 from rankdet.tools.frequency_groups import LABELS
 from rankdet.tools.report import plots
-from rankdet.tools.report.markup import (
-    Section,
-    details,
-    figure,
-    grid,
-    key,
-    name,
-    paragraph,
-    table,
-    with_spread,
+from rankdet.tools.report.methods import (
+    ANALYZED_TASKS,
+    TASKS,
+    Method,
+    Spread,
+    have_seeds,
+    spread,
 )
-from rankdet.tools.report.method import Method, Spread, have_seeds, spread
-from rankdet.tools.report.tasks import ANALYSED, TASKS
-from rankdet.tools.report.theme import method_colour
+from rankdet.tools.report.page import Picture, Section, with_spread
 
+FloatArray = npt.NDArray[np.float64]
 ClassScores = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """Task to category id to name, frequency, AP and AR."""
 
 _WINDOW = 0.3  # decades of images: standard deviation of the weights of the trend
-_EXPLANATION = (
-    "A point is a class; the line is the mean of the classes with about as many training images. "
-    "Dashed lines part rare, common and frequent classes."
-)
 
 
 class ClassRow(NamedTuple):
@@ -60,29 +54,16 @@ def classes_section(
         image_counts: category id to the number of training images.
         sources: files of the scores.
     """
-    seeds = " AP is the mean over seeds." if have_seeds(methods) else ""
-    parts = [paragraph(_EXPLANATION + seeds, "lede")]
     tasks = dict.fromkeys(task for of_run in scores.values() for task in of_run)
-    for task in filter(tasks.__contains__, ANALYSED):
-        rows = class_rows(methods, scores, image_counts, task)
-        # A method of boxes has no AP of masks.
-        shown = [method for method in methods if any(row.aps[method.index] for row in rows)]
-        parts.append(f"<h3>{escape(TASKS[task])}</h3>{key(shown) if len(methods) > 1 else ''}")
-        parts.append(grid(_figures(shown, rows, TASKS[task])))
-        cells = [
-            [
-                escape(row.name),
-                LABELS.get(row.group, ""),
-                f"{row.num_images:,}",
-                *(with_spread(ap) for ap in row.aps),
-            ]
-            for row in rows
-        ]
-        header = ["class", "group", "training images", *map(name, methods)]
-        parts.append(
-            details(f"AP of all {len(rows)} classes", table(header, cells, "second short"))
-        )
-    return Section("Classes", "".join(parts), list(sources))
+    content = {
+        "methods": methods,
+        "have_seeds": have_seeds(methods),
+        "tasks": [
+            _task(methods, class_rows(methods, scores, image_counts, task), TASKS[task])
+            for task in filter(tasks.__contains__, ANALYZED_TASKS)
+        ],
+    }
+    return Section("Classes", "classes", content, list(sources))
 
 
 def class_rows(
@@ -106,29 +87,44 @@ def class_rows(
     return sorted((row for row in rows if any(row.aps)), key=lambda row: -row.num_images)
 
 
-def _figures(methods: Sequence[Method], rows: list[ClassRow], task: str) -> list[str]:
-    figures = [
-        figure(_panel([method], rows, f"AP by class, {task}, {method.name}"), method.name)
+def _task(methods: Sequence[Method], rows: list[ClassRow], title: str) -> dict[str, Any]:
+    # A method of boxes has no AP of masks.
+    shown = [method for method in methods if any(row.aps[method.index] for row in rows)]
+    cells = [
+        [row.name, LABELS.get(row.group, ""), f"{row.num_images:,}", *map(with_spread, row.aps)]
+        for row in rows
+    ]
+    return {
+        "title": title,
+        "methods": shown,
+        "figures": _pictures(shown, rows, title),
+        "rows": cells,
+    }
+
+
+def _pictures(methods: Sequence[Method], rows: list[ClassRow], task: str) -> list[Picture]:
+    pictures = [
+        Picture(_panel([method], rows, f"AP by class, {task}, {method.name}"), method.name)
         for method in methods
     ]
     if len(methods) == 1:
-        return figures
+        return pictures
     trends = _panel(methods, rows, f"Trends of AP by class, {task}")
-    return [figure(trends, "Trends"), *figures]
+    return [Picture(trends, "Trends"), *pictures]
 
 
-def _panel(methods: Sequence[Method], rows: list[ClassRow], label: str) -> str:
+def _panel(methods: Sequence[Method], rows: list[ClassRow], label: str) -> Markup:
     axes = plots.panel("training images", "AP")
     axes.set_xscale("log")
     images = np.array([max(row.num_images, 1) for row in rows])  # No logarithm of 0.
     for method in methods:
-        colour = plots.colour(method_colour(method.index))
+        color = plots.color(method.color)
         aps = np.array([_mean(row.aps[method.index]) for row in rows])
         if len(methods) == 1:
             # Not clipped, for many have an AP of 0.
-            axes.scatter(images, aps, 16, colour, alpha=0.75, linewidths=0, clip_on=False)
+            axes.scatter(images, aps, 16, color, alpha=0.75, linewidths=0, clip_on=False)
         grid_images = np.geomspace(images.min(), images.max(), 60)
-        axes.plot(grid_images, _trend(images, aps, grid_images), color=colour)
+        axes.plot(grid_images, _trend(images, aps, grid_images), color=color)
     _part_groups(axes, rows)
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.xaxis.set_minor_formatter(NullFormatter())
@@ -136,11 +132,11 @@ def _panel(methods: Sequence[Method], rows: list[ClassRow], label: str) -> str:
     return plots.svg(axes, label)
 
 
-def _part_groups(axes: plots.Axes, rows: list[ClassRow]) -> None:
+def _part_groups(axes: Axes, rows: list[ClassRow]) -> None:
     """Draw lines between the groups and write their names above them."""
     boundaries = _boundaries(rows)
     for boundary in boundaries:
-        axes.axvline(boundary, color=plots.colour("muted"), linewidth=0.8, dashes=(4, 3))
+        axes.axvline(boundary, color=plots.color("muted"), linewidth=0.8, dashes=(4, 3))
     if len(boundaries) < len(LABELS) - 1:
         return
     edges = [axes.get_xlim()[0], *boundaries, axes.get_xlim()[1]]
@@ -153,12 +149,13 @@ def _mean(value: Spread | None) -> float:
     return value.mean if value else float("nan")
 
 
-def _trend(images: np.ndarray, aps: np.ndarray, at: np.ndarray) -> np.ndarray:
+def _trend(images: FloatArray, aps: FloatArray, at: FloatArray) -> FloatArray:
     """Mean AP, weighted by how near the logarithms of the numbers of images are."""
     known = ~np.isnan(aps)
     distances = np.log10(at)[:, None] - np.log10(images[known])
     weights = np.exp(-0.5 * (distances / _WINDOW) ** 2)
-    return weights @ aps[known] / weights.sum(axis=1)
+    trend: FloatArray = weights @ aps[known] / weights.sum(axis=1)
+    return trend
 
 
 def _boundaries(rows: list[ClassRow]) -> list[float]:

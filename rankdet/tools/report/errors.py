@@ -1,35 +1,28 @@
 """Section of the AP lost to each kind of error, and of the most costly confusions."""
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+from matplotlib.axes import Axes
+
 from rankdet.tools.report import plots
-from rankdet.tools.report.markup import (
-    Section,
-    figure,
-    grid,
-    key,
-    name,
-    number,
-    paragraph,
-    table,
+from rankdet.tools.report.methods import (
+    GROUPS,
+    TASKS,
+    Method,
+    Spread,
+    have_seeds,
+    spread,
+    with_runs,
 )
-from rankdet.tools.report.method import Method, Spread, have_seeds, spread
-from rankdet.tools.report.tasks import GROUPS, TASKS, task_parts
-from rankdet.tools.report.theme import method_colour
+from rankdet.tools.report.page import Picture, Section, number
 
 Errors = Mapping[str, Any]
 """JSON of :class:`rankdet.evaluation.error_analysis.ErrorAnalysis`."""
 
 _NUM_CONFUSIONS = 12
-_EXPLANATION = (
-    "Points of AP50 that fixing one kind of error alone would bring; they don't add up to what is "
-    "missing. Classification: the right place, another class; localization: the right class, IoU "
-    "under 0.5; both; duplicate: of an object found better; background: near no object; miss: an "
-    "object that nothing else is about."
-)
 
 
 def errors_section(
@@ -42,18 +35,26 @@ def errors_section(
         errors: task to the folder of the run to its errors.
         sources: files of the errors.
     """
-    seeds = " Mean over seeds, whiskers: standard deviation." if have_seeds(methods) else ""
-    html = (
-        paragraph(_EXPLANATION + seeds, "lede") + key(methods) + task_parts(methods, errors, _task)
-    )
-    return Section("Errors", html, list(sources))
+    content = {
+        "methods": methods,
+        "have_seeds": have_seeds(methods),
+        "tasks": [
+            _task(with_runs(methods, by_run), by_run, task) for task, by_run in errors.items()
+        ],
+    }
+    return Section("Errors", "errors", content, list(sources))
 
 
-def _task(methods: Sequence[Method], by_run: Mapping[Path, Errors], task: str) -> str:
-    return _bars(methods, by_run, task) + _confusions(methods, by_run)
+def _task(methods: Sequence[Method], by_run: Mapping[Path, Errors], task: str) -> dict[str, Any]:
+    return {
+        "title": TASKS[task],
+        "is_folded": task != "bbox",
+        "figures": _bars(methods, by_run, task),
+        "confusions": [_confusions(method, by_run) for method in methods],
+    }
 
 
-def _bars(methods: Sequence[Method], by_run: Mapping[Path, Errors], task: str) -> str:
+def _bars(methods: Sequence[Method], by_run: Mapping[Path, Errors], task: str) -> list[Picture]:
     groups = [g for g in GROUPS if any(g in errors["groups"] for errors in by_run.values())]
     lost = {
         group: {
@@ -67,14 +68,13 @@ def _bars(methods: Sequence[Method], by_run: Mapping[Path, Errors], task: str) -
         s for of_group in lost.values() for kinds in of_group.values() for s in kinds.values()
     ]
     limit = max((value.mean for value in spreads), default=1.0)
-    figures = [
-        figure(
+    return [
+        Picture(
             _panel(methods, lost[group], limit, f"AP lost, {GROUPS[group]}, {TASKS[task]}"),
-            f"{GROUPS[group].capitalize()}",
+            GROUPS[group].capitalize(),
         )
         for group in groups
     ]
-    return grid(figures, narrow=True)
 
 
 def _lost(groups: list[Errors]) -> dict[str, Spread]:
@@ -87,7 +87,7 @@ def _lost(groups: list[Errors]) -> dict[str, Spread]:
 
 def _panel(
     methods: Sequence[Method], lost: Mapping[int, dict[str, Spread]], limit: float, label: str
-) -> str:
+) -> Markup:
     kinds = list(dict.fromkeys(kind for of_method in lost.values() for kind in of_method))
     height = 0.75 + 0.17 * len(kinds) * (len(methods) + 0.8)
     axes = plots.panel(size=(plots.NARROW[0], height))
@@ -105,11 +105,11 @@ def _panel(
     return plots.svg(axes, label)
 
 
-def _bar(axes: plots.Axes, place: float, value: Spread, method: Method, width: float) -> None:
-    axes.barh(place, value.mean, 0.9 * width, color=plots.colour(method_colour(method.index)))
+def _bar(axes: Axes, place: float, value: Spread, method: Method, width: float) -> None:
+    axes.barh(place, value.mean, 0.9 * width, color=plots.color(method.color))
     whisker = value.deviation if value.number > 1 else 0.0
     if whisker:
-        axes.errorbar(value.mean, place, xerr=whisker, color=plots.colour("ink"), linewidth=1)
+        axes.errorbar(value.mean, place, xerr=whisker, color=plots.color("ink"), linewidth=1)
     axes.annotate(
         number(value.mean),
         (value.mean + whisker, place),
@@ -120,22 +120,16 @@ def _bar(axes: plots.Axes, place: float, value: Spread, method: Method, width: f
     )
 
 
-def _confusions(methods: Sequence[Method], by_run: Mapping[Path, Errors]) -> str:
-    figures = []
-    for method in methods:
-        run = method.runs[0]
-        pairs = by_run[run.folder]["confusions"][:_NUM_CONFUSIONS]
-        rows = [
-            [
-                escape(pair["true_name"]),
-                escape(pair["predicted_name"]),
-                f"{pair['num_detections']:,}",
-                number(pair["cost"], 2),
-            ]
-            for pair in pairs
+def _confusions(method: Method, by_run: Mapping[Path, Errors]) -> dict[str, Any]:
+    """The most costly ones of the first run."""
+    run = method.runs[0]
+    rows = [
+        [
+            pair["true_name"],
+            pair["predicted_name"],
+            f"{pair['num_detections']:,}",
+            number(pair["cost"], 2),
         ]
-        header = ["object", "detected as", "detections", "cost"]
-        remark = f"seed {run.seed}; cost: points of AP50, mean over all classes"
-        caption = f"<figcaption>{name(method)}<small>{escape(remark)}</small></figcaption>"
-        figures.append(f"<figure>{caption}{table(header, rows, 'second short')}</figure>")
-    return f"<h3>Confusions that cost most</h3>{grid(figures)}"
+        for pair in by_run[run.folder]["confusions"][:_NUM_CONFUSIONS]
+    ]
+    return {"method": method, "seed": run.seed, "rows": rows}

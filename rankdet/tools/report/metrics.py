@@ -1,77 +1,74 @@
 """Sections of the metrics: the table with deltas and spread, and AP by group of classes."""
 
 from collections.abc import Sequence
-from html import escape
+from pathlib import Path
+from typing import NamedTuple
+
+from markupsafe import Markup
+from matplotlib.axes import Axes
 
 from rankdet.tools.frequency_groups import LABELS
 from rankdet.tools.report import plots
-from rankdet.tools.report.markup import (
-    Section,
-    figure,
-    grid,
-    key,
-    name,
-    paragraph,
-    table,
-    with_spread,
-)
-from rankdet.tools.report.method import Method, Spread, have_seeds, is_significant
-from rankdet.tools.report.tasks import TASKS
-from rankdet.tools.report.theme import method_colour
+from rankdet.tools.report.methods import TASKS, Method, Spread, have_seeds, is_significant
+from rankdet.tools.report.page import Picture, Section, number, with_spread
 
 _GROUPS = {"": "all", **LABELS}  # letter behind AP
 _LEAST_WIDTH_OF_VALUES = 0.25  # of a bar: of three methods
 _IS_ERROR = "oLRP"  # how the names of metrics start that are better the lower they are
-_SCALE = {"score_iou_correlation": 2}  # digits of what is no percentage
-_SHORT = {"score_iou_correlation": "score-IoU correlation"}
+_DIGITS = {"score_iou_correlation": 2}  # of what is no percentage
+_SHORT_NAMES = {"score_iou_correlation": "score-IoU correlation"}
+
+
+class Cell(NamedTuple):
+    """A value of the table.
+
+    Attributes:
+        text: mean and spread.
+        difference: from the first method; empty for that method itself.
+        style: CSS class of the difference.
+    """
+
+    text: str
+    difference: str = ""
+    style: str = ""
 
 
 def metrics_section(methods: Sequence[Method]) -> Section:
     """All metrics of results.json, a table for each task."""
-    parts = [paragraph(_explanation(methods), "lede")]
-    for task in _tasks(methods):
-        parts.append(f"<h3>{escape(TASKS.get(task, task))}</h3>")
-        parts.append(_table(methods, task))
-    if len(parts) == 1:
-        parts.append(paragraph(_no_metrics(methods)))
-    return Section("Metrics", "".join(parts), _results_files(methods))
+    content = {
+        "methods": methods,
+        "have_seeds": have_seeds(methods),
+        "tables": [_table(methods, task) for task in _tasks(methods)],
+        "no_metrics": _no_metrics(methods),
+    }
+    return Section("Metrics", "metrics", content, _results_files(methods))
 
 
 def groups_section(methods: Sequence[Method]) -> Section | None:
     """AP of rare, common and frequent classes as bars; None without such metrics."""
     whiskers = "; whiskers: standard deviation" if have_seeds(methods) else ""
-    figures = [
-        figure(_group_bars(methods, task), TASKS[task], f"AP{whiskers}")
+    pictures = [
+        Picture(_group_bars(methods, task), TASKS[task], f"AP{whiskers}")
         for task in ("bbox", "segm", "boundary")
         if any(len(_group_spreads(method, task)) > 1 for method in methods)
     ]
-    if not figures:
+    if not pictures:
         return None
-    return Section("AP by group", key(methods) + grid(figures), _results_files(methods))
+    content = {"methods": methods, "all": pictures}
+    return Section("AP by group", "groups", content, _results_files(methods))
 
 
-def delta(value: Spread, base: Spread, metric: str) -> str:
-    """HTML of a difference, in colour if chance alone would rarely make it (Welch's t-test)."""
+def with_difference(value: Spread, base: Spread, metric: str) -> Cell:
+    """A value and how it differs, in color if chance would rarely do that (Welch's t-test)."""
+    digits = _DIGITS.get(metric, 1)
     difference = value.mean - base.mean
-    text = f"{difference:+.{_SCALE.get(metric, 1)}f}"
-    text = text.replace("-", "&minus;") if float(text) else text[1:]
-    if not is_significant(value, base):
-        return f"<small>{text}</small>"
-    is_better = (difference > 0) != metric.startswith(_IS_ERROR)
-    return f'<small class="{"good" if is_better else "bad"}">{text}</small>'
-
-
-def _explanation(methods: Sequence[Method]) -> str:
-    text = "Per cent, but for correlations. oLRP and its parts are errors: lower is better. "
-    if have_seeds(methods):
-        text += "Mean ± standard deviation over seeds. "
-    if len(methods) > 1:
-        text += (
-            f"Small print: difference from {methods[0].name}; green (better) or red (worse) where "
-            "Welch's t-test over seeds finds it significant at 5 %, grey where it may be chance, "
-            "as always with one seed. "
-        )
-    return text
+    text = number(difference, digits)
+    if difference > 0 and float(f"{difference:.{digits}f}"):
+        text = f"+{text}"
+    style = ""
+    if is_significant(value, base):
+        style = "good" if (difference > 0) != metric.startswith(_IS_ERROR) else "bad"
+    return Cell(with_spread(value, digits), text, style)
 
 
 def _no_metrics(methods: Sequence[Method]) -> str:
@@ -86,24 +83,30 @@ def _tasks(methods: Sequence[Method]) -> list[str]:
     return sorted(found, key=lambda task: list(TASKS).index(task) if task in TASKS else len(TASKS))
 
 
-def _table(methods: Sequence[Method], task: str) -> str:
+def _table(methods: Sequence[Method], task: str) -> dict[str, object]:
     metrics = list(
         dict.fromkeys(k for m in methods for run in m.runs for k in run.results.get(task, {}))
     )
     # Undefined for this data set, such as APl where no object is large.
     metrics = [metric for metric in metrics if any(m.spread(task, metric) for m in methods)]
-    header = ["", "seeds", *(escape(_SHORT.get(metric, metric)) for metric in metrics)]
-    return table(header, [_row(method, methods[0], task, metrics) for method in methods])
+    return {
+        "title": TASKS.get(task, task),
+        "header": ["", "seeds", *(_SHORT_NAMES.get(metric, metric) for metric in metrics)],
+        "rows": [_row(method, methods[0], task, metrics) for method in methods],
+    }
 
 
-def _row(method: Method, base: Method, task: str, metrics: list[str]) -> list[str]:
-    cells = [name(method), str(sum(task in run.results for run in method.runs))]
+def _row(method: Method, base: Method, task: str, metrics: list[str]) -> list[Method | Cell]:
+    cells: list[Method | Cell] = [
+        method,
+        Cell(str(sum(task in run.results for run in method.runs))),
+    ]
     for metric in metrics:
         value, other = method.spread(task, metric), base.spread(task, metric)
-        cell = with_spread(value, _SCALE.get(metric, 1))
         if value and other and method is not base:
-            cell += delta(value, other, metric)
-        cells.append(cell)
+            cells.append(with_difference(value, other, metric))
+        else:
+            cells.append(Cell(with_spread(value, _DIGITS.get(metric, 1))))
     return cells
 
 
@@ -112,7 +115,7 @@ def _group_spreads(method: Method, task: str) -> dict[str, Spread]:
     return {letter: value for letter, value in spreads.items() if value}
 
 
-def _group_bars(methods: Sequence[Method], task: str) -> str:
+def _group_bars(methods: Sequence[Method], task: str) -> Markup:
     axes = plots.panel()
     methods = [method for method in methods if _group_spreads(method, task)]
     width = 0.8 / len(methods)
@@ -129,16 +132,16 @@ def _group_bars(methods: Sequence[Method], task: str) -> str:
 
 
 def bars(
-    axes: plots.Axes, places: list[float], values: list[Spread], method: Method, width: float
+    axes: Axes, places: list[float], values: list[Spread], method: Method, width: float
 ) -> None:
     """Draw upright bars of a method with whiskers, and where there is room the values."""
-    colour = plots.colour(method_colour(method.index))
+    color = plots.color(method.color)
     heights = [value.mean for value in values]
-    axes.bar(places, heights, 0.92 * width, color=colour)
+    axes.bar(places, heights, 0.92 * width, color=color)
     for place, value in zip(places, values, strict=True):
         whisker = value.deviation if value.number > 1 else 0.0
         if whisker:
-            axes.errorbar(place, value.mean, whisker, color=plots.colour("ink"), linewidth=1)
+            axes.errorbar(place, value.mean, whisker, color=plots.color("ink"), linewidth=1)
         if width > _LEAST_WIDTH_OF_VALUES:
             axes.annotate(
                 f"{value.mean:.1f}",
@@ -150,5 +153,5 @@ def bars(
             )
 
 
-def _results_files(methods: Sequence[Method]) -> list:
+def _results_files(methods: Sequence[Method]) -> list[Path]:
     return [run.folder / "results.json" for m in methods for run in m.runs if run.results]

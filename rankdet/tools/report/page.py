@@ -1,37 +1,69 @@
-"""The page around the sections."""
+"""The page: its sections, and the templates that write them as HTML."""
 
 import os
+import re
 from collections.abc import Sequence
-from html import escape
-from pathlib import Path
-from string import Template
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+from typing import Any, NamedTuple
 
-from rankdet.tools.report.markup import Section, paragraph
-from rankdet.tools.report.theme import stylesheet
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
-_PAGE = Template("""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>$title</title>
-<style>$style</style>
-</head>
-<body>
-<header><h1>$title</h1><p class="lede">$subtitle</p></header>
-<nav aria-label="sections"><div>$links</div></nav>
-<main>
-$sections
-</main>
-<footer><p>Made by <code>python -m rankdet.tools.report</code>. Under each section stand the files
-that hold its numbers, relative to $root.</p></footer>
-</body>
-</html>
-""")
+from rankdet.tools.report.methods import Method, Spread
+
+UNKNOWN = "\N{EN DASH}"
+"""Stands where there is no value."""
+
+
+class Picture(NamedTuple):
+    """A plot under its caption.
+
+    Attributes:
+        picture: SVG.
+        caption: text.
+        remark: small text below the caption.
+    """
+
+    picture: Markup
+    caption: str
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page.
+
+    Attributes:
+        title: its heading.
+        macro: the macro of ``templates/sections.html`` that writes it.
+        content: the arguments of the macro; all text in it is escaped.
+        sources: the files that hold its numbers.
+        notes: sentences at its foot: what its numbers rest on, and what is left out.
+    """
+
+    title: str
+    macro: str
+    content: dict[str, Any]
+    sources: list[Path] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def anchor(self) -> str:
+        """What links to it."""
+        return self.title.lower().replace(" ", "-")
+
+    def files_below(self, root: Path) -> list[tuple[str, list[str]]]:
+        """Names of the sources, each with the folders that have such a file, relative to a root."""
+        folders: dict[str, list[str]] = {}
+        for path in self.sources:
+            folder = os.path.relpath(path.parent.resolve(), root)
+            folders.setdefault(path.name, []).append(folder)
+        return list(folders.items())
 
 
 def build_page(title: str, subtitle: str, sections: Sequence[Section], root: Path) -> str:
-    """Put the sections together, with links to them and the files behind them.
+    """Write the sections one below the other, with links to them and the files behind them.
 
     Args:
         title: of the page.
@@ -39,32 +71,40 @@ def build_page(title: str, subtitle: str, sections: Sequence[Section], root: Pat
         sections: from top to bottom.
         root: folder that the names of files are relative to.
     """
-    return _PAGE.substitute(
-        title=escape(title),
-        subtitle=escape(subtitle),
-        style=stylesheet(),
-        links="".join(f'<a href="#{one.anchor}">{escape(one.title)}</a>' for one in sections),
-        sections="\n".join(_section(one, root) for one in sections),
-        root=f"<code>{escape(str(root))}</code>",
+    template = _environment().get_template("page.html")
+    return template.render(title=title, subtitle=subtitle, sections=sections, root=root)
+
+
+def number(value: float | None, digits: int = 1) -> str:
+    """A number; a dash where it is undefined."""
+    if value is None or value != value:
+        return UNKNOWN
+    text = f"{value:.{digits}f}"
+    return text.replace("-", "\N{MINUS SIGN}") if float(text) else text.lstrip("-")
+
+
+def with_spread(value: Spread | None, digits: int = 1) -> str:
+    """Mean ± standard deviation over seeds; the mean alone of one seed."""
+    if value is None:
+        return UNKNOWN
+    mean = number(value.mean, digits)
+    return f"{mean} ± {number(value.deviation, digits)}" if value.number > 1 else mean
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader(__package__),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
+    environment.filters["breakable"] = _breakable
+    environment.tests["method"] = lambda value: isinstance(value, Method)
+    environment.tests["path"] = lambda value: isinstance(value, PurePath)
+    return environment
 
 
-def _section(section: Section, root: Path) -> str:
-    notes = "".join(paragraph(note, "note") for note in section.notes)
-    return (
-        f'<section id="{section.anchor}"><h2>{escape(section.title)}</h2>{section.html}'
-        f"{notes}{_sources(section.sources, root)}</section>"
-    )
-
-
-def _sources(paths: Sequence[Path], root: Path) -> str:
-    """The files, those of the same name in several folders together."""
-    relative = [Path(os.path.relpath(path.parent.resolve() / path.name, root)) for path in paths]
-    if not relative:
-        return ""
-    folders = {path.name: [p.parent for p in relative if p.name == path.name] for path in relative}
-    listed = "; ".join(
-        f"<code>{escape(file)}</code> in " + ", ".join(f"<code>{escape(str(f))}</code>" for f in at)
-        for file, at in folders.items()
-    )
-    return f'<p class="source">From {listed}</p>'
+def _breakable(text: str) -> Markup:
+    """Text that may be broken behind ``_``, ``/`` and ``-``."""
+    return Markup(re.sub("([_/-])", r"\1<wbr>", str(escape(text))))

@@ -1,23 +1,23 @@
-"""Matplotlib figures as SVG inside a page: its font, and colours that follow day and night."""
+"""Matplotlib figures as SVG inside a page: its font, and colors that follow day and night."""
 
 import re
 from contextlib import AbstractContextManager
-from html import escape
 from io import StringIO
 from typing import Any
 
 import matplotlib
+from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rankdet.tools.report.theme import variables
-
-# Matplotlib wants real colours; each stands for a CSS variable until the SVG is written.
-_STAND_INS = {name: f"#0000{index:02x}" for index, name in enumerate(variables(), start=1)}
+# CSS variables of templates/style.css.
+_VARIABLES = ("card", "ink", "soft", "muted", "line", "grid", *(f"m{i}" for i in range(8)))
+# Matplotlib wants real colors; each stands for a CSS variable until the SVG is written.
+_STAND_INS = {name: f"#0000{index:02x}" for index, name in enumerate(_VARIABLES, start=1)}
 # Inches: 338 units wide, about as many pixels on a phone; and for four in a row on a desk.
 _SIZE = (4.7, 3.1)
 NARROW = (3.7, 2.9)
-_STYLE: dict[str, Any] = {
+_STYLE: Any = {  # Matplotlib knows the names of its settings, but no type for their dict.
     "svg.fonttype": "none",
     "font.family": ["DejaVu Sans"],
     "font.size": 10,
@@ -48,8 +48,8 @@ def style() -> AbstractContextManager[None]:
     return context
 
 
-def colour(variable: str) -> str:
-    """What stands for a CSS variable of the theme in a figure."""
+def color(variable: str) -> str:
+    """What stands for a CSS variable in a figure until it is written."""
     return _STAND_INS[variable]
 
 
@@ -61,18 +61,19 @@ def panel(x_label: str = "", y_label: str = "", size: tuple[float, float] = _SIZ
     return axes
 
 
-def svg(axes: Axes, label: str) -> str:
+def svg(axes: Axes, label: str) -> Markup:
     """Write the figure of some axes as an SVG element.
 
     Args:
         axes: from :func:`panel`.
-        label: what it shows, for those who can't see it. Unlike those of the other figures of the
-            page: ids are made of it.
+        label: what it shows, for those who can't see it. No two figures of a page may have the same
+            label, as their ids are made of it.
     """
-    stream = StringIO()
+    stream, figure = StringIO(), axes.figure
+    assert isinstance(figure, Figure)  # As panel() makes it.
     with matplotlib.rc_context({"svg.hashsalt": label}):
-        axes.figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
-    return _inline(stream.getvalue(), label)
+        figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
+    return Markup(_inline(stream.getvalue(), label))
 
 
 def _inline(text: str, label: str) -> str:

@@ -17,21 +17,26 @@ from rankdet.tools.ranking_errors import (
     read_kept_errors,
     write_ranking_errors,
 )
-from rankdet.tools.report.analysis import CALIBRATION, CLASS_SCORES, ERRORS, EXAMPLES, Analysis
-from rankdet.tools.report.bounds import bounds_section
+from rankdet.tools.report.analysis import (
+    CALIBRATION,
+    CLASS_SCORES,
+    ERRORS,
+    EXAMPLES,
+    Analysis,
+    TestSet,
+    read_test_set,
+)
 from rankdet.tools.report.classes import classes_section
-from rankdet.tools.report.confusion import confusion_section
-from rankdet.tools.report.curves import curves_section
-from rankdet.tools.report.dataset import TestSet, read_test_set
+from rankdet.tools.report.confusion_matrices import confusion_section
 from rankdet.tools.report.errors import errors_section
-from rankdet.tools.report.facts import facts_section
 from rankdet.tools.report.gallery import gallery_section
-from rankdet.tools.report.markup import Section, paragraph
-from rankdet.tools.report.method import Method
+from rankdet.tools.report.methods import ANALYZED_TASKS, Method, missing_tasks
 from rankdet.tools.report.metrics import groups_section, metrics_section
-from rankdet.tools.report.reliability import reliability_section
-from rankdet.tools.report.run import Run
-from rankdet.tools.report.tasks import ANALYSED, missing_tasks
+from rankdet.tools.report.page import Section
+from rankdet.tools.report.ranking_theory import ranking_theory_section
+from rankdet.tools.report.reported_run import ReportedRun
+from rankdet.tools.report.score_calibration import score_calibration_section
+from rankdet.tools.report.training import curves_section, runs_section
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +49,7 @@ def build_sections(
     Args:
         methods: of the report, tested on one data set.
         root: folder that those of the runs are relative to.
-        theory_images: see :func:`rankdet.tools.report.write_report`.
+        theory_images: see :func:`rankdet.tools.report.writer.write_report`.
         trust: as there.
     """
     sections = [
@@ -52,9 +57,9 @@ def build_sections(
         groups_section(methods),
         *_attempt("Detections", lambda: _detection_sections(methods)),
         *_attempt("Confusion", lambda: _confusion(methods)),
-        *_attempt("Ranking theory", lambda: _bounds(methods, theory_images, trust)),
+        *_attempt("Ranking theory", lambda: _ranking_theory(methods, theory_images, trust)),
         curves_section(methods),
-        facts_section(methods, root),
+        runs_section(methods, root),
     ]
     return [section for section in sections if section is not None]
 
@@ -64,7 +69,7 @@ def _attempt(title: str, make: Callable[[], Iterable[Section]]) -> list[Section]
         return list(make())
     except (OSError, ValueError) as error:
         logger.warning("%s: %s", title, error)
-        return [Section(title, paragraph(f"Not available: {error}", "note"))]
+        return [Section(title, "unavailable", {"reason": str(error)})]
 
 
 def _detection_sections(methods: Sequence[Method]) -> list[Section]:
@@ -90,7 +95,7 @@ def _detection_sections(methods: Sequence[Method]) -> list[Section]:
             [paths["classes"] for paths in files.values()],
         ),
         errors_section(methods, *_by_task(files, "errors", ERRORS)),
-        reliability_section(methods, *_by_task(files, "calibration", CALIBRATION)),
+        score_calibration_section(methods, *_by_task(files, "calibration", CALIBRATION)),
     ]
     return [
         *(replace(section, notes=notes) for section in sections),
@@ -110,9 +115,9 @@ def _files(analysis: Analysis, with_examples: bool) -> dict[str, Path]:
 
 
 def _class_scores(path: Path) -> Any:
-    """What is known of classes, by task; other tasks and what the file was made of are left out."""
+    """Names, groups and AP of the classes, by analyzed task."""
     content = read_json(path, {})
-    scores = {task: content[task] for task in ANALYSED if task in content}
+    scores = {task: content[task] for task in ANALYZED_TASKS if task in content}
     ensure_shape(scores, CLASS_SCORES, path)
     return scores
 
@@ -123,7 +128,7 @@ def _by_task(
     """Contents by task and folder, where there are any, and the files."""
     found = {
         task: {folder: p[f"{what} {task}"] for folder, p in files.items() if f"{what} {task}" in p}
-        for task in ANALYSED
+        for task in ANALYZED_TASKS
     }
     contents = {
         task: {folder: read_json(path, shape) for folder, path in by_run.items()}
@@ -159,7 +164,9 @@ def _confusion(methods: Sequence[Method]) -> list[Section]:
     ]
 
 
-def _bounds(methods: Sequence[Method], num_images: int, trust: Sequence[str]) -> list[Section]:
+def _ranking_theory(
+    methods: Sequence[Method], num_images: int, trust: Sequence[str]
+) -> list[Section]:
     """A section of the first run of each method, unless it rests on no images.
 
     It says why some are left out: a one-stage model has no proposals, and a run may have lost its
@@ -177,11 +184,11 @@ def _bounds(methods: Sequence[Method], num_images: int, trust: Sequence[str]) ->
         raise ValueError(" ".join(notes))
     shown = [method for method in methods if method.index in errors]
     paths = [ranking_errors_path(method.runs[0].folder) for method in shown]
-    section = bounds_section(shown, errors, paths)
+    section = ranking_theory_section(shown, errors, paths)
     return [replace(section, notes=[*section.notes, *notes])]
 
 
-def _ranking_errors(run: Run, num_images: int, trust: Sequence[str]) -> Any:
+def _ranking_errors(run: ReportedRun, num_images: int, trust: Sequence[str]) -> Any:
     """The errors of a run, computed if they were not kept."""
     kept = read_kept_errors(run.folder, run.datasets, num_images)
     if kept:

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rankdet.data.atomic_file import write_atomically
+from rankdet.tools.command_line import THEORY_IMAGES
 from rankdet.tools.report import plots
-from rankdet.tools.report.method import Method, group_methods
-from rankdet.tools.report.options import THEORY_IMAGES
+from rankdet.tools.report.methods import Method, group_methods
 from rankdet.tools.report.page import build_page
-from rankdet.tools.report.run import read_run
+from rankdet.tools.report.reported_run import read_run
 from rankdet.tools.report.sections import build_sections
 
 
@@ -21,8 +21,8 @@ def write_report(
 ) -> None:
     """Write one self-contained HTML page about runs, and what it has to compute into their folders.
 
-    Runs of equal config but for the seed are one method; the first is what the others are compared
-    with. What a run lacks, the page says.
+    Runs of equal config except for the seed are one method. The others are compared with the first.
+    The page says what a run lacks.
 
     Args:
         runs: the ``train.output_dir`` of each, tested on one data set.

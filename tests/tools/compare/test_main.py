@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 from smoke_run import CONFIG, OVERRIDES
 
+from rankdet.tools.command_line import THEORY_IMAGES
 from rankdet.tools.compare import __main__ as tool
-from rankdet.tools.report.options import THEORY_IMAGES
 
 OTHER = str(Path(CONFIG).with_name("mask_rcnn_r18_fpn.py"))
 

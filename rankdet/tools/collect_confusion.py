@@ -1,7 +1,8 @@
-"""Collect what a model is biased to: ``python -m rankdet.tools.calibration RUN_FOLDER_OR_CONFIG``.
+"""Collect how a model confuses the classes: ``python -m rankdet.tools.collect_confusion RUN``.
 
-Runs the model over a data set, prints the pairwise bias (PwB) of its confusion matrix, and writes
-calibration_DATASET.pth beside the weights, for the calibrations of rankdet.modeling.calibration.
+RUN is the folder of a run, or its config file. The tool runs the model over a data set, prints the
+pairwise bias (PwB) of its confusion matrix, and writes calibration_DATASET.pth beside the weights,
+for the calibrations of rankdet.modeling.calibration.
 """
 
 import argparse
@@ -43,7 +44,7 @@ example, with all of it on one line:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Collect, print and write; what a user can do wrong ends it with one sentence."""
+    """Collect, print and write. User errors exit with a one-line message."""
     options = _parser().parse_args(arguments)
     with errors_as_sentences():
         write_statistics(**vars(options))
@@ -144,10 +145,8 @@ def _summary(name: str, statistics: ConfusionStatistics) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = tool_parser("calibration", __doc__, epilog=_EXAMPLE)
-    parser.add_argument(
-        "run_or_config", metavar="RUN_FOLDER_OR_CONFIG", type=Path, help="a run, or its config file"
-    )
+    parser = tool_parser("collect_confusion", __doc__, epilog=_EXAMPLE)
+    parser.add_argument("run_or_config", metavar="RUN", type=Path, help="a run, or its config file")
     parser.add_argument(
         "--dataset", metavar="NAME", help="with annotations; default: what the config tests on"
     )

@@ -1,7 +1,7 @@
-"""Draw how models confuse the classes: ``python -m rankdet.tools.confusion RUN ... --output FILE``.
+"""Draw how models confuse the classes: ``python -m rankdet.tools.plot_confusion RUN [RUN ...]``.
 
 Shows the confusion matrices of one or more runs side by side, for instance without and with PCB,
-and the pairwise bias (PwB) in training. Collect first: ``python -m rankdet.tools.calibration RUN``.
+and the pairwise bias (PwB) in training. First run ``python -m rankdet.tools.collect_confusion``.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from rankdet.engine.training import dataset_names
 from rankdet.engine.trust import add_trust
 from rankdet.modeling.calibration import ConfusionStatistics, load_statistics
 from rankdet.tools.command_line import errors_as_sentences, picture_file, tool_parser
-from rankdet.tools.confusion_plot import ConfusionRun, plot_confusion
+from rankdet.tools.confusion_matrix_plot import ConfusionRun, plot_confusion_matrices
 from rankdet.tools.frequency_groups import read_classes
 from rankdet.tools.run_folder import find_config, load_run_config, read_metrics
 
@@ -22,7 +22,7 @@ _PWB = "roi_head/pairwise_bias"  # A cascade's: of its last stage, "stage2/" bef
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Draw; what a user can do wrong ends it with one sentence."""
+    """Draw. User errors exit with a one-line message."""
     options = _parser().parse_args(arguments)
     with errors_as_sentences():
         draw(**vars(options))
@@ -56,7 +56,7 @@ def draw(
         )
         for run, label, cfg in zip(run_folders, _labels(run_folders), configs, strict=True)
     ]
-    figure = plot_confusion(runs, classes, image_counts(train_names), name)
+    figure = plot_confusion_matrices(runs, classes, image_counts(train_names), name)
     output.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(output)
     print(f"Wrote {output}.")
@@ -73,13 +73,13 @@ def _statistics(run: Path, dataset: str, num_classes: int) -> ConfusionStatistic
     if not path.is_file():
         raise FileNotFoundError(
             f"{path} does not exist; collect the statistics with `python -m "
-            f"rankdet.tools.calibration {run} --dataset {dataset}`."
+            f"rankdet.tools.collect_confusion {run} --dataset {dataset}`."
         )
     statistics = load_statistics(path)
     if len(statistics.matrix) != num_classes:
         raise ValueError(
             f"{path} has {len(statistics.matrix)} classes, but {dataset!r} has {num_classes}; "
-            "collect the statistics anew."
+            "collect the statistics again."
         )
     return statistics
 
@@ -97,7 +97,7 @@ def _curve(run: Path) -> dict[int, float]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = tool_parser("confusion", __doc__)
+    parser = tool_parser("plot_confusion", __doc__)
     parser.add_argument(
         "run_folders", metavar="RUN", type=Path, nargs="+", help="its train.output_dir"
     )

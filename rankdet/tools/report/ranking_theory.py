@@ -1,28 +1,20 @@
 """Section of the theory: detection error of classes against their ranking error, with bounds."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
+from markupsafe import Markup
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from rankdet.losses.bounds import detection_error_bounds, linear_slope
 from rankdet.tools.frequency_groups import LABELS
 from rankdet.tools.report import plots
-from rankdet.tools.report.markup import (
-    Section,
-    figure,
-    grid,
-    key,
-    name,
-    number,
-    paragraph,
-    table,
-)
-from rankdet.tools.report.method import Method
-from rankdet.tools.report.theme import method_colour
+from rankdet.tools.report.methods import Method
+from rankdet.tools.report.page import Picture, Section, number
 
 RankingErrors = Mapping[str, Any]
 """What :func:`rankdet.tools.ranking_errors.write_ranking_errors` writes."""
@@ -38,16 +30,9 @@ _COLUMNS = {
 }
 _DRAWN = ("alpha", "ranking_error", "detection_error")
 _SHORT_AXIS = 50  # ratio of the ends of an axis under which powers of 10 are too few ticks
-_EXPLANATION = (
-    "A point is a class: its detection error, 1 - AP of the scores of all proposals, against the "
-    "share R of pairs of a positive and a negative proposal that are ranked wrongly. Solid: the "
-    "bounds of Theorem 2 of ECM (Cho and Krähenbühl, ECCV 2022) at the group's median ratio of "
-    "negatives to positives (those of a class follow its own ratio); dashed: the linear "
-    "approximation. First seed of each method. Table: means over classes, but for the median ratio."
-)
 
 
-def bounds_section(
+def ranking_theory_section(
     methods: Sequence[Method], errors: Mapping[int, RankingErrors], sources: Sequence[Path]
 ) -> Section:
     """Errors of the classes of each group, and their means.
@@ -57,27 +42,27 @@ def bounds_section(
         errors: by the index of the method.
         sources: files of the errors.
     """
-    figures, rows = [], []
+    pictures, rows = [], []
     for letter, group in LABELS.items():
         points = {index: _points(one["classes"], letter) for index, one in errors.items()}
         if any(points.values()):
             panel = _panel(methods, points, f"Detection error against ranking error, {group}")
-            figures.append(figure(panel, group.capitalize()))
+            pictures.append(Picture(panel, group.capitalize()))
         for method in methods:
             of_group = errors[method.index]["groups"].get(letter)
             if of_group:
                 cells = [
                     number(of_group[column], digits) for column, (_, digits) in _COLUMNS.items()
                 ]
-                rows.append([name(method), group, *cells])
-    header = ["", "", *(label for label, _ in _COLUMNS.values())]
-    html = (
-        paragraph(_EXPLANATION, "lede")
-        + key(methods)
-        + grid(figures)
-        + table(header, rows, "second")
-    )
-    return Section("Ranking theory", html, list(sources), _num_images(methods, errors))
+                rows.append([method, group, *cells])
+    content = {
+        "methods": methods,
+        "all": pictures,
+        "header": ["", "", *(label for label, _ in _COLUMNS.values())],
+        "rows": rows,
+    }
+    notes = _num_images(methods, errors)
+    return Section("Ranking theory", "ranking_theory", content, list(sources), notes)
 
 
 def _num_images(methods: Sequence[Method], errors: Mapping[int, RankingErrors]) -> list[str]:
@@ -101,27 +86,28 @@ def _points(classes: Sequence[Mapping[str, Any]], letter: str) -> list[Mapping[s
 
 def _panel(
     methods: Sequence[Method], points: Mapping[int, list[Mapping[str, Any]]], label: str
-) -> str:
+) -> Markup:
     axes = plots.panel("ranking error R", "detection error")
     everything = [one for of_method in points.values() for one in of_method]
     positive = [one["ranking_error"] for one in everything if one["ranking_error"] > 0] or [0.01]
     least = min(positive) / 2
     # R = 0, which a logarithm can't show, is drawn at the left edge.
-    curve = torch.logspace(*torch.tensor([least, 1.0]).log10().tolist(), 100, dtype=torch.float64)
+    curve = torch.logspace(math.log10(least), 0, steps=100, dtype=torch.float64)
     curve = curve[curve <= min(1.0, 3 * max(positive))]
     alpha = median(one["alpha"] for one in everything)
     for bound in detection_error_bounds(curve, alpha):
-        axes.plot(curve, bound, color=plots.colour("muted"), linewidth=1.1)
+        axes.plot(curve, bound, color=plots.color("muted"), linewidth=1.1)
     line = linear_slope(alpha) * curve
-    axes.plot(curve, line, color=plots.colour("soft"), linewidth=1.1, dashes=(4, 3))
+    axes.plot(curve, line, color=plots.color("soft"), linewidth=1.1, dashes=(4, 3))
     for method in methods:
         errors = [
             (max(one["ranking_error"], least), one["detection_error"])
             for one in points[method.index]
         ]
         if errors:
-            colour = plots.colour(method_colour(method.index))
-            axes.scatter(*zip(*errors, strict=True), 15, colour, alpha=0.75, linewidths=0, zorder=3)
+            color = plots.color(method.color)
+            x, y = zip(*errors, strict=True)
+            axes.scatter(x, y, 15, color, alpha=0.75, linewidths=0, zorder=3)
     axes.set_xscale("log")
     if curve[-1] < _SHORT_AXIS * least:
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

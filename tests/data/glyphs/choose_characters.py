@@ -1,4 +1,4 @@
-"""Chooses the characters of the glyphs datasets: ``python -m rankdet.tools.glyph_characters``.
+"""Chooses the characters of the glyphs datasets: ``python tests/data/glyphs/choose_characters.py``.
 
 Prints the contents of ``rankdet/data/glyphs/characters.py``. A class must be a character of DejaVu
 Sans that can be told from all others, whatever their size, and rotated by up to 20 degrees.
@@ -30,8 +30,8 @@ _EXCLUDED_WORDS = {"ARC", "BOX", "BRAILLE", "CIRCLE", "HALF", "LINE", "RECTANGLE
 
 _HEADER = '''"""The characters of DejaVu Sans that serve as classes.
 
-Written by ``python -m rankdet.tools.glyph_characters``, which says how they are chosen; kept as a
-constant because the search takes longer than a program may take to start. Any prefix is diverse.
+``python tests/data/glyphs/choose_characters.py`` wrote this file and says how it chooses them. They
+are a constant because the search is too slow for the start of a program. Any prefix is diverse.
 """
 
 _CODE_POINTS = """

@@ -1,14 +1,13 @@
 import pytest
 import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from smoke_run import save_untrained_run
 
 from rankdet.engine.checkpoint import Checkpointer
 from rankdet.engine.config import load_config
 from rankdet.engine.training import build_model, evaluate_checkpoint
 from rankdet.losses.confusion import pairwise_bias
 from rankdet.modeling.calibration import load_statistics
-from rankdet.tools.calibration import collect_statistics, main
+from rankdet.tools.collect_confusion import collect_statistics, main
 from rankdet.tools.proposal_scores import annotated_loader
 
 C = 10
@@ -18,8 +17,8 @@ NORCAL = "rankdet.modeling.calibration.NorCal"
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return save_untrained_run(tmp_path_factory.mktemp("run"))
+def run(untrained_run):
+    return untrained_run
 
 
 @pytest.fixture(scope="module")
@@ -129,9 +128,12 @@ def few_images():
         "dataset_names: glyphs_smoke_train}",
     ],
 )
-def test_a_line_of_train_net_switches_calibration_on(run, statistics_file, tmp_path, part):
+def test_a_line_of_train_net_switches_calibration_on(
+    run, statistics_file, few_images, tmp_path, part
+):
     part = part.replace("FILE", str(statistics_file))
     overrides = [f"train.output_dir={tmp_path}", f"train.init_checkpoint={run}/model_final.pth"]
+    overrides.append(f"dataloader.test.dataset.names={few_images}")
     cfg = load_config(str(run / "config.yaml"), [*overrides, f"{CALIBRATION}={{_target_: {part}}}"])
     assert "AP" in evaluate_checkpoint(cfg)["bbox"]
 

@@ -23,7 +23,7 @@ def timed(function: Callable[[], object]) -> float:
     """Call a function once and measure how long it takes, work on the GPU included.
 
     Args:
-        function: What to measure.
+        function: what to measure.
 
     Returns:
         Seconds.
@@ -39,7 +39,7 @@ def print_timings(seconds: dict[str, float]) -> None:
     """Print timings as a table, with their ratio to the first one.
 
     Args:
-        seconds: Duration of each thing measured, by its name.
+        seconds: duration of each thing measured, by its name.
     """
     reference = next(iter(seconds.values()))
     rows = [(name, value, value / reference) for name, value in seconds.items()]
@@ -47,7 +47,7 @@ def print_timings(seconds: dict[str, float]) -> None:
 
 
 def _synchronize() -> None:
-    if torch.cuda.is_initialized():  # else nothing can be under way
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # else nothing can be under way
         torch.cuda.synchronize()
 
 

@@ -19,11 +19,11 @@ from rankdet.tools.frequency_groups import MAX_NAMED_CLASSES, Classes, legend_ha
 
 _UNSEEN = "0.8"
 # As in the paper, lighter is more probable.
-COLOUR_MAP = matplotlib.colormaps["viridis"].with_extremes(bad=_UNSEEN)
-_RUN_COLOURS = ("tab:blue", "tab:purple", "black", "tab:cyan", "tab:brown")  # None of a group.
+COLOR_MAP = matplotlib.colormaps["viridis"].with_extremes(bad=_UNSEEN)
+_RUN_COLORS = ("tab:blue", "tab:purple", "black", "tab:cyan", "tab:brown")  # None of a group.
 _DPI = 150  # Nearly a pixel for each class of LVIS.
-_STRIP = 0.025  # of the matrix: the width of the colours of the groups
-_LEAST_SHARE = 0.02  # of the entries of all matrices, which share the darkest colour
+_STRIP = 0.025  # of the matrix: the width of the colors of the groups
+_LEAST_SHARE = 0.02  # of the entries of all matrices, which share the darkest color
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,10 @@ class ConfusionRun:
         return pairwise_bias(self.statistics.matrix, self.statistics.is_seen).item()
 
 
-def plot_confusion(
+def plot_confusion_matrices(
     runs: list[ConfusionRun], classes: Classes, counts: Tensor, dataset: str
 ) -> Figure:
-    """Plot the confusion matrices side by side on one colour scale, and below them PwB.
+    """Plot the confusion matrices side by side on one color scale, and below them PwB.
 
     PwB is plotted only where it is known of a training; that after it is in the titles, too.
 
@@ -82,7 +82,7 @@ def _plot_matrices(
     panels[0].set_ylabel("true class")
     figure.suptitle(f"Confusion matrix on {dataset}", fontsize=15)
     figure.colorbar(
-        ScalarMappable(norm, COLOUR_MAP),
+        ScalarMappable(norm, COLOR_MAP),
         ax=panels.tolist(),
         extend="min",
         format="{x:g}",
@@ -110,11 +110,11 @@ def _plot_matrix(
     number = len(order)
     matrix = run.statistics.matrix.clamp(min=norm.vmin)
     matrix = matrix.masked_fill(~run.statistics.is_seen.unsqueeze(1), torch.nan)[order][:, order]
-    axes.imshow(matrix.numpy(), cmap=COLOUR_MAP, norm=norm)
-    colours = [to_rgb(classes.colours[index]) for index in order]
+    axes.imshow(matrix.numpy(), cmap=COLOR_MAP, norm=norm)
+    colors = [to_rgb(classes.colours[index]) for index in order]
     start, end, width = -0.5, number - 0.5, _STRIP * number
-    axes.imshow([colours], extent=(start, end, end + width, end), aspect="equal")
-    column = [[colour] for colour in colours]
+    axes.imshow([colors], extent=(start, end, end + width, end), aspect="equal")
+    column = [[color] for color in colors]
     axes.imshow(column, extent=(start - width, start, end, start), aspect="equal")
     axes.set(xlim=(start - width, end), ylim=(end + width, start))
     axes.spines[:].set_visible(False)
@@ -128,10 +128,10 @@ def _plot_matrix(
 
 def _plot_curves(axes: Axes, runs: list[ConfusionRun], dataset: str) -> None:
     handles = []
-    for run, colour in zip(runs, cycle(_RUN_COLOURS), strict=False):
-        axes.plot(list(run.curve), list(run.curve.values()), color=colour)
-        axes.plot(run.num_iterations, run.bias, "D", color=colour, clip_on=False)
-        handles.append(_handle("s", colour, run.name))
+    for run, color in zip(runs, cycle(_RUN_COLORS), strict=False):
+        axes.plot(list(run.curve), list(run.curve.values()), color=color)
+        axes.plot(run.num_iterations, run.bias, "D", color=color, clip_on=False)
+        handles.append(_handle("s", color, run.name))
     handles.append(Line2D([], [], color="0.5", label="training, running mean of a PCBLoss"))
     handles.append(_handle("D", "0.5", f"{dataset}, after the training"))
     axes.set(xlabel="iteration", ylabel="pairwise bias (PwB)")
@@ -143,5 +143,5 @@ def _plot_curves(axes: Axes, runs: list[ConfusionRun], dataset: str) -> None:
     axes.legend(handles=handles, frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1))
 
 
-def _handle(marker: str, colour: str, label: str) -> Line2D:
-    return Line2D([], [], color=colour, marker=marker, linestyle="none", label=label)
+def _handle(marker: str, color: str, label: str) -> Line2D:
+    return Line2D([], [], color=color, marker=marker, linestyle="none", label=label)

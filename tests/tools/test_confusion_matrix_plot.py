@@ -4,7 +4,7 @@ import torch
 from matplotlib.colors import LogNorm, to_rgb
 
 from rankdet.modeling.calibration import ConfusionStatistics
-from rankdet.tools.confusion_plot import ConfusionRun, plot_confusion
+from rankdet.tools.confusion_matrix_plot import ConfusionRun, plot_confusion_matrices
 from rankdet.tools.frequency_groups import COLOURS, Classes
 
 CLASSES = Classes(["x", "y", "z"], ["c", "f", "r"])
@@ -19,7 +19,7 @@ def make_run(name="base", matrix=MATRIX, num_samples=(5, 9, 2), curve=None):
 
 
 def plot(*runs):
-    return plot_confusion(list(runs), CLASSES, COUNTS, "toy_val")
+    return plot_confusion_matrices(list(runs), CLASSES, COUNTS, "toy_val")
 
 
 def panels(figure):
@@ -67,7 +67,7 @@ def test_runs_share_one_log_scale_that_covers_the_smallest_of_them():
     assert [(norm.vmin, norm.vmax) for norm in norms] == [(pytest.approx(0.002), 1)] * 2
 
 
-def test_zeros_have_the_darkest_colour():
+def test_zeros_have_the_darkest_color():
     (axes,) = panels(plot(make_run(matrix=torch.eye(3))))
     image = axes.images[0]
     assert image.get_array().min() == pytest.approx(image.norm.vmin) and image.norm.vmin > 0
@@ -117,5 +117,7 @@ def test_class_axes_of_lvis_stay_readable():
     classes = Classes([f"class_{index}" for index in range(num_classes)], ["f"] * num_classes)
     statistics = ConfusionStatistics(torch.eye(num_classes), torch.ones(num_classes).long())
     run = ConfusionRun("base", statistics, {}, 100)
-    (axes,) = panels(plot_confusion([run], classes, torch.arange(num_classes), "lvis_v1_val"))
+    (axes,) = panels(
+        plot_confusion_matrices([run], classes, torch.arange(num_classes), "lvis_v1_val")
+    )
     assert len(axes.get_xticks()) < 20 and len(axes.get_yticks()) < 20

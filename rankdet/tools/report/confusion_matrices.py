@@ -4,23 +4,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
+from markupsafe import Markup
+from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from torch import Tensor
 
 from rankdet.losses.confusion import pairwise_bias
 from rankdet.modeling.calibration import ConfusionStatistics
-from rankdet.tools.confusion_plot import COLOUR_MAP, common_scale
+from rankdet.tools.confusion_matrix_plot import COLOR_MAP, common_scale
 from rankdet.tools.frequency_groups import LABELS
 from rankdet.tools.report import plots
-from rankdet.tools.report.markup import Section, figure, grid, name, paragraph, table, with_spread
-from rankdet.tools.report.method import Method, spread
-
-_EXPLANATION = (
-    "Mean prediction for the proposals of each true class (rows), first seed; classes by "
-    "descending number of training images, grey where there was no proposal. Pairwise bias (PwB; "
-    "PCB, He et al., CVPR 2022) is the norm of the matrix minus its transpose, 0 if confusions are "
-    "mutual."
-)
+from rankdet.tools.report.methods import Method, spread
+from rankdet.tools.report.page import Picture, Section, with_spread
 
 
 def confusion_section(
@@ -42,24 +37,23 @@ def confusion_section(
     order = torch.argsort(counts, descending=True, stable=True)
     letters = [groups[index] for index in order]
     norm = common_scale([statistics[method.runs[0].folder] for method in methods])
-    figures, rows = [], []
+    pictures, rows = [], []
     for method in methods:
         known = [statistics[run.folder] for run in method.runs if run.folder in statistics]
         picture = _matrix(known[0], order, norm, letters, f"Confusion matrix, {method.name}")
-        figures.append(figure(picture, method.name))
+        pictures.append(Picture(picture, method.name))
         biases = [pairwise_bias(one.matrix, one.is_seen).item() for one in known]
-        rows.append([name(method), str(len(known)), with_spread(spread(biases), 3)])
-    html = paragraph(_EXPLANATION, "lede") + grid(figures)
-    return Section("Confusion", html + table(["", "seeds", "PwB"], rows), list(sources))
+        rows.append([method, str(len(known)), with_spread(spread(biases), 3)])
+    return Section("Confusion", "confusion", {"all": pictures, "rows": rows}, list(sources))
 
 
 def _matrix(
     statistics: ConfusionStatistics, order: Tensor, norm: LogNorm, letters: list[str], label: str
-) -> str:
+) -> Markup:
     axes = plots.panel("predicted class", "true class", (4.7, 3.9))
     matrix = statistics.matrix.clamp(min=norm.vmin)
     matrix = matrix.masked_fill(~statistics.is_seen.unsqueeze(1), torch.nan)[order][:, order]
-    image = axes.imshow(matrix.numpy(), cmap=COLOUR_MAP, norm=norm, interpolation="none")
+    image = axes.imshow(matrix.numpy(), cmap=COLOR_MAP, norm=norm, interpolation="none")
     axes.grid(visible=False)
     _part_groups(axes, letters)
     bar = axes.figure.colorbar(image, ax=axes, extend="min", format="{x:g}", pad=0.02)
@@ -67,7 +61,7 @@ def _matrix(
     return plots.svg(axes, label)
 
 
-def _part_groups(axes: plots.Axes, letters: list[str]) -> None:
+def _part_groups(axes: Axes, letters: list[str]) -> None:
     """Draw lines between runs of classes of one group, and name them at their middle."""
     starts = [i for i, letter in enumerate(letters) if i == 0 or letter != letters[i - 1]]
     middles = [(a + b - 1) / 2 for a, b in zip(starts, [*starts[1:], len(letters)], strict=True)]

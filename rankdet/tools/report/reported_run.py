@@ -39,7 +39,7 @@ _LOGGED_VERSIONS = ("Python", "PyTorch", "torchvision", "numpy", "detectron2")
 
 
 @dataclass(frozen=True)
-class Run:
+class ReportedRun:
     """The folder of a run.
 
     Attributes:
@@ -71,10 +71,11 @@ class Run:
     @cached_property
     def options(self) -> dict[str, Any]:
         """Dotted key of the config to value, without what tells runs of one method apart."""
-        content = OmegaConf.to_container(self.config, resolve=False)
-        content["train"] = {
-            key: value for key, value in content["train"].items() if key not in _OF_THE_RUN_ALONE
-        }
+        content: dict[str, Any] = OmegaConf.to_container(  # type: ignore[assignment]
+            self.config, resolve=False
+        )
+        train = content["train"].items()
+        content["train"] = {key: value for key, value in train if key not in _OF_THE_RUN_ALONE}
         return dict(_flatten(content, ""))
 
     @cached_property
@@ -143,7 +144,7 @@ class Run:
             ) from error
 
 
-def read_run(folder: Path, trust: Sequence[str] = ()) -> Run:
+def read_run(folder: Path, trust: Sequence[str] = ()) -> ReportedRun:
     """Read the config and the results of a run.
 
     Args:
@@ -156,7 +157,7 @@ def read_run(folder: Path, trust: Sequence[str] = ()) -> Run:
     """
     file = find_config(folder)
     config = load_config(str(file), trust=trust)
-    return Run(folder, config, read_results(folder))
+    return ReportedRun(folder, config, read_results(folder))
 
 
 def _parse_provenance(text: str) -> dict[str, Any]:
