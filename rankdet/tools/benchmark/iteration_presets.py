@@ -28,6 +28,8 @@ DENSE_LOSSES = {
     "focal": "focal",
     "varifocal": "varifocal",
     "QFL": "quality_focal",
+    "focal-ECM": "focal",
+    "varifocal-ECM": "varifocal",
     "AP": "ap",
     "BAP": "bucketed_ap",
     "aLRP": "alrp",
@@ -97,10 +99,8 @@ def dense_losses(detector: str, overrides: Sequence[str]) -> Iterator[Comparison
     losses = get_config("common/losses.py")
     for name, key in DENSE_LOSSES.items():
         experiments.setdefault(name, _with_loss(default, losses[key]))
-        if name in ("focal", "varifocal"):
-            ecm = _with_loss(default, losses[key])
-            ecm.model.loss.surrogate = losses.ecm_surrogate
-            experiments[f"{name}-ECM"] = ecm
+        if name.endswith("-ECM"):
+            experiments[name].model.loss.surrogate = losses.ecm_surrogate
         if name in _WHOLE.get(detector, ()):
             experiments[f"{name} config"] = load(f"{stem}_{name.lower()}.py")
     yield detector, experiments
