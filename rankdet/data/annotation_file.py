@@ -9,7 +9,8 @@ from typing import Any
 
 from detectron2.data.datasets import builtin
 
-from rankdet.data.annotation_checks import Record, check_content, check_mask
+from rankdet.data.annotation_checks import Record as Record  # part of this module's interface
+from rankdet.data.annotation_checks import check_content, check_mask
 from rankdet.data.masks import judge_mask, mask_area, valid_polygons
 
 _HOW_TO_GET = (

@@ -19,7 +19,7 @@ from rankdet.data.class_stats import class_ids, ensure_dataset
 from rankdet.evaluation.annotations import GEOMETRY_FIELD, is_federated
 from rankdet.evaluation.detection_table import DetectionTable, gather_detections
 from rankdet.evaluation.ground_truth import check_tasks, read_ground_truth
-from rankdet.evaluation.matching import check_images
+from rankdet.evaluation.judged_detections import check_images
 from rankdet.evaluation.prediction_checks import (
     check_dataset_name,
     check_limit,

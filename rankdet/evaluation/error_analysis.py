@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rankdet.data.annotation_file import Record
-from rankdet.evaluation.class_groups import class_groups
-from rankdet.evaluation.detection_matches import match_images
+from rankdet.data.frequency_groups import class_groups
 from rankdet.evaluation.error_kinds import ERRORS, Kind, kinds_of_image
-from rankdet.evaluation.matching import IntArray
-from rankdet.evaluation.what_if import JudgedDetections, WhatIf
+from rankdet.evaluation.fixed_errors import ErrorFixer, JudgedDetections
+from rankdet.evaluation.judged_detections import IntArray
+from rankdet.evaluation.matching import match_images
 
 
 class GroupErrors(NamedTuple):
@@ -112,7 +112,7 @@ def analyse_errors(
     Args:
         content: A parsed annotation file in the format of COCO or LVIS.
         results: Detections, as in
-            :func:`rankdet.evaluation.detection_matches.match_images`.
+            :func:`rankdet.evaluation.matching.match_images`.
         task: "bbox" or "segm".
         max_dets_per_image: Only so many detections of an image count; None: all.
 
@@ -125,17 +125,17 @@ def analyse_errors(
     detections, objects = _judged(content, results, task, max_dets_per_image)
     kinds, targets = np.full(len(results), int(Kind.NOT_JUDGED)), np.full(len(results), -1)
     kinds[detections.numbers], targets[detections.numbers] = detections.kinds, detections.targets
-    what_if = WhatIf(detections, objects, content["annotations"])
+    fixer = ErrorFixer(detections, objects, content["annotations"])
     confusions = [
-        Confusion(*pair, num_detections, what_if.cost(*pair))
-        for pair, num_detections in what_if.confused_pairs().items()
+        Confusion(*pair, num_detections, fixer.cost(*pair))
+        for pair, num_detections in fixer.confused_pairs().items()
     ]
     return ErrorAnalysis(
-        groups=_groups(what_if, content["categories"]),
+        groups=_groups(fixer, content["categories"]),
         confusions=sorted(confusions, key=lambda pair: -pair.cost),
         detection_kinds=kinds,
         detection_objects=targets,
-        missed_objects=what_if.missed,
+        missed_objects=fixer.missed,
         category_names={c["id"]: c.get("name", str(c["id"])) for c in content["categories"]},
     )
 
@@ -155,13 +155,13 @@ def _judged(
     return JudgedDetections(*merged), np.concatenate(objects)
 
 
-def _groups(what_if: WhatIf, categories: list[Record]) -> dict[str, GroupErrors]:
-    lost = {kind: what_if.lost(kind) for kind in ERRORS}
-    num_errors = {kind: what_if.num_errors(kind) for kind in ERRORS}
+def _groups(fixer: ErrorFixer, categories: list[Record]) -> dict[str, GroupErrors]:
+    lost = {kind: fixer.lost(kind) for kind in ERRORS}
+    num_errors = {kind: fixer.num_errors(kind) for kind in ERRORS}
     return {
         name: GroupErrors(
-            num_classes=len(what_if.aps.keys() & members),
-            ap50=_mean(what_if.aps, members),
+            num_classes=len(fixer.aps.keys() & members),
+            ap50=_mean(fixer.aps, members),
             lost={kind.name.lower(): _mean(lost[kind], members) for kind in ERRORS},
             num_errors={
                 kind.name.lower(): sum(num_errors[kind][c] for c in members) for kind in ERRORS

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rankdet.evaluation.detection_matches import TP_IOU, ImageMatches
-from rankdet.evaluation.matching import FloatArray, IntArray
+from rankdet.evaluation.judged_detections import FloatArray, IntArray
+from rankdet.evaluation.matching import TP_IOU, ImageMatches
 
 BACKGROUND_IOU = 0.1
 """A detection that overlaps every object by less is on background."""

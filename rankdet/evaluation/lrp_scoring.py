@@ -1,18 +1,16 @@
 """Optimal Localisation-Recall-Precision (oLRP) and how well scores tell the IoU."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from faster_coco_eval import COCOeval_faster
 
 from rankdet.data.annotation_file import Record
-from rankdet.evaluation.annotations import check_lvis_fields, is_federated
-from rankdet.evaluation.class_groups import class_groups
-from rankdet.evaluation.detection_matches import TP_IOU
-from rankdet.evaluation.matching import FloatArray, category_evaluations
+from rankdet.data.frequency_groups import class_groups
+from rankdet.evaluation.judged_detections import FloatArray
+from rankdet.evaluation.matching import TP_IOU, Matches, match_detections
 
 
 class OptimalLRP(NamedTuple):
@@ -67,7 +65,7 @@ def score_lrp(
     Args:
         content: A parsed annotation file in the format of COCO or LVIS.
         results: Detections, as in
-            :func:`rankdet.evaluation.detection_matches.match_images`.
+            :func:`rankdet.evaluation.matching.match_images`.
         task: "bbox" or "segm".
         max_dets_per_image: Only so many detections of an image count; None: all.
 
@@ -82,14 +80,10 @@ def score_lrp(
             predicted image, there is no such task, the limit is not positive, or a score is not
             finite.
     """
-    lvis_style = is_federated(content)
-    if lvis_style:
-        check_lvis_fields(content)
+    matches = match_detections(content, results, task, max_dets_per_image=max_dets_per_image)
     per_class: dict[str, list[float]] = defaultdict(list)
-    for evaluation in category_evaluations(
-        content, results, task, max_dets_per_image, lvis_style=lvis_style
-    ):
-        for name, value in _class_values(_class_matches(evaluation)).items():
+    for of_class in _by_class(matches, content["categories"]):
+        for name, value in _class_values(of_class).items():
             per_class[name].append(value)
     arrays = {name: np.array(values) for name, values in per_class.items()}
     return LRPScores(_metrics(arrays, content["categories"]), arrays)
@@ -152,32 +146,15 @@ def score_iou_correlation(scores: FloatArray, ious: FloatArray) -> float:
     return float(np.corrcoef(pair)[0, 1])
 
 
-def _class_matches(evaluation: COCOeval_faster) -> _ClassMatches:
-    objects = evaluation.cocoGt.anns.values()
-    if not objects:
-        return _ClassMatches(np.zeros(0), np.zeros(0), num_objects=0)
-    params = evaluation.params
-    params.iouThrs = np.array([TP_IOU])
-    params.areaRng, params.areaRngLbl = params.areaRng[:1], params.areaRngLbl[:1]
-    evaluation.evaluate()
-    ious = _iou_by_detection(evaluation)
-    judged = []
-    for detection_id, detection in evaluation.cocoDt.anns.items():
-        iou = ious.get(detection_id, None if detection.get("lvis_mark") else 0.0)
-        if iou is not None:
-            judged.append((detection["score"], iou))
-    num_objects = sum(not annotation.get("iscrowd") for annotation in objects)
-    return _ClassMatches(*np.array(judged).reshape(-1, 2).T, num_objects)
-
-
-def _iou_by_detection(evaluation: COCOeval_faster) -> dict[int, float | None]:
-    """IoU of each matched detection with its object, by id; None: it matches a crowd."""
-    ious: dict[int, float | None] = {}
-    for ids, iou in evaluation.eval["matched"].items():
-        detection_id, annotation_id = map(int, ids.split("_"))
-        is_crowd = evaluation.cocoGt.anns[annotation_id].get("iscrowd")
-        ious[detection_id] = None if is_crowd else iou
-    return ious
+def _by_class(matches: Matches, categories: list[Record]) -> Iterator[_ClassMatches]:
+    """The matches of each class, in the order of the category ids."""
+    order = np.argsort(matches.classes, kind="stable")
+    ids = np.array(sorted(category["id"] for category in categories))
+    for class_id, start, end in zip(
+        ids.tolist(), *np.searchsorted(matches.classes[order], [ids, ids + 1]), strict=True
+    ):
+        rows = order[start:end]
+        yield _ClassMatches(matches.scores[rows], matches.ious[rows], matches.num_objects[class_id])
 
 
 def _class_values(matches: _ClassMatches) -> dict[str, float]:

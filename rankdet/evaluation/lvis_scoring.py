@@ -7,9 +7,10 @@ import numpy as np
 from faster_coco_eval import COCOeval_faster
 
 from rankdet.data.annotation_file import Record
-from rankdet.evaluation.annotations import check_lvis_fields, is_federated
-from rankdet.evaluation.class_groups import class_groups
-from rankdet.evaluation.matching import FloatArray, category_evaluations
+from rankdet.data.frequency_groups import class_groups
+from rankdet.evaluation.annotations import check_lvis_fields
+from rankdet.evaluation.category_evaluation import category_evaluations
+from rankdet.evaluation.judged_detections import FloatArray
 
 RECALL_LIMITS = (1, 10)
 """Detections of a class in an image that AR@1 and AR@10 allow, as in COCO."""
@@ -72,17 +73,16 @@ def score_lvis(
 
     Raises:
         ValueError: The annotations lack a field (see
-            :func:`rankdet.evaluation.matching.check_lvis_fields`) or what the task needs, or do not
-            list a predicted image; there is no such task, a limit is not positive, or a score is
-            not finite.
+            :func:`rankdet.evaluation.annotations.check_lvis_fields`) or what the task needs, or do
+            not list a predicted image; there is no such task, a limit is not positive, or a score
+            is not finite.
     """
     check_lvis_fields(content)
     evaluations = category_evaluations(
         content,
         results,
         task,
-        max_dets_per_image,
-        lvis_style=is_federated(content),
+        max_dets_per_image=max_dets_per_image,
         max_dets_per_class=max_dets_per_class,
     )
     precision, recall, *limited_recalls = (

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from rankdet.data.annotation_file import Record
 from rankdet.data.atomic_file import write_atomically
 from rankdet.data.class_stats import class_ids, image_counts
-from rankdet.data.glyphs.annotations import frequency_group
+from rankdet.data.frequency_groups import frequency_group
 from rankdet.evaluation.detection_evaluation import DetectionEvaluator
 from rankdet.evaluation.lrp_scoring import LRPScores, score_lrp
 from rankdet.evaluation.lvis_scoring import LVISScores, score_lvis

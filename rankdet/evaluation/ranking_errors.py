@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rankdet.data.annotation_file import Record
 from rankdet.evaluation.annotations import is_federated
-from rankdet.losses.bounds import (
+from rankdet.evaluation.ranking_theory import (
     classification_error,
     detection_error_bounds,
     linear_slope,

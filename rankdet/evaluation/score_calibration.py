@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from rankdet.data.annotation_file import Record
-from rankdet.evaluation.class_groups import class_groups
-from rankdet.evaluation.detection_matches import BoolArray, match_images
-from rankdet.evaluation.matching import FloatArray, IntArray
+from rankdet.data.frequency_groups import class_groups
+from rankdet.evaluation.judged_detections import BoolArray, FloatArray, IntArray
+from rankdet.evaluation.matching import match_detections
 
 
 def score_calibration(
@@ -34,7 +34,7 @@ def score_calibration(
     Args:
         content: A parsed annotation file in the format of COCO or LVIS.
         results: Detections, as in
-            :func:`rankdet.evaluation.detection_matches.match_images`, with scores in [0, 1].
+            :func:`rankdet.evaluation.matching.match_images`, with scores in [0, 1].
         task: "bbox" or "segm".
         num_bins: Number of bins of [0, 1], at least 1; a bin holds its lower edge, the last one
             its upper edge, too.
@@ -51,7 +51,8 @@ def score_calibration(
     """
     if num_bins < 1:
         raise ValueError(f"num_bins is {num_bins}; give at least 1.")
-    scores, is_right, classes = _judged_detections(content, results, task, max_dets_per_image)
+    matches = match_detections(content, results, task, max_dets_per_image=max_dets_per_image)
+    scores, is_right = matches.scores, matches.ious > 0
     if scores.size and not (scores.min() >= 0 and scores.max() <= 1):
         raise ValueError(
             f"Scores lie in [{scores.min()}, {scores.max()}]; only probabilities can be calibrated."
@@ -61,21 +62,9 @@ def score_calibration(
     groups = {
         name: _reliability(scores[in_group], is_right[in_group], bins[in_group], num_bins)
         for name, members in class_groups(content["categories"]).items()
-        for in_group in [np.isin(classes, members)]
+        for in_group in [np.isin(matches.classes, members)]
     }
     return {"bin_edges": edges.tolist(), "groups": groups}
-
-
-def _judged_detections(
-    content: Record, results: Sequence[Record], task: str, max_dets_per_image: int | None
-) -> tuple[FloatArray, BoolArray, IntArray]:
-    """Score, whether it is right, and category id of each detection that is right or wrong."""
-    per_image = [
-        (m.scores[~m.is_ignored], m.matched[~m.is_ignored] >= 0, m.detection_classes[~m.is_ignored])
-        for m in match_images(content, results, task, max_dets_per_image=max_dets_per_image)
-    ]
-    scores, is_right, classes = (np.concatenate(parts) for parts in zip(*per_image, strict=True))
-    return scores, is_right, classes
 
 
 def _reliability(

@@ -10,8 +10,9 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, NullFormatter
 from torch import Tensor
 
-from rankdet.losses.bounds import detection_error_bounds, linear_slope
-from rankdet.tools.frequency_groups import COLOURS, LABELS, MAX_NAMED_CLASSES
+from rankdet.data.frequency_groups import LABELS
+from rankdet.evaluation.ranking_theory import detection_error_bounds, linear_slope
+from rankdet.tools.frequency_groups import COLOURS, MAX_NAMED_CLASSES
 
 Record = dict[str, Any]
 _BAND = "0.9"

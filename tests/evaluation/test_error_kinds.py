@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from rankdet.evaluation.detection_matches import match_images
 from rankdet.evaluation.error_kinds import Kind, kinds_of_image
+from rankdet.evaluation.matching import match_images
 
 Record = dict[str, Any]
 CAT, DOG, BIRD, FISH = 1, 2, 3, 4

@@ -3,9 +3,10 @@ import pytest
 import torch
 from matplotlib.colors import LogNorm, to_rgb
 
+from rankdet.data.frequency_groups import Classes
 from rankdet.losses.calibration import ConfusionStatistics
 from rankdet.tools.confusion_plot import ConfusionRun, plot_confusion
-from rankdet.tools.frequency_groups import COLOURS, Classes
+from rankdet.tools.frequency_groups import COLOURS
 
 CLASSES = Classes(["x", "y", "z"], ["c", "f", "r"])
 COUNTS = torch.tensor([20, 500, 3])

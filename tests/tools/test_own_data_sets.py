@@ -18,13 +18,13 @@ from shapes_fixture import (
 from smoke_run import smoke_config
 
 from rankdet.data.class_names import read_class_names
+from rankdet.data.frequency_groups import Classes, read_classes
 from rankdet.engine.train import train
 from rankdet.tools import confusion
 from rankdet.tools.calibration import write_statistics
 from rankdet.tools.compare.runs import Run
 from rankdet.tools.compare.table import write_comparison
 from rankdet.tools.detector import load_detector
-from rankdet.tools.frequency_groups import Classes, read_classes
 from rankdet.tools.ranking_errors import write_ranking_errors
 from rankdet.tools.report import write_report
 from rankdet.tools.report.dataset import read_test_set

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from rankdet.losses.bounds import detection_error_bounds, linear_slope
-from rankdet.tools.frequency_groups import LABELS
+from rankdet.data.frequency_groups import LABELS
+from rankdet.evaluation.ranking_theory import detection_error_bounds, linear_slope
 from rankdet.tools.report import plots
 from rankdet.tools.report.markup import (
     Section,

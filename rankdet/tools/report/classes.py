@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.ticker import NullFormatter
 
-from rankdet.tools.frequency_groups import LABELS
+from rankdet.data.frequency_groups import LABELS
 from rankdet.tools.report import plots
 from rankdet.tools.report.markup import (
     Section,

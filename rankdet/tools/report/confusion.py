@@ -7,10 +7,10 @@ import torch
 from matplotlib.colors import LogNorm
 from torch import Tensor
 
+from rankdet.data.frequency_groups import LABELS
 from rankdet.losses.calibration import ConfusionStatistics
 from rankdet.losses.confusion import pairwise_bias
 from rankdet.tools.confusion_plot import COLOUR_MAP, common_scale
-from rankdet.tools.frequency_groups import LABELS
 from rankdet.tools.report import plots
 from rankdet.tools.report.markup import Section, figure, grid, name, paragraph, table, with_spread
 from rankdet.tools.report.method import Method, spread

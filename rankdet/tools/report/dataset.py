@@ -8,8 +8,8 @@ from pathlib import Path
 
 from rankdet.data.annotation_file import Record
 from rankdet.data.class_stats import class_ids, ensure_dataset, image_counts, load_dicts
+from rankdet.data.frequency_groups import read_classes
 from rankdet.evaluation.ground_truth import read_ground_truth
-from rankdet.tools.frequency_groups import read_classes
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def read_test_set(name: str, train_names: Sequence[str]) -> TestSet:
     Args:
         name: a registered data set.
         train_names: registered training sets; they also decide the ``frequency`` of classes, as
-            :func:`rankdet.tools.frequency_groups.read_classes` does, where the file has none.
+            :func:`rankdet.data.frequency_groups.read_classes` does, where the file has none.
 
     Raises:
         ValueError: a data set is not registered or damaged, or the training sets have other

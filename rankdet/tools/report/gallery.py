@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from rankdet.tools.frequency_groups import LABELS
+from rankdet.data.frequency_groups import LABELS
 from rankdet.tools.pictures import read_picture
 from rankdet.tools.report.examples import Example
 from rankdet.tools.report.markup import Section, details, figure, grid, name, paragraph

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from html import escape
 
-from rankdet.tools.frequency_groups import LABELS
+from rankdet.data.frequency_groups import LABELS
 from rankdet.tools.report import plots
 from rankdet.tools.report.markup import (
     Section,

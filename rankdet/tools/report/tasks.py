@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from rankdet.tools.frequency_groups import LABELS
+from rankdet.data.frequency_groups import LABELS
 from rankdet.tools.report.markup import details
 from rankdet.tools.report.method import Method
 

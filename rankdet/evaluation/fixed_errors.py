@@ -7,9 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from rankdet.data.annotation_file import Record
-from rankdet.evaluation.detection_matches import BoolArray
 from rankdet.evaluation.error_kinds import Kind
-from rankdet.evaluation.matching import IntArray
+from rankdet.evaluation.judged_detections import BoolArray, IntArray
 
 MOVED = (Kind.CLASSIFICATION, Kind.LOCALIZATION)
 """Errors that fixing makes true positives; it removes the others."""
@@ -53,7 +52,7 @@ def average_precision(is_right: BoolArray, num_objects: int) -> float:
     return 100 * float(np.append(reached, 0)[first].mean())
 
 
-class WhatIf:
+class ErrorFixer:
     """Fixes errors as :func:`rankdet.evaluation.error_analysis.analyse_errors` defines it.
 
     Args:
