@@ -4,7 +4,7 @@ import json
 from array import array
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import Any, TextIO, overload
+from typing import IO, Any, overload
 
 from detectron2.utils import comm
 
@@ -117,7 +117,7 @@ class DetectionTable(Sequence[Record]):
         self._counts += other._counts
         self._mask_sizes |= other._mask_sizes
 
-    def write(self, file: TextIO) -> None:
+    def write(self, file: IO[str]) -> None:
         """Write a COCO result file: a JSON list with one detection per line."""
         results = iter(self)
         separator = "[\n"

@@ -9,7 +9,7 @@ import numpy as np
 
 from rankdet.data.annotation_file import Record
 from rankdet.data.frequency_groups import class_groups
-from rankdet.evaluation.error_kinds import ERRORS, Kind, kinds_of_image
+from rankdet.evaluation.error_kinds import ERRORS, DetectionKind, kinds_of_image
 from rankdet.evaluation.fixed_errors import ErrorFixer, JudgedDetections
 from rankdet.evaluation.judged_detections import IntArray
 from rankdet.evaluation.matching import match_images
@@ -47,7 +47,7 @@ class ErrorAnalysis:
     confusions: list[Confusion]
     """The most costly first."""
     detection_kinds: IntArray
-    """(number of results,): values of :class:`rankdet.evaluation.error_kinds.Kind`."""
+    """(number of results,): values of :class:`rankdet.evaluation.error_kinds.DetectionKind`."""
     detection_objects: IntArray
     """(number of results,): index into the annotations of the object that the detection is about,
     found, found again, or missed in place or class; -1: none."""
@@ -80,12 +80,12 @@ class ErrorAnalysis:
         }
 
 
-def analyse_errors(
+def analyze_errors(
     content: Record, results: Sequence[Record], task: str, *, max_dets_per_image: int | None = 300
 ) -> ErrorAnalysis:
     """Tell what AP50 is lost to each kind of error, by fixing one kind while the others stay.
 
-    The kinds are those of :class:`rankdet.evaluation.error_kinds.Kind`. To fix
+    The kinds are those of :class:`rankdet.evaluation.error_kinds.DetectionKind`. To fix
 
     - a classification error gives the detection the class of its object, and a localization error
       its place: a true positive with the same score. Of several that find the same object then,
@@ -123,7 +123,7 @@ def analyse_errors(
         ValueError: `match_images` refuses them.
     """
     detections, objects = _judged(content, results, task, max_dets_per_image)
-    kinds, targets = np.full(len(results), int(Kind.NOT_JUDGED)), np.full(len(results), -1)
+    kinds, targets = np.full(len(results), int(DetectionKind.NOT_JUDGED)), np.full(len(results), -1)
     kinds[detections.numbers], targets[detections.numbers] = detections.kinds, detections.targets
     fixer = ErrorFixer(detections, objects, content["annotations"])
     confusions = [

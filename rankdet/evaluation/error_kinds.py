@@ -12,7 +12,7 @@ BACKGROUND_IOU = 0.1
 """A detection that overlaps every object by less is on background."""
 
 
-class Kind(IntEnum):
+class DetectionKind(IntEnum):
     """Kinds of detections, and of objects that none of them is about."""
 
     CLASSIFICATION = 0
@@ -35,14 +35,14 @@ class Kind(IntEnum):
     """AP does not see it: its class was not looked for in the image, or it is one too many."""
 
 
-ERRORS = tuple(Kind)[: Kind.TRUE_POSITIVE]
+ERRORS = tuple(DetectionKind)[: DetectionKind.TRUE_POSITIVE]
 
 
 class KindsOfImage(NamedTuple):
     """Kinds of the detections of one image, and the objects they are about."""
 
     kinds: IntArray
-    """(D,): values of `Kind`."""
+    """(D,): values of `DetectionKind`."""
     targets: IntArray
     """(D,): index into the annotations of the object; -1: none."""
 
@@ -65,16 +65,16 @@ def kinds_of_image(matches: ImageMatches) -> KindsOfImage:
     found = np.append(matches.objects, -1)[matches.matched]
     none = np.full_like(found, -1)
     cases = [
-        (matches.is_ignored, Kind.IGNORED, none),
-        (matches.matched >= 0, Kind.TRUE_POSITIVE, found),
-        ((own_iou >= BACKGROUND_IOU) & (own_iou < TP_IOU), Kind.LOCALIZATION, own),
-        (other_iou >= TP_IOU, Kind.CLASSIFICATION, other),
-        (own_iou >= TP_IOU, Kind.DUPLICATE, own),
-        (other_iou < BACKGROUND_IOU, Kind.BACKGROUND, none),
+        (matches.is_ignored, DetectionKind.IGNORED, none),
+        (matches.matched >= 0, DetectionKind.TRUE_POSITIVE, found),
+        ((own_iou >= BACKGROUND_IOU) & (own_iou < TP_IOU), DetectionKind.LOCALIZATION, own),
+        (other_iou >= TP_IOU, DetectionKind.CLASSIFICATION, other),
+        (own_iou >= TP_IOU, DetectionKind.DUPLICATE, own),
+        (other_iou < BACKGROUND_IOU, DetectionKind.BACKGROUND, none),
     ]
     conditions, kinds, targets = zip(*cases, strict=True)
     return KindsOfImage(
-        np.select(conditions, [int(kind) for kind in kinds], default=int(Kind.BOTH)),
+        np.select(conditions, [int(kind) for kind in kinds], default=int(DetectionKind.BOTH)),
         np.select(conditions, targets, default=other),
     )
 

@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from rankdet.data.annotation_file import Record
-from rankdet.evaluation.error_kinds import Kind
+from rankdet.evaluation.error_kinds import DetectionKind
 from rankdet.evaluation.judged_detections import BoolArray, IntArray
 
-MOVED = (Kind.CLASSIFICATION, Kind.LOCALIZATION)
+MOVED = (DetectionKind.CLASSIFICATION, DetectionKind.LOCALIZATION)
 """Errors that fixing makes true positives; it removes the others."""
 
 EMPTY: IntArray = np.zeros(0, dtype=np.int64)
@@ -24,7 +24,7 @@ class JudgedDetections(NamedTuple):
     classes: IntArray
     """Category id."""
     kinds: IntArray
-    """Values of :class:`rankdet.evaluation.error_kinds.Kind`."""
+    """Values of :class:`rankdet.evaluation.error_kinds.DetectionKind`."""
     targets: IntArray
     """Index into the annotations of the object that the detection is about; -1: none."""
 
@@ -53,7 +53,7 @@ def average_precision(is_right: BoolArray, num_objects: int) -> float:
 
 
 class ErrorFixer:
-    """Fixes errors as :func:`rankdet.evaluation.error_analysis.analyse_errors` defines it.
+    """Fixes errors as :func:`rankdet.evaluation.error_analysis.analyze_errors` defines it.
 
     Args:
         detections: (N,), of all images.
@@ -64,10 +64,10 @@ class ErrorFixer:
     def __init__(
         self, detections: JudgedDetections, objects: IntArray, annotations: list[Record]
     ) -> None:
-        self.detections = detections.select(detections.kinds != Kind.IGNORED)
+        self.detections = detections.select(detections.kinds != DetectionKind.IGNORED)
         """Those that are right or wrong."""
         self._object_classes = np.array([a["category_id"] for a in annotations], dtype=np.int64)
-        is_about = np.isin(detections.kinds, (Kind.TRUE_POSITIVE, *MOVED))
+        is_about = np.isin(detections.kinds, (DetectionKind.TRUE_POSITIVE, *MOVED))
         self.missed = np.setdiff1d(objects, detections.targets[is_about])
         """Indices into the annotations."""
         self._num_objects = self._count_objects(objects)
@@ -76,22 +76,22 @@ class ErrorFixer:
         self.aps = self._class_aps(self.detections, nothing, self._num_objects)
         """AP in per cent by category id, of the classes with objects; nothing is fixed."""
 
-    def lost(self, kind: Kind) -> dict[int, float]:
+    def lost(self, kind: DetectionKind) -> dict[int, float]:
         """Points of AP of each class that fixing all errors of a kind would bring."""
-        num_gone = self._count_objects(self.missed if kind == Kind.MISS else EMPTY)
+        num_gone = self._count_objects(self.missed if kind == DetectionKind.MISS else EMPTY)
         num_objects = {c: num - num_gone[c] for c, num in self._num_objects.items()}
         fixed = self._class_aps(self.detections, self.detections.kinds == kind, num_objects)
         return {c: fixed[c] - ap for c, ap in self.aps.items()}
 
-    def num_errors(self, kind: Kind) -> Counter[int]:
+    def num_errors(self, kind: DetectionKind) -> Counter[int]:
         """Detections of each class that have an error; misses: objects of each class."""
-        if kind == Kind.MISS:
+        if kind == DetectionKind.MISS:
             return self._count_objects(self.missed)
         return Counter(self.detections.classes[self.detections.kinds == kind].tolist())
 
     def confused_pairs(self) -> Counter[tuple[int, int]]:
         """Number of classification errors by class of the object and of the detection."""
-        wrong = self.detections.select(self.detections.kinds == Kind.CLASSIFICATION)
+        wrong = self.detections.select(self.detections.kinds == DetectionKind.CLASSIFICATION)
         true_ids = self._object_classes[wrong.targets].tolist()
         return Counter(zip(true_ids, wrong.classes.tolist(), strict=True))
 
@@ -101,7 +101,8 @@ class ErrorFixer:
         pair = (true_id, predicted_id)
         rows = np.concatenate([self._rows.get(c, EMPTY) for c in pair])
         detections = self.detections.select(np.sort(rows))
-        is_fixed = (detections.kinds == Kind.CLASSIFICATION) & (detections.classes == predicted_id)
+        is_fixed = detections.kinds == DetectionKind.CLASSIFICATION
+        is_fixed &= detections.classes == predicted_id
         is_fixed &= self._object_classes[detections.targets] == true_id
         num_objects = {c: self._num_objects[c] for c in pair if c in self._num_objects}
         fixed = self._class_aps(detections, is_fixed, num_objects)
@@ -112,7 +113,7 @@ class ErrorFixer:
     ) -> dict[int, float]:
         """AP by class with some errors of the detections fixed."""
         is_moved = is_fixed & np.isin(detections.kinds, MOVED)
-        finders = np.flatnonzero(is_moved | (detections.kinds == Kind.TRUE_POSITIVE))
+        finders = np.flatnonzero(is_moved | (detections.kinds == DetectionKind.TRUE_POSITIVE))
         _, first = np.unique(detections.targets[finders], return_index=True)
         is_right = np.zeros(len(is_fixed), dtype=bool)
         is_right[finders[first]] = True

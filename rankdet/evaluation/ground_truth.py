@@ -11,9 +11,9 @@ from detectron2.data.datasets.coco import convert_to_coco_dict
 
 from rankdet.data.annotation_file import Record, lacks_negatives, read_annotations
 from rankdet.data.class_names import read_class_names
-from rankdet.data.class_stats import annotation_path, ensure_dataset, load_dicts
 from rankdet.data.dataset_warnings import negatives_warning
 from rankdet.data.masks import valid_polygons
+from rankdet.data.registered import annotation_path, ensure_dataset, load_dicts
 from rankdet.evaluation.annotations import (
     GEOMETRY_FIELD,
     check_lvis_fields,
@@ -87,6 +87,25 @@ def check_tasks(content: Record, tasks: Sequence[str] | None, name: str) -> None
         )
     if tasks is None or any(GEOMETRY_FIELD[task] == "segmentation" for task in tasks):
         _say_which_lack_masks(content, name)
+
+
+def possible_tasks(content: Record, predicts_masks: bool, name: str) -> tuple[str, ...]:
+    """Choose boxes, and masks where both the model and the annotations have them.
+
+    Args:
+        content: from :func:`read_ground_truth`.
+        predicts_masks: whether the model does.
+        name: of the data set, for the message.
+    """
+    if not predicts_masks:
+        return ("bbox",)
+    if any(annotation.get("segmentation") for annotation in content["annotations"]):
+        return ("bbox", "segm")
+    logger.warning(
+        "The model predicts masks, but no annotation of dataset %r has one: only boxes are scored.",
+        name,
+    )
+    return ("bbox",)
 
 
 def _say_which_lack_masks(content: Record, name: str) -> None:

@@ -1,6 +1,6 @@
 """Which detections and objects the metrics judge, by the rules of LVIS or of COCO."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,8 +8,9 @@ import numpy.typing as npt
 
 from rankdet.data.annotation_file import Record
 from rankdet.evaluation.annotations import is_federated, judged_annotations
+from rankdet.evaluation.argument_checks import check_limit
 from rankdet.evaluation.detection_table import DetectionTable
-from rankdet.evaluation.prediction_checks import check_limit
+from rankdet.evaluation.prediction_checks import check_images
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -88,24 +89,6 @@ def judged_detections(
         pairs = np.array(sorted(present.union(absent)), np.int64).reshape(-1, 2)
         detections = _of_pairs(detections, columns, pairs)
     return Judged(images, annotations, objects, object_images, columns, detections)
-
-
-def check_images(predicted: Iterable[int | str], known: Collection[int | str]) -> None:
-    """Check that an annotation file lists the images of all detections.
-
-    Args:
-        predicted: image ids of detections.
-        known: image ids of the annotation file, in a container that is quick to search.
-
-    Raises:
-        ValueError: it does not list one.
-    """
-    unknown = {image_id for image_id in predicted if image_id not in known}
-    if unknown:
-        raise ValueError(
-            f"There are predictions for image {min(unknown, key=str)!r}, which is not among the "
-            f"{len(known)} images of the annotation file; evaluate on the dataset predicted."
-        )
 
 
 def _columns(results: Sequence[Record], numbers: dict[int | str, int]) -> Columns:

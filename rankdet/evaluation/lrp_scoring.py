@@ -141,9 +141,10 @@ def score_iou_correlation(scores: FloatArray, ious: FloatArray) -> float:
     """
     is_tp = ious >= TP_IOU
     pair = np.stack([scores[is_tp], ious[is_tp]])
-    if not is_tp.any() or (np.ptp(pair, axis=1) == 0).any():
+    if not is_tp.any() or (pair.max(axis=1) == pair.min(axis=1)).any():
         return float("nan")
-    return float(np.corrcoef(pair)[0, 1])
+    correlations: FloatArray = np.asarray(np.corrcoef(pair))
+    return float(correlations[0, 1])
 
 
 def _by_class(matches: Matches, categories: list[Record]) -> Iterator[_ClassMatches]:

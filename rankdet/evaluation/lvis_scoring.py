@@ -1,6 +1,7 @@
 """Average precision and recall as LVIS defines them, computed by faster-coco-eval."""
 
 from collections.abc import Sequence
+from math import isnan
 from typing import NamedTuple
 
 import numpy as np
@@ -98,6 +99,30 @@ def score_lvis(
         _per_class(precision),
         _per_class(recall),
     )
+
+
+def class_scores(categories: list[Record], scores: LVISScores) -> dict[str, Record]:
+    """Make a table of the scores of every class, for a JSON file.
+
+    Args:
+        categories: those of the annotation file.
+        scores: what :func:`score_lvis` makes of that file.
+
+    Returns:
+        By category id, as text: name and frequency where known, AP and AR in per cent, None for a
+        class that is not annotated.
+    """
+    ordered = sorted(categories, key=lambda category: category["id"])
+    return {
+        str(category["id"]): {
+            **{key: category[key] for key in ("name", "frequency") if key in category},
+            "AP": None if isnan(ap) else ap,
+            "AR": None if isnan(ar) else ar,
+        }
+        for category, ap, ar in zip(
+            ordered, scores.class_ap.tolist(), scores.class_ar.tolist(), strict=True
+        )
+    }
 
 
 def _precision_and_recalls(evaluation: COCOeval_faster) -> list[FloatArray]:

@@ -134,12 +134,13 @@ def match_detections(
     for one in match_images(content, results, task, max_dets_per_image=max_dets_per_image):
         num_objects.update(one.object_classes.tolist())
         judged = ~one.is_ignored
-        ious = _take_columns(one.ious, one.matched)
-        found = (one.detections, one.detection_classes, one.scores, ious)
-        columns.append(tuple(values[judged] for values in found))
-    numbers, *others = (np.concatenate(parts) for parts in zip(*columns, strict=True))
+        ious = _take_columns(one.ious, one.matched)[judged]
+        columns.append(
+            (one.detections[judged], one.detection_classes[judged], one.scores[judged], ious)
+        )
+    numbers, classes, scores, ious = (np.concatenate(parts) for parts in zip(*columns, strict=True))
     order = np.argsort(numbers)
-    return Matches(*(values[order] for values in others), num_objects)
+    return Matches(classes[order], scores[order], ious[order], num_objects)
 
 
 def _take_columns(values: FloatArray, columns: IntArray) -> FloatArray:

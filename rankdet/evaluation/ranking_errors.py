@@ -67,7 +67,7 @@ class ClassScores:
         """
         scores, labels = scores.cpu(), labels.cpu()
         num_classes = len(self._positives)
-        for label in labels.unique().tolist():
+        for label in {*labels.tolist()}:
             if 0 <= label < num_classes:
                 self._positives[label].append(scores[labels == label, label])
         for label in range(num_classes) if judged is None else judged:

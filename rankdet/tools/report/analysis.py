@@ -7,10 +7,9 @@ from omegaconf import DictConfig, ListConfig
 
 from rankdet.data.annotation_file import Record
 from rankdet.evaluation.detection_table import DetectionTable
-from rankdet.evaluation.error_analysis import ErrorAnalysis, analyse_errors
-from rankdet.evaluation.lvis_scoring import score_lvis
-from rankdet.evaluation.rankdet_evaluation import class_scores
-from rankdet.evaluation.score_calibration import score_calibration
+from rankdet.evaluation.error_analysis import ErrorAnalysis, analyze_errors
+from rankdet.evaluation.lvis_scoring import class_scores, score_lvis
+from rankdet.evaluation.reliability import score_calibration
 from rankdet.tools.analysis_file import Json, read_kept, write_analysis
 from rankdet.tools.json_file import Number
 from rankdet.tools.report.dataset import TestSet
@@ -70,7 +69,7 @@ class Analysis:
         )
 
     def calibration_path(self, task: str) -> Path:
-        """See :func:`rankdet.evaluation.score_calibration.score_calibration`."""
+        """See :func:`rankdet.evaluation.reliability.score_calibration`."""
         return self._ensure(
             f"score_calibration_{task}.json", lambda: self._calibration(task), CALIBRATION
         )
@@ -123,7 +122,7 @@ class Analysis:
 
     def _error_analysis(self, task: str) -> ErrorAnalysis:
         if task not in self._errors:
-            found = analyse_errors(*self._arguments(task), max_dets_per_image=self._limit)
+            found = analyze_errors(*self._arguments(task), max_dets_per_image=self._limit)
             self._errors[task] = found
         return self._errors[task]
 

@@ -20,7 +20,7 @@ from rankdet.tools.report.tasks import GROUPS, TASKS, task_parts
 from rankdet.tools.report.theme import method_colour
 
 Calibration = Mapping[str, Any]
-"""What :func:`rankdet.evaluation.score_calibration.score_calibration` returns."""
+"""What :func:`rankdet.evaluation.reliability.score_calibration` returns."""
 
 _MIN_COUNT = 20  # detections of a bin that is drawn filled
 _EXPLANATION = (
