@@ -1,4 +1,4 @@
-"""Evaluations of faster-coco-eval, one for each category, by the rules of LVIS or of COCO."""
+"""Evaluations by faster-coco-eval, one for each category, by the rules of LVIS or of COCO."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -75,7 +75,7 @@ def category_evaluations(
 
 
 def _objects_by_category(judged: Judged) -> defaultdict[int, list[Record]]:
-    """Copies, for faster-coco-eval adds fields, and takes id 0 for "not matched"."""
+    """Copies with new ids: faster-coco-eval adds fields, and takes id 0 for "not matched"."""
     by_category: defaultdict[int, list[Record]] = defaultdict(list)
     for index in judged.objects.tolist():
         annotation = judged.annotations[index]

@@ -1,4 +1,4 @@
-"""How much AP each kind of error costs, and which classes are taken for which."""
+"""Error analysis: AP lost to each kind of error, and which classes are confused."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ class GroupErrors(NamedTuple):
     """Errors of a group of classes."""
 
     num_classes: int
-    """Those with objects; only they have an AP."""
+    """Number of classes with objects; only they have an AP."""
     ap50: float
     """Per cent; nan without such classes."""
     lost: dict[str, float]
     """Points of AP50 that fixing one kind of error alone would bring, by kind; nan as above."""
     num_errors: dict[str, int]
-    """By kind: of detections of these classes and, misses, of objects of these classes."""
+    """By kind: number of detections of these classes; of misses, of objects of these classes."""
 
 
 class Confusion(NamedTuple):
@@ -57,7 +57,7 @@ class ErrorAnalysis:
     """By category id."""
 
     def to_json(self, max_confusions: int = 100) -> dict[str, Any]:
-        """All figures, but not the kinds of single detections; None for what is undefined."""
+        """All figures except the kinds of single detections; None: undefined."""
         names = self.category_names
         return {
             "groups": {
@@ -83,44 +83,46 @@ class ErrorAnalysis:
 def analyze_errors(
     content: Record, results: Sequence[Record], task: str, *, max_dets_per_image: int | None = 300
 ) -> ErrorAnalysis:
-    """Tell what AP50 is lost to each kind of error, by fixing one kind while the others stay.
+    """Compute the AP50 lost to each kind of error, by fixing one kind while the others stay.
 
     The kinds are those of :class:`rankdet.evaluation.error_kinds.DetectionKind`. To fix
 
-    - a classification error gives the detection the class of its object, and a localization error
-      its place: a true positive with the same score. Of several that find the same object then,
-      the highest-scoring one stays and the others go;
-    - a duplicate, a detection on background or one with both errors removes it;
-    - a miss takes the object from the number of objects to be found. A class that had nothing but
-      misses then has AP 100.
+    - a classification error, the detection gets the class of its object; to fix a localization
+      error, it gets the place of its object. It becomes a true positive with the same score. If
+      several detections find the same object then, the one with the highest score stays and the
+      others are removed;
+    - a duplicate, a detection on background or one with both errors, it is removed;
+    - a miss, the object is removed from the objects to be found. A class that had only misses then
+      has AP 100.
 
     No fix lowers AP, and all of them together give 100; but the points lost don't add up to
     100 - AP50, because AP is not linear.
 
-    Federated annotations: a detection of a class that was not looked for in the image, or not
-    exhaustively, is no error, as AP does not see it; an object that nothing else overlaps is
-    missed. So confusions with a class count only where that class was looked for.
+    With federated annotations, a detection is no error if its class was not looked for in the
+    image, or not exhaustively, because AP does not see such a detection. An object that no other
+    detection overlaps is missed. So confusions with a class count only where that class was looked
+    for.
 
     The cost of a confusion is what fixing the classification errors of that one pair of classes
-    would add to the mean AP50 of all classes. It lies in the AP of the two: the one misses the
-    detection, the other has a false positive more.
+    would add to the mean AP50 of all classes. Only the AP of these two classes changes: the true
+    class misses the detection, and the predicted class has one false positive more.
 
     Source: Bolya et al., "TIDE", ECCV 2020, section 2. Its release (tidecv 1.0.1) drops a fixed
     detection whose object was found, even by one of a lower score; here, as in the paper, the
     lower score goes. There, regions to ignore stand for the rules of LVIS.
 
     Args:
-        content: A parsed annotation file in the format of COCO or LVIS.
-        results: Detections, as in
+        content: a parsed annotation file in the format of COCO or LVIS.
+        results: detections, as in
             :func:`rankdet.evaluation.matching.match_images`.
         task: "bbox" or "segm".
-        max_dets_per_image: Only so many detections of an image count; None: all.
+        max_dets_per_image: only so many detections of an image count; None: all.
 
     Returns:
         The analysis. Its AP50 is that of :func:`rankdet.evaluation.lvis_scoring.score_lvis`.
 
     Raises:
-        ValueError: `match_images` refuses them.
+        ValueError: see :func:`rankdet.evaluation.matching.match_images`.
     """
     detections, objects = _judged(content, results, task, max_dets_per_image)
     kinds, targets = np.full(len(results), int(DetectionKind.NOT_JUDGED)), np.full(len(results), -1)

@@ -1,4 +1,4 @@
-"""What is wrong with each detection: the kinds of errors of TIDE, under federated annotation."""
+"""The kind of each detection: right, or one of TIDE's errors; for federated annotations, too."""
 
 from enum import IntEnum
 from typing import NamedTuple
@@ -30,7 +30,7 @@ class DetectionKind(IntEnum):
     TRUE_POSITIVE = 6
     """It finds an object."""
     IGNORED = 7
-    """Neither right nor wrong: on a crowd, or of a class not annotated exhaustively there."""
+    """It is neither right nor wrong: on a crowd, or of a class not annotated exhaustively there."""
     NOT_JUDGED = 8
     """AP does not see it: its class was not looked for in the image, or it is one too many."""
 
@@ -42,19 +42,19 @@ class KindsOfImage(NamedTuple):
     """Kinds of the detections of one image, and the objects they are about."""
 
     kinds: IntArray
-    """(D,): values of `DetectionKind`."""
+    """``(D,)`` values of ``DetectionKind``."""
     targets: IntArray
-    """(D,): index into the annotations of the object; -1: none."""
+    """``(D,)`` index into the annotations of the object; -1: none."""
 
 
 def kinds_of_image(matches: ImageMatches) -> KindsOfImage:
-    """Tell the kind of every detection of an image.
+    """Find the kind of every detection of an image.
 
-    Where several kinds of errors fit, the first counts of localization, classification,
-    duplicate, background and both. That is the order of TIDE's release (tidecv 1.0.1).
+    Where several kinds of errors fit, the first one counts in this order: localization,
+    classification, duplicate, background, both. That is the order of TIDE's release (tidecv 1.0.1).
 
     Args:
-        matches: The detections of the image, its objects and their IoUs.
+        matches: the detections of the image, its objects and their IoUs.
 
     Returns:
         Kinds and objects in the order of the detections.

@@ -1,4 +1,4 @@
-"""AP of each class if some errors of a detector were fixed."""
+"""Computes what AP each class would have if some errors of a detector were fixed."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -11,13 +11,13 @@ from rankdet.evaluation.error_kinds import DetectionKind
 from rankdet.evaluation.judged_detections import BoolArray, IntArray
 
 MOVED = (DetectionKind.CLASSIFICATION, DetectionKind.LOCALIZATION)
-"""Errors that fixing makes true positives; it removes the others."""
+"""A fix turns these errors into true positives; it removes all other errors."""
 
 EMPTY: IntArray = np.zeros(0, dtype=np.int64)
 
 
 class JudgedDetections(NamedTuple):
-    """Detections that AP sees, the highest score first; all (N,)."""
+    """Detections that AP sees, the highest score first; all ``(N,)``."""
 
     numbers: IntArray
     """Index into the results."""
@@ -29,7 +29,7 @@ class JudgedDetections(NamedTuple):
     """Index into the annotations of the object that the detection is about; -1: none."""
 
     def select(self, rows: IntArray | BoolArray) -> "JudgedDetections":
-        """Those of some rows."""
+        """Keep some rows."""
         return JudgedDetections(*(values[rows] for values in self))
 
 
@@ -37,8 +37,8 @@ def average_precision(is_right: BoolArray, num_objects: int) -> float:
     """AP of one class by 101 recalls, as COCO and LVIS compute it.
 
     Args:
-        is_right: (D,): whether each detection finds an object, the highest score first.
-        num_objects: Number of objects to be found, at least that of the detections that are right.
+        is_right: ``(D,)`` whether each detection finds an object, the highest score first.
+        num_objects: number of objects to be found, no less than the right detections.
 
     Returns:
         Per cent; 100 if there is nothing to be found.
@@ -56,16 +56,16 @@ class ErrorFixer:
     """Fixes errors as :func:`rankdet.evaluation.error_analysis.analyze_errors` defines it.
 
     Args:
-        detections: (N,), of all images.
-        objects: (G,): indices into the annotations of the objects to be found.
-        annotations: (A,), with `category_id`.
+        detections: ``(N,)``, of all images.
+        objects: ``(G,)`` indices into the annotations of the objects to be found.
+        annotations: ``(A,)``, with ``category_id``.
     """
 
     def __init__(
         self, detections: JudgedDetections, objects: IntArray, annotations: list[Record]
     ) -> None:
         self.detections = detections.select(detections.kinds != DetectionKind.IGNORED)
-        """Those that are right or wrong."""
+        """The detections that are right or wrong."""
         self._object_classes = np.array([a["category_id"] for a in annotations], dtype=np.int64)
         is_about = np.isin(detections.kinds, (DetectionKind.TRUE_POSITIVE, *MOVED))
         self.missed = np.setdiff1d(objects, detections.targets[is_about])
@@ -84,7 +84,7 @@ class ErrorFixer:
         return {c: fixed[c] - ap for c, ap in self.aps.items()}
 
     def num_errors(self, kind: DetectionKind) -> Counter[int]:
-        """Detections of each class that have an error; misses: objects of each class."""
+        """Count the detections of each class that have an error; for misses, the objects."""
         if kind == DetectionKind.MISS:
             return self._count_objects(self.missed)
         return Counter(self.detections.classes[self.detections.kinds == kind].tolist())

@@ -1,4 +1,4 @@
-"""Optimal Localisation-Recall-Precision (oLRP) and how well scores tell the IoU."""
+"""Optimal Localization Recall Precision (oLRP), and the correlation of scores and IoUs."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ class OptimalLRP(NamedTuple):
     false_negative: float
     """1 - recall."""
     threshold: float
-    """Detections of this score and above are kept; inf: none is worth keeping."""
+    """Detections of this score and above are kept; inf: no detection is worth keeping."""
 
 
 class LRPScores(NamedTuple):
@@ -35,15 +35,15 @@ class LRPScores(NamedTuple):
     """Means over the classes: oLRP, oLRP_Loc, oLRP_FP, oLRP_FN, score_iou_correlation, and oLRPr,
     oLRPc, oLRPf where the categories have a frequency."""
     per_class: dict[str, FloatArray]
-    """(K,) in the order of the category ids: the first five of the metrics, and threshold (a
+    """``(K,)`` in the order of the category ids: the first five of the metrics, and threshold (a
     score)."""
 
 
 class _ClassMatches(NamedTuple):
     scores: FloatArray
-    """(D,): the detections that are right or wrong, not those to be ignored."""
+    """``(D,)`` of the detections that are right or wrong; ignored ones are left out."""
     ious: FloatArray
-    """(D,): IoU with the object that the detection matches; 0: none."""
+    """``(D,)`` IoU with the object that the detection matches; 0: none."""
     num_objects: int
 
 
@@ -52,10 +52,8 @@ def score_lrp(
 ) -> LRPScores:
     """Score detections by optimal LRP and by the correlation of score and IoU.
 
-    Matching is that of COCO at IoU 0.5: by descending score, each detection takes the free object
-    of its class with the highest IoU. A detection that matches a crowd is ignored. Annotations
-    with `neg_category_ids` are judged by the rules of LVIS, as in
-    :func:`rankdet.evaluation.lvis_scoring.score_lvis`.
+    Detections are matched to objects by :mod:`rankdet.evaluation.matching`, at IoU 0.5. A
+    detection that matches a crowd is ignored.
 
     Source: Oksuz et al., "Localization Recall Precision (LRP)", ECCV 2018; Oksuz et al., "A
     Ranking-based, Balanced Loss Function" (aLRP), NeurIPS 2020, section 2.2. The Pearson
@@ -63,22 +61,20 @@ def score_lrp(
     scores and IoUs are correlated here, not their ranks.
 
     Args:
-        content: A parsed annotation file in the format of COCO or LVIS.
-        results: Detections, as in
+        content: a parsed annotation file in the format of COCO or LVIS.
+        results: detections, as in
             :func:`rankdet.evaluation.matching.match_images`.
         task: "bbox" or "segm".
-        max_dets_per_image: Only so many detections of an image count; None: all.
+        max_dets_per_image: only so many detections of an image count; None: all.
 
     Returns:
         Values per class and their means. A class without objects is nan and in no mean. A class
         whose objects are best left undetected has oLRP and oLRP_FN 100; its oLRP_Loc and oLRP_FP
-        are nan. The correlation is over all true positives, whatever their score; it is nan
-        for a class where all scores or all IoUs are equal. A mean over no class is nan.
+        are nan. The correlation is over all true positives, of any score; it is nan for a class
+        where all scores or all IoUs are equal. A mean over no class is nan.
 
     Raises:
-        ValueError: Federated annotations lack a field of LVIS v1, the annotations do not list a
-            predicted image, there is no such task, the limit is not positive, or a score is not
-            finite.
+        ValueError: see :func:`rankdet.evaluation.matching.match_images`.
     """
     matches = match_detections(content, results, task, max_dets_per_image=max_dets_per_image)
     per_class: dict[str, list[float]] = defaultdict(list)
@@ -98,9 +94,9 @@ def optimal_lrp(scores: FloatArray, ious: FloatArray, num_objects: int) -> Optim
     thresholds the highest counts.
 
     Args:
-        scores: (D,), any real.
-        ious: (D,), IoU with the object that the detection matches; below tau: false positive.
-        num_objects: Number of objects that should be detected, at least that of the matches.
+        scores: ``(D,)``, any real.
+        ious: ``(D,)``, IoU with the object that the detection matches; below tau: false positive.
+        num_objects: number of objects that should be detected, at least that of the matches.
 
     Returns:
         The error and its parts, all nan without objects.
@@ -133,8 +129,8 @@ def score_iou_correlation(scores: FloatArray, ious: FloatArray) -> float:
     """Pearson correlation of the score and the IoU of true positives.
 
     Args:
-        scores: (D,), any real.
-        ious: (D,), IoU with the object that the detection matches; below tau: false positive.
+        scores: ``(D,)``, any real.
+        ious: ``(D,)``, IoU with the object that the detection matches; below tau: false positive.
 
     Returns:
         In [-1, 1]; nan where all true positives have the same score or the same IoU.

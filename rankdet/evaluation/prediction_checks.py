@@ -1,4 +1,4 @@
-"""Checks of what a model predicts, as no metric can tell these defects from misses."""
+"""Checks of predictions for defects that no metric can tell from misses."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable
@@ -10,7 +10,7 @@ from rankdet.data.annotation_file import Record
 
 
 def instances_of(output: Record) -> Instances:
-    """What a model has found in an image.
+    """Take the detections from the output of a model for one image.
 
     Args:
         output: of the model, for one image.
@@ -66,7 +66,7 @@ def check_images(predicted: Iterable[int | str], known: Collection[int | str]) -
         known: image ids of the annotation file, in a container that is quick to search.
 
     Raises:
-        ValueError: it does not list one.
+        ValueError: an image is not listed.
     """
     unknown = {image_id for image_id in predicted if image_id not in known}
     if unknown:

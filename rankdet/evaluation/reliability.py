@@ -1,4 +1,4 @@
-"""How well scores tell the probability of being right, by group of classes."""
+"""Score calibration: how well scores tell the probability that a detection is right."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,33 +21,33 @@ def score_calibration(
 ) -> dict[str, Any]:
     """Compare the scores of detections with their precision, in bins of equal width.
 
-    A detection is right where it is the first to find an object of its class at IoU 0.5, so a
+    A detection is right if it is the first to find an object of its class at IoU 0.5, so a
     duplicate is wrong. Only the detections that AP judges count. The expected calibration error
     is the mean of |precision - mean score| of the bins, weighted by their detections. Detectors
-    that keep everything down to a tiny score have almost all detections in the first bin, which
-    then decides the error: look at the bins, too.
+    that keep every detection down to a tiny score have almost all detections in the first bin,
+    which then decides the error. So look at the bins, too.
 
     Source: Kueppers et al., "Multivariate Confidence Calibration for Object Detection", CVPR
     Workshops 2020 (D-ECE), of the score alone. Detections of a group are pooled, not averaged by
     class.
 
     Args:
-        content: A parsed annotation file in the format of COCO or LVIS.
-        results: Detections, as in
+        content: a parsed annotation file in the format of COCO or LVIS.
+        results: detections, as in
             :func:`rankdet.evaluation.matching.match_images`, with scores in [0, 1].
         task: "bbox" or "segm".
-        num_bins: Number of bins of [0, 1], at least 1; a bin holds its lower edge, the last one
+        num_bins: number of bins of [0, 1], at least 1; a bin holds its lower edge, the last one
             its upper edge, too.
-        max_dets_per_image: Only so many detections of an image count; None: all.
+        max_dets_per_image: only so many detections of an image count; None: all.
 
     Returns:
-        `bin_edges` (num_bins + 1,) and `groups`: for "all" and, where the categories have a
-        frequency, "r", "c" and "f" a dict of `ece` and of lists over the bins: `count`,
-        `mean_score` and `precision`. None where there are no detections. Ready for JSON.
+        ``bin_edges`` (num_bins + 1,) and ``groups``: for "all" and, where the categories have a
+        frequency, "r", "c" and "f" a dict of ``ece`` and of lists over the bins: ``count``,
+        ``mean_score`` and ``precision``. None where there are no detections. Ready for JSON.
 
     Raises:
-        ValueError: A score lies outside of [0, 1], `num_bins` is not positive, or the annotations
-            are refused by `match_images`.
+        ValueError: a score lies outside of [0, 1], ``num_bins`` is not positive, or the annotations
+            are refused by :func:`rankdet.evaluation.matching.match_images`.
     """
     if num_bins < 1:
         raise ValueError(f"num_bins is {num_bins}; give at least 1.")

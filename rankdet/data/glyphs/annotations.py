@@ -18,7 +18,7 @@ Polygon = list[float]
 Json = dict[str, Any]
 
 _TOLERANCE = 0.5  # pixels, of the simplified outline
-_UPSAMPLING = 4  # outlines are traced between the pixels, not along their centres
+_UPSAMPLING = 4  # outlines are traced between the pixels, not along their centers
 _MIN_AREA = 1.0  # pixels, of a part of the outline
 
 
