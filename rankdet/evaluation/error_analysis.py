@@ -15,6 +15,10 @@ from rankdet.evaluation.judged_detections import IntArray
 from rankdet.evaluation.matching import match_images
 
 
+MAX_CONFUSIONS = 100
+"""So many are written, the most costly ones."""
+
+
 class GroupErrors(NamedTuple):
     """Errors of a group of classes."""
 
@@ -56,7 +60,7 @@ class ErrorAnalysis:
     category_names: dict[int, str]
     """By category id."""
 
-    def to_json(self, max_confusions: int = 100) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """All figures except the kinds of single detections; None: undefined."""
         names = self.category_names
         return {
@@ -75,7 +79,7 @@ class ErrorAnalysis:
                     "true_name": names[pair.true_id],
                     "predicted_name": names[pair.predicted_id],
                 }
-                for pair in self.confusions[:max_confusions]
+                for pair in self.confusions[:MAX_CONFUSIONS]
             ],
         }
 

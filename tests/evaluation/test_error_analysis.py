@@ -176,11 +176,12 @@ def test_classes_that_are_not_listed_are_left_out(federated: bool) -> None:
     assert {*known} >= {c for pair in analysis.confusions for c in pair[:2]} > set()
 
 
-def test_json_names_classes_and_has_no_nan() -> None:
+def test_json_names_classes_and_has_no_nan(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rankdet.evaluation.error_analysis.MAX_CONFUSIONS", 3)
     content, results = make(0, federated=True)
     for category in content["categories"]:
         category.update(name=f"class {category['id']}", frequency="f")
-    figures = analyze_errors(content, results, "bbox").to_json(max_confusions=3)
+    figures = analyze_errors(content, results, "bbox").to_json()
     assert json.loads(json.dumps(figures, allow_nan=False)) == figures
     assert figures["groups"]["r"]["ap50"] is None
     assert figures["groups"]["f"] == figures["groups"]["all"]
