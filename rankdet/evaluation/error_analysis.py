@@ -14,7 +14,6 @@ from rankdet.evaluation.fixed_errors import ErrorFixer, JudgedDetections
 from rankdet.evaluation.judged_detections import IntArray
 from rankdet.evaluation.matching import match_images
 
-
 MAX_CONFUSIONS = 100
 """So many are written, the most costly ones."""
 
