@@ -13,7 +13,7 @@ SIZE, NUM_CLASSES = 64, 3
 
 
 def make_images():
-    """Four images of three rectangles; a class is a colour."""
+    """Four images of three rectangles; a class is a color."""
     generator = torch.Generator().manual_seed(0)
     return [make_image(generator) for _ in range(4)]
 

@@ -49,8 +49,8 @@ def write_images(content: Record, folder: Path) -> None:
         for one in content.get("annotations", []):
             if one["image_id"] == image["id"]:
                 x, y, w, h = one["bbox"]
-                colour = np.eye(3)[CATEGORY_IDS.index(one["category_id"])] * 255
-                pixels[y : y + h, x : x + w] = colour
+                color = np.eye(3)[CATEGORY_IDS.index(one["category_id"])] * 255
+                pixels[y : y + h, x : x + w] = color
         Image.fromarray(pixels).save(folder / image["file_name"])
 
 

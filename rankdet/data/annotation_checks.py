@@ -1,4 +1,4 @@
-"""Checks of the records of an annotation file; the sentence of a defect names the entry."""
+"""Checks of the records of an annotation file; every message names the bad entry."""
 
 from collections.abc import Iterable
 from itertools import chain
@@ -23,15 +23,15 @@ def column(records: list[Record], key: str, where: str) -> Int64Array:
 
     Args:
         records: N images, annotations or categories.
-        key: Name of an integer field that every record has.
-        where: What the records are, for the message ("annotations of FILE").
+        key: name of an integer field that every record has.
+        where: description of the records for the message, such as "annotations of FILE".
 
     Returns:
-        int64, (N,).
+        int64, ``(N,)``.
 
     Raises:
-        ValueError: A record is no JSON object, lacks the key, or holds something else than an
-            integer there, or one beyond 64 bits.
+        ValueError: a record is no JSON object, lacks the key, or has there anything but an integer
+            of at most 64 bits.
     """
     try:
         values = [record[key] for record in records]
@@ -51,14 +51,14 @@ def image_ids(records: list[Record], key: str, where: str) -> IdArray:
 
     Args:
         records: N images or annotations.
-        key: Name of the field.
-        where: What the records are, for the message.
+        key: name of the field.
+        where: description of the records for the message.
 
     Returns:
-        int64 or str, (N,).
+        int64 or str, ``(N,)``.
 
     Raises:
-        ValueError: See :func:`column`.
+        ValueError: see :func:`column`.
     """
     if records and all(isinstance(r, dict) and type(r.get(key)) is str for r in records):
         return np.array([record[key] for record in records], np.str_)
@@ -69,11 +69,11 @@ def check_content(content: Record, path: str) -> None:
     """Check ids, references, boxes, crowds, areas and the lists of classes of images.
 
     Args:
-        content: A parsed file, with its three lists.
-        path: Of the file, for the messages.
+        content: a parsed file, with its three lists.
+        path: of the file, for the messages.
 
     Raises:
-        ValueError: See :func:`rankdet.data.annotation_file.read_annotations`.
+        ValueError: see :func:`rankdet.data.annotation_file.read_annotations`.
     """
     of_kind = {"images": image_ids, "annotations": column, "categories": column}
     ids = {kind: read(content[kind], "id", f"{kind} of {path}") for kind, read in of_kind.items()}
@@ -102,14 +102,14 @@ def boxes(annotations: list[Record], path: str) -> FloatArray:
 
     Args:
         annotations: N records.
-        path: Of their file, for the message.
+        path: of their file, for the message.
 
     Returns:
-        (N, 4), x, y, width, height in pixels.
+        ``(N, 4)``, x, y, width, height in pixels.
 
     Raises:
-        ValueError: One lacks a box or has another one than four finite numbers, width and height
-            not negative, none of them above a million.
+        ValueError: a box is missing, or it is not four finite numbers up to a million with a
+            width and a height of at least 0.
     """
     try:
         values = _box_array([annotation["bbox"] for annotation in annotations])
@@ -130,12 +130,12 @@ def check_mask(annotation: Record, size: tuple[Any, Any], path: str) -> Mask:
     """Find out what the mask of an annotation is, and refuse what no program can read.
 
     Args:
-        annotation: Its `segmentation` is a mask, or what :func:`judge_mask` says of it.
-        size: Height and width of its image; None where the file does not say.
-        path: Of its file, for the message.
+        annotation: its ``segmentation`` is a mask, or what :func:`judge_mask` says of it.
+        size: height and width of its image; None where the file does not say.
+        path: of its file, for the message.
 
     Raises:
-        ValueError: It is damaged, or has another size than the image.
+        ValueError: it is damaged, or has another size than the image.
     """
     mask = annotation.get("segmentation")
     mask = mask if isinstance(mask, Mask) else judge_mask(mask)
@@ -175,7 +175,7 @@ def _check_unique(ids: IdArray, where: str) -> None:
 
 
 def _check_sizes(images: list[Record], path: str) -> None:
-    """Both sides may be missing: who needs them says so."""
+    """Check the sides that are given; callers that need both check that they are there."""
     for image in images:
         for key in ("height", "width"):
             side = image.get(key, 1)

@@ -1,4 +1,4 @@
-"""Reading annotation files in the format of LVIS and COCO; every defect gets a sentence."""
+"""Reads annotation files in the format of LVIS and COCO; one sentence explains each defect."""
 
 import gc
 import json
@@ -9,7 +9,8 @@ from typing import Any
 
 from detectron2.data.datasets import builtin
 
-from rankdet.data.annotation_checks import Record, check_content, check_mask
+from rankdet.data.annotation_checks import Record as Record  # part of this module's interface
+from rankdet.data.annotation_checks import check_content, check_mask
 from rankdet.data.masks import judge_mask, mask_area, valid_polygons
 
 _HOW_TO_GET = (
@@ -25,23 +26,23 @@ _BUILTIN_SPLITS = (
 def read_annotations(path: str | Path, *, dataset_name: str = "", masks: bool = True) -> Record:
     """Read an annotation file in the format of LVIS or COCO and check that it is consistent.
 
-    A file without the list `annotations`, as challenges publish for their test sets, has none of
-    them. An annotation without `area` gets that of its mask, or else of its box. Polygons with an
+    A file without the list ``annotations``, as challenges publish for their test sets, has none of
+    them. An annotation without ``area`` gets that of its mask, or else of its box. Polygons with an
     odd number of coordinates, or fewer than six, are dropped, as Detectron2's reader of COCO files
     does; an annotation that loses all of them stays, with the mask [].
 
     Args:
-        path: The JSON file, with the lists `images`, `annotations` and `categories`.
-        dataset_name: The dataset that the file belongs to, for the messages.
-        masks: False leaves the `segmentation` of the annotations out, which saves most of the
+        path: the JSON file, with the lists ``images``, ``annotations`` and ``categories``.
+        dataset_name: the dataset that the file belongs to, for the messages.
+        masks: False leaves the ``segmentation`` of the annotations out, which saves most of the
             memory.
 
     Returns:
         The parsed file.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is not valid JSON, lacks a key, repeats an id, refers to an image or a
+        FileNotFoundError: there is no such file.
+        ValueError: it is not valid JSON, lacks a key, repeats an id, refers to an image or a
             category that does not exist, has a box of negative, non-finite or giant size, a mask
             that can't be read, or a field of another type.
     """
@@ -54,21 +55,21 @@ def read_annotations(path: str | Path, *, dataset_name: str = "", masks: bool = 
 def read_with_judged_masks(
     path: Path, *, dataset_name: str = "", needs_annotations: bool = False
 ) -> Record:
-    """Read an annotation file, but only what its masks are.
+    """Read an annotation file, and keep of its masks only what kind they are.
 
     Args:
-        path: See :func:`read_annotations`.
-        dataset_name: See there, too.
-        needs_annotations: Refuse a file without the list `annotations`, as Detectron2's reader of
+        path: see :func:`read_annotations`.
+        dataset_name: see there.
+        needs_annotations: refuse a file without the list ``annotations``, as Detectron2's reader of
             LVIS files fails on it.
 
     Returns:
-        The parsed file, each `segmentation` replaced by a :class:`rankdet.data.masks.Mask`, which
-        can be of a damaged one.
+        The parsed file, each ``segmentation`` replaced by a :class:`rankdet.data.masks.Mask`. It
+        describes damaged masks, too.
 
     Raises:
-        FileNotFoundError: See :func:`read_annotations`.
-        ValueError: See there, masks aside.
+        FileNotFoundError: see :func:`read_annotations`.
+        ValueError: see there; damaged masks raise none.
     """
     content = _parse(path, dataset_name, _with_judged_mask, needs_annotations)
     check_content(content, str(path))
@@ -76,14 +77,14 @@ def read_with_judged_masks(
 
 
 def lacks_negatives(content: Record) -> bool:
-    """Whether a federated file names no absent class for any image, so that confusions are free.
+    """True if a federated file names no absent class for any image, so that confusions are free.
 
     By the rules of LVIS a detection counts only where its class is annotated, or listed in the
-    image's `neg_category_ids`. If these are all empty, a detection of a wrong class never counts,
+    image's ``neg_category_ids``. If these are all empty, a detection of a wrong class never counts,
     and AP comes out far too high.
 
     Args:
-        content: A parsed annotation file.
+        content: a parsed annotation file.
 
     Returns:
         True if some image has the field and all that have it leave it empty.
@@ -93,10 +94,10 @@ def lacks_negatives(content: Record) -> bool:
 
 
 def how_to_get(dataset_name: str) -> str:
-    """The end of a message about a missing file: what to do.
+    """Write the end of a message about a missing file, which says what to do.
 
     Args:
-        dataset_name: Of the data set that the file belongs to; "": unknown.
+        dataset_name: of the data set that the file belongs to; "": unknown.
     """
     is_builtin = any(dataset_name in splits for splits in _BUILTIN_SPLITS)
     if is_builtin or dataset_name.startswith("cityscapes_fine_"):
@@ -111,7 +112,10 @@ def how_to_get(dataset_name: str) -> str:
 
 @contextmanager
 def paused_garbage_collection() -> Iterator[None]:
-    """Parsing makes millions of objects, none of them garbage: looking for some costs a third."""
+    """Stop garbage collection while parsing, which makes millions of objects but no garbage.
+
+    The collector would take a third of the time.
+    """
     was_enabled = gc.isenabled()
     gc.disable()
     try:

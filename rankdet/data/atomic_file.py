@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, even if the process or the machine dies meanwhile."""
+"""Writes files that are complete or missing, even if the process or the machine dies meanwhile."""
 
 import os
 from collections.abc import Iterator
@@ -7,25 +7,25 @@ from pathlib import Path
 from typing import IO, Any
 
 PARTIAL_SUFFIX = ".partial"
-"""Of a file that is being written; one that was killed leaves it, and the next replaces it."""
+"""Suffix of a file that is being written. A killed process leaves it, the next one replaces it."""
 
 
 @contextmanager
 def atomic_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
-    """Open a file to write that gets its name when it is complete and on the disk.
+    """Open a file for writing that gets its name only when it is complete and on the disk.
 
-    It is written beside its place, flushed, synchronised and renamed. An error leaves what was
-    there before. Two processes must not write the same file at once.
+    The content goes to another file in the same folder, which is flushed, synced and renamed. An
+    error leaves the former file as it was. Two processes must not write the same file at once.
 
     Args:
-        path: Where the file will be; its folder exists.
+        path: where the file will be; its folder exists.
         mode: "w" for text in UTF-8, "wb" for bytes.
 
     Yields:
         The open file.
 
     Raises:
-        OSError: It can't be written.
+        OSError: it can't be written.
     """
     partial = path.with_name(path.name + PARTIAL_SUFFIX)
     try:
@@ -47,7 +47,7 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Bring the new name to the disk, too."""
+    """Write the new name to the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

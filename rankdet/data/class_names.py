@@ -7,16 +7,16 @@ from rankdet.data.registered import annotation_path, ensure_dataset, load_dicts,
 def read_class_names(name: str) -> list[str]:
     """Look up the names of a dataset's classes, by contiguous class id.
 
-    Detectron2's `register_coco_instances` sets the metadata only when the dicts are loaded; until
+    Detectron2's ``register_coco_instances`` sets the metadata only when the dicts are loaded; until
     then the annotation file has the names, in the order of its category ids.
 
     Args:
-        name: A registered dataset.
+        name: a registered dataset.
 
     Raises:
-        ValueError: There is no such dataset, its annotation file is damaged, or without one
-            nothing says what the classes are.
-        FileNotFoundError: The annotation file is missing.
+        ValueError: there is no such dataset, its annotation file is damaged, or there is neither
+            an annotation file nor a list of names.
+        FileNotFoundError: the annotation file is missing.
     """
     metadata = ensure_dataset(name)
     names: list[str] | None = metadata.get("thing_classes")

@@ -28,9 +28,9 @@ class ClassCounts(NamedTuple):
     """Occurrences of each of the C classes, by contiguous class id."""
 
     images: Tensor
-    """int64, (C,): images with at least one instance of the class."""
+    """int64, ``(C,)`` images with at least one instance of the class."""
     instances: Tensor
-    """int64, (C,): instances of the class."""
+    """int64, ``(C,)`` instances of the class."""
 
 
 class DatasetCounts(NamedTuple):
@@ -40,9 +40,9 @@ class DatasetCounts(NamedTuple):
     class_names: list[str]
     """Of the C classes, by contiguous class id."""
     left_out: Found
-    """Reason to the number of annotations that are not trained on, and what names the first."""
+    """By reason: the number of annotations that are not trained on, and what names the first."""
     masks: Found
-    """Kind of mask to the number of masks that reach the mapper, and what names the first."""
+    """By kind: the number of masks that reach the mapper, and what names the first."""
     lacks_negatives: bool
     """See :func:`rankdet.data.annotation_file.lacks_negatives`."""
 
@@ -51,21 +51,21 @@ def class_counts(dataset_names: str | Iterable[str]) -> ClassCounts:
     """Count the images and instances of each class in registered datasets.
 
     Datasets with an annotation file (LVIS, COCO, glyphs) are counted from that file, and the
-    result is kept on disk until the file changes; others are counted from the dicts of their
-    `DatasetCatalog` function. Only what Detectron2 trains on is counted (see
-    :func:`rankdet.data.file_counts.file_counts`). One warning names what is left out for a defect,
-    another one the classes without an instance.
+    result is kept on disk until the file changes. Others are counted from the dicts of their
+    ``DatasetCatalog`` function. Only what Detectron2 trains on is counted (see
+    :func:`rankdet.data.file_counts.file_counts`). One warning names the annotations that a defect
+    leaves out, another one the classes without an instance.
 
     Args:
-        dataset_names: A dataset or several over the same classes, whose counts are added.
+        dataset_names: a dataset or several over the same classes, whose counts are added.
 
     Returns:
         The counts, by the contiguous class ids that Detectron2's loaders give.
 
     Raises:
-        ValueError: A dataset is not registered, its classes are unknown or differ from those of
+        ValueError: a dataset is not registered, its classes are unknown or differ from those of
             the others, or its annotations are damaged.
-        FileNotFoundError: The annotation file is missing.
+        FileNotFoundError: the annotation file is missing.
     """
     names = [dataset_names] if isinstance(dataset_names, str) else list(dataset_names)
     if not names:
@@ -98,16 +98,16 @@ def add_counts(counted: dict[str, DatasetCounts], names: list[str]) -> ClassCoun
 
 
 def dataset_counts(name: str, dicts: list[Record] | None = None) -> DatasetCounts:
-    """Count one data set, and say what is left out and what its masks are.
+    """Count the classes, the annotations that are left out, and the masks of one data set.
 
     Args:
-        name: A registered data set.
-        dicts: What :func:`load_dicts` gives for it, where that is known already; read only without
-            an annotation file.
+        name: a registered data set.
+        dicts: the result of :func:`load_dicts`, if the caller has it already. Only a data set
+            without an annotation file needs it.
 
     Raises:
-        ValueError: See :func:`class_counts`.
-        FileNotFoundError: A file is missing.
+        ValueError: see :func:`class_counts`.
+        FileNotFoundError: a file is missing.
     """
     metadata = ensure_dataset(name)
     path = annotation_path(metadata)
@@ -129,16 +129,16 @@ def dataset_counts(name: str, dicts: list[Record] | None = None) -> DatasetCount
 def check_same_classes(
     name: str, class_names: list[str], other: str, other_names: list[str]
 ) -> None:
-    """Compare the classes of two data sets, whose ids would mean different things otherwise.
+    """Check that two data sets have the same classes, so that an id means the same in both.
 
     Args:
-        name: The first data set.
-        class_names: Its classes, by contiguous class id.
-        other: The second one.
-        other_names: Its classes.
+        name: the first data set.
+        class_names: its classes, by contiguous class id.
+        other: the second one.
+        other_names: its classes.
 
     Raises:
-        ValueError: They differ in number, names or order.
+        ValueError: they differ in number, names or order.
     """
     if len(class_names) != len(other_names):
         raise ValueError(
@@ -161,12 +161,12 @@ def check_same_classes(
 
 
 def instance_counts(dataset_names: str | Iterable[str]) -> Tensor:
-    """Count the instances of each class: `class_counts(dataset_names).instances`, for configs."""
+    """Count the instances of each class: ``class_counts(dataset_names).instances``, for configs."""
     return class_counts(dataset_names).instances
 
 
 def image_counts(dataset_names: str | Iterable[str]) -> Tensor:
-    """Count the images of each class: `class_counts(dataset_names).images`, for configs."""
+    """Count the images of each class: ``class_counts(dataset_names).images``, for configs."""
     return class_counts(dataset_names).images
 
 

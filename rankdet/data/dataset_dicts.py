@@ -20,16 +20,16 @@ _MODES = {BoxMode.XYXY_ABS: 4, BoxMode.XYWH_ABS: 4, BoxMode.XYWHA_ABS: 5}
 
 
 def check_dicts(dicts: Any, num_classes: int | None, name: str) -> None:
-    """Check what training and evaluation need of the dicts.
+    """Check that the dicts have all that training and evaluation need.
 
     Args:
-        dicts: What the function of a data set returns.
-        num_classes: C; None: unknown, any class is good.
-        name: Of the data set, for the messages.
+        dicts: what the function of a data set returns.
+        num_classes: C; None: unknown, every class is accepted.
+        name: of the data set, for the messages.
 
     Raises:
-        ValueError: It is no list of dicts, or empty; an image lacks its file name, id, height or
-            width, or `annotations` while others have them; or an object's box, mode, class, crowd
+        ValueError: it is no list of dicts, or empty; an image lacks its file name, id, height or
+            width, or ``annotations`` while others have them; or an object's box, mode, class, crowd
             mark or mask is not what Detectron2 takes.
     """
     if not isinstance(dicts, list) or not all(isinstance(record, dict) for record in dicts):
@@ -63,7 +63,7 @@ def count_dicts(dicts: list[Record], num_classes: int) -> Trained:
     """Count what Detectron2 trains on.
 
     Args:
-        dicts: Checked ones.
+        dicts: of a data set, checked by :func:`check_dicts`.
         num_classes: C.
     """
     return trained(_objects(dicts), num_classes)

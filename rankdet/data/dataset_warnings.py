@@ -1,4 +1,4 @@
-"""What is said of data sets that can be used, but hold less than it seems; "": nothing to say."""
+"""Texts of the warnings about data sets that hold less than it seems; "": no warning."""
 
 from collections.abc import Sequence
 
@@ -12,8 +12,8 @@ def left_out_warning(name: str, left_out: Found, num_trained: int) -> str:
 
     Args:
         name: of the data set.
-        left_out: reason to number and first one.
-        num_trained: number of the others.
+        left_out: by reason: the number of annotations, and the first one.
+        num_trained: number of the annotations that are trained on.
     """
     defects = {why: found for why, found in left_out.items() if why != CROWD}
     if not defects:

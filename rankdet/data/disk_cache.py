@@ -1,4 +1,4 @@
-"""Small results that are kept on disk for as long as what they were made from stays the same."""
+"""A cache on disk for small results; the key of a result names everything that it depends on."""
 
 import hashlib
 import json
@@ -15,11 +15,11 @@ CACHE_VERSION = 2
 
 
 def cache_file(kind: str, key: str) -> Path:
-    """Where a result is kept: in `$RANKDET_CACHE`, by default `~/.cache/rankdet`.
+    """Path of the file for a result, in ``$RANKDET_CACHE``, by default ``~/.cache/rankdet``.
 
     Args:
-        kind: Of the result, the beginning of the file's name.
-        key: Everything that the result follows from, as text.
+        kind: of the result; the file's name begins with it.
+        key: text that names everything that the result depends on.
     """
     folder = Path(os.environ.get("RANKDET_CACHE") or Path.home() / ".cache" / "rankdet")
     digest = hashlib.sha256(f"{CACHE_VERSION} {key}".encode("utf-8", "surrogatepass")).hexdigest()
@@ -33,7 +33,7 @@ def version_of(path: Path) -> str:
 
 
 def read_cache(file: Path) -> Any:
-    """The kept result; None if there is none, or its file is not intact."""
+    """Read a result; None if there is none, or its file is damaged."""
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -41,11 +41,11 @@ def read_cache(file: Path) -> Any:
 
 
 def write_cache(file: Path, result: Any) -> None:
-    """Write at once or not at all, so that parallel processes never read half a file.
+    """Write a result in one step, so that parallel processes never read half a file.
 
     Args:
-        file: See :func:`cache_file`. Where it can't be written there is only a warning.
-        result: What JSON can hold.
+        file: from :func:`cache_file`. If it can't be written, there is only a warning.
+        result: anything that JSON can hold.
     """
     folder = file.parent
     try:

@@ -1,4 +1,4 @@
-"""What one annotation file gives to training, per category; kept on disk until it changes."""
+"""Counts of what one annotation file gives to training; kept on disk until the file changes."""
 
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -15,22 +15,22 @@ from rankdet.data.disk_cache import cache_file, read_cache, version_of, write_ca
 from rankdet.data.trained_objects import Found, Objects, trained
 
 Reader = Literal["coco", "lvis", "other"]
-"""What reads a file: Detectron2's `load_coco_json` or `load_lvis_json`, or a user's function."""
+"""What reads a file: Detectron2's ``load_coco_json``, its ``load_lvis_json``, or a user's code."""
 
 
 class FileCounts(NamedTuple):
-    """What an annotation file holds of each of its categories; the first four have equal length."""
+    """Counts by category, in four lists of equal length, and what is odd about the file."""
 
     category_ids: list[int]
     names: list[str]
     images: list[int]
-    """That show the category."""
+    """Number of images that show the category."""
     instances: list[int]
-    """That are trained on."""
+    """Number of instances that are trained on."""
     left_out: Found
-    """Reason to the number of annotations that are not trained on, and the id of the first."""
+    """By reason: the number of annotations that are not trained on, and the id of the first."""
     masks: Found
-    """Kind of mask to the number of masks that reach the mapper, and the id of the first object."""
+    """By kind: the number of masks that reach the mapper, and the id of the first object."""
     lacks_negatives: bool
     """See :func:`rankdet.data.annotation_file.lacks_negatives`."""
 
@@ -44,20 +44,21 @@ def file_counts(path: Path, *, dataset_name: str = "", reader: Reader = "other")
     crowds, and trains on them as on single objects. Detectors of boxes and of masks train on the
     same objects: one of masks is refused where a mask is missing or empty.
 
-    The result is kept in `$RANKDET_CACHE` (default `~/.cache/rankdet`) under a key of the file's
-    path, size and modification time, so that a second call need not read the file.
+    The result is kept in ``$RANKDET_CACHE`` (default ``~/.cache/rankdet``) under a key of the path,
+    size and modification time of the file, so that a second call need not read the file.
 
     Args:
         path: JSON file in the format of LVIS or COCO.
-        dataset_name: The dataset that the file belongs to, for the messages.
-        reader: Of the data set; nothing more is asked of a file that a user's function reads.
+        dataset_name: the dataset that the file belongs to, for the messages.
+        reader: what reads the file in training. Detectron2's readers need more fields than a
+            user's function, and this function checks them.
 
     Returns:
         The counts, in the order of the file's category ids.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: The file is damaged (see `read_annotations`), or the reader would stumble over
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged (see ``read_annotations``), or the reader would stumble over
             it: an image without size or file name, a category without name, for LVIS a mask that
             does not consist of valid polygons.
     """

@@ -1,4 +1,4 @@
-"""Checks of image files: are they there, whole, and of the size that the annotations say?"""
+"""Checks that image files exist, are complete, and have the size that the annotations say."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +23,7 @@ _TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 
 
 class ImageDefects(NamedTuple):
-    """What is wrong with the images of a data set; each entry names its file."""
+    """Defects of the images of a data set; each entry names its file."""
 
     bad: list[str]
     """Images that end a training or an evaluation."""
@@ -37,18 +37,18 @@ def check_images(
     """Open all images of a data set, and compare their sizes with the annotations.
 
     Only headers are read, by many threads: about 3,000 images per second from a local disk, so that
-    LVIS takes half a minute. Where that succeeds it is noted in `$RANKDET_CACHE`, and done again
+    LVIS takes half a minute. A success is noted in ``$RANKDET_CACHE``, and the check is repeated
     only when the annotation file, or a folder of its images, has changed. From a slow network disk
-    it can take many minutes; ``RANKDET_CHECK_IMAGES=0`` in the environment leaves it out.
+    it can take many minutes; ``RANKDET_CHECK_IMAGES=0`` in the environment skips it.
 
     Args:
         name: a registered data set.
-        dicts: its dicts, where they are known already.
-        decode: read all pixels, too, which alone finds files that were cut off; the note of an
-            earlier success does not count.
+        dicts: the dicts of the data set, if the caller has them already.
+        decode: read all pixels, too, even after an earlier success. Only this finds files that
+            were cut off.
 
     Returns:
-        The defects, of which none are bad.
+        The defects. Their list of bad images is empty.
 
     Raises:
         ValueError: an image is missing, is no image, can't be read, is too big for PIL, or has

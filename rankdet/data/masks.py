@@ -1,4 +1,4 @@
-"""What the mask of an annotation is: polygons, run lengths, nothing, or damaged."""
+"""Tells the kind of a mask: polygons, run lengths, nothing, or damaged."""
 
 from math import hypot
 from typing import Any, Literal, NamedTuple
@@ -16,16 +16,22 @@ _MIN_NUMBERS = 6  # a polygon has three points
 
 
 class Mask(NamedTuple):
-    """What is known of a mask without keeping it."""
+    """Description of a mask, which takes less memory than the mask."""
 
     kind: MaskKind
-    """Polygons that all count; some of which have too few or an odd number of coordinates (partly);
-    all of which have (invalid); run lengths with foreground (rle) and without (empty); nothing at
-    all (none); something that no program reads (damaged)."""
+    """- "polygons": all of them are valid; a polygon with fewer than six coordinates, or an odd
+      number of them, is not.
+    - "partly": some of the polygons are valid, others are not.
+    - "invalid": none of the polygons is valid.
+    - "rle": run lengths with foreground.
+    - "empty": run lengths without foreground.
+    - "none": there is no mask.
+    - "damaged": no program can read it.
+    """
     size: tuple[int, int] | None = None
-    """Of run lengths: height, width."""
+    """Height and width, of run lengths only."""
     problem: str = ""
-    """Of a damaged mask: what it must be instead."""
+    """What is wrong with a damaged mask."""
 
 
 # One object each for millions of annotations.
@@ -38,13 +44,13 @@ _POLYGONS, _PARTLY, _INVALID, NO_MASK = (
 
 
 def judge_mask(mask: Any) -> Mask:
-    """Find out what a mask is.
+    """Find out of which kind a mask is.
 
     Args:
-        mask: `segmentation` of an annotation, of a file or of a dict in Detectron2's format.
+        mask: ``segmentation`` of an annotation, of a file or of a dict in Detectron2's format.
 
     Returns:
-        Its kind; this raises no error.
+        Its kind. A damaged mask raises no error here.
     """
     try:
         if isinstance(mask, list):
@@ -62,7 +68,7 @@ def valid_polygons(mask: Any) -> Any:
     """A mask without the polygons that Detectron2's reader of COCO files drops.
 
     Args:
-        mask: One that is not damaged.
+        mask: one that is not damaged.
 
     Returns:
         Run lengths as they are; polygons with an even number of at least 6 coordinates; [] for no
@@ -77,8 +83,8 @@ def mask_area(mask: Any, size: tuple[int, int]) -> float:
     """Number of pixels.
 
     Args:
-        mask: One that is not damaged.
-        size: Height and width of the image.
+        mask: one that is not damaged.
+        size: height and width of the image.
     """
     valid = valid_polygons(mask)
     if isinstance(valid, dict):
@@ -92,13 +98,13 @@ def run_lengths(rle: dict[str, Any]) -> npt.NDArray[np.int64]:
     pycocotools reads or writes beyond its memory where they do not.
 
     Args:
-        rle: `size` (height, width) and `counts`: a list, or text in COCO's compressed form.
+        rle: ``size`` (height, width) and ``counts``: a list, or text in COCO's compressed form.
 
     Returns:
         int64, lengths of background, foreground, background ...
 
     Raises:
-        ValueError: The keys or their types are others, or the lengths do not fill the mask.
+        ValueError: the keys or their types are others, or the lengths do not fill the mask.
     """
     size, counts = rle.get("size"), rle.get("counts")
     if not (isinstance(size, list | tuple) and len(size) == 2 and _are_sides(size)):

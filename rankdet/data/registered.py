@@ -15,16 +15,16 @@ from rankdet.data.file_counts import Reader, file_counts
 
 
 def ensure_dataset(name: str) -> Any:
-    """Look up a registered dataset and, where it can generate its files, have it do so.
+    """Look up a registered dataset, and generate its files if it is able to.
 
     Args:
-        name: A name in Detectron2's `DatasetCatalog`.
+        name: a name in Detectron2's ``DatasetCatalog``.
 
     Returns:
-        The dataset's Detectron2 `Metadata`.
+        The dataset's Detectron2 ``Metadata``.
 
     Raises:
-        ValueError: There is no dataset of this name.
+        ValueError: there is no dataset of this name.
     """
     if name not in DatasetCatalog:
         nearest = difflib.get_close_matches(name, DatasetCatalog.list(), n=3, cutoff=0.0)
@@ -42,11 +42,11 @@ def load_dicts(name: str) -> list[Record]:
     """Read a dataset by its own function, for instance Detectron2's reader of raw Cityscapes.
 
     Args:
-        name: A registered dataset.
+        name: a registered dataset.
 
     Raises:
-        FileNotFoundError: A file is missing.
-        ValueError: A package is missing, its annotation file is damaged, the reader does not find
+        FileNotFoundError: a file is missing.
+        ValueError: a package is missing, its annotation file is damaged, the reader does not find
             what it expects, or a user's function returns other than dicts in Detectron2's format.
     """
     metadata = ensure_dataset(name)
@@ -77,10 +77,10 @@ def load_dicts(name: str) -> list[Record]:
 
 
 def reader_of(metadata: Any) -> Reader:
-    """What reads the annotation file of a data set, as Detectron2's functions register it.
+    """Tell which function reads the annotation file of a data set in training.
 
     Args:
-        metadata: The dataset's Detectron2 `Metadata`.
+        metadata: the dataset's Detectron2 ``Metadata``.
     """
     kind = metadata.get("evaluator_type")
     return kind if kind in ("coco", "lvis") else "other"
@@ -90,10 +90,10 @@ def named_classes(metadata: Any) -> list[str] | None:
     """Names of the classes in the metadata of a data set; None: there are none (yet).
 
     Args:
-        metadata: The dataset's Detectron2 `Metadata`.
+        metadata: the dataset's Detectron2 ``Metadata``.
 
     Raises:
-        ValueError: They are no list of strings.
+        ValueError: the names are not a list of strings.
     """
     names = metadata.get("thing_classes")
     if names is None:
@@ -107,13 +107,13 @@ def named_classes(metadata: Any) -> list[str] | None:
 
 
 def annotation_path(metadata: Any) -> Path | None:
-    """Where the annotation file of a dataset lies on this machine; None: it has none.
+    """Path of the annotation file of a dataset on this machine; None: it has none.
 
     Args:
-        metadata: The dataset's Detectron2 `Metadata`.
+        metadata: the dataset's Detectron2 ``Metadata``.
 
     Raises:
-        ValueError: It is a URL from which it can't be fetched.
+        ValueError: it is a URL from which it can't be fetched.
     """
     json_file = metadata.get("json_file")
     try:
@@ -129,8 +129,8 @@ def class_ids(metadata: Any, category_ids: Iterable[int]) -> dict[int, int]:
     """Contiguous class id of each category id, as Detectron2's loaders assign them.
 
     Args:
-        metadata: The dataset's Detectron2 `Metadata`.
-        category_ids: The ids of all categories in its annotation file.
+        metadata: the dataset's Detectron2 ``Metadata``.
+        category_ids: the ids of all categories in its annotation file.
     """
     known: dict[int, int] | None = metadata.get("thing_dataset_id_to_contiguous_id")
     if known is not None:

@@ -1,4 +1,4 @@
-"""Which annotated objects reach the training, by what Detectron2's readers and mapper leave out."""
+"""Finds the annotated objects that Detectron2's readers and its mapper leave out of training."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -23,12 +23,12 @@ class Objects:
     """The N annotations of a data set, by columns.
 
     Attributes:
-        ids: of the annotations, or what names them else.
-        images: `(N,)` number of the image.
-        classes: `(N,)` number of the class, from 0.
-        boxes: `(N, 4)` left, top, right, bottom in pixels.
-        sizes: `(N, 2)` width and height of the image.
-        is_crowd: `(N,)`, all False where Detectron2's reader does not know crowds.
+        ids: of the annotations, or other descriptions of them.
+        images: ``(N,)`` number of the image.
+        classes: ``(N,)`` number of the class, from 0.
+        boxes: ``(N, 4)`` left, top, right, bottom in pixels.
+        sizes: ``(N, 2)`` width and height of the image.
+        is_crowd: ``(N,)``, all False where Detectron2's reader does not know crowds.
         masks: what each mask is, see :data:`rankdet.data.masks.MaskKind`.
         drops_polygons: whether the reader drops objects all of whose polygons are invalid, whether
             masks are trained on or not, as that of COCO files does.
@@ -45,16 +45,16 @@ class Objects:
 
 
 def left_out(objects: Objects) -> npt.NDArray[np.str_]:
-    """Why each object is left out; "": it is trained on.
+    """Give the reason why each object is left out; "": it is trained on.
 
     Detectron2's mapper leaves out crowds and, after augmentation, objects whose box has no area
-    within the image. Random crops drop more, each time others, which is no matter of the data set.
+    within the image. Random crops drop more objects, others each time; these are not counted.
 
     Args:
         objects: N annotations.
 
     Returns:
-        (N,), one of the reasons above.
+        ``(N,)``, one of the reasons above.
     """
     # As the mapper does, in single precision.
     edges = objects.boxes.astype(np.float32)
@@ -69,20 +69,20 @@ def left_out(objects: Objects) -> npt.NDArray[np.str_]:
 
 
 class Trained(NamedTuple):
-    """What a data set gives to training."""
+    """Counts of what a data set gives to training."""
 
     images: list[int]
-    """Of each class, those that show it."""
+    """Number of images that show each class."""
     instances: list[int]
-    """Of each class, those that are trained on."""
+    """Number of instances of each class that are trained on."""
     left_out: Found
-    """By reason, the annotations that are not trained on."""
+    """By reason: annotations that are not trained on."""
     masks: Found
-    """By kind, the masks that reach the mapper."""
+    """By kind: masks that reach the mapper."""
 
 
 def trained(objects: Objects, num_classes: int) -> Trained:
-    """Count what is trained on and what is not.
+    """Count the objects that are trained on, and those that are left out.
 
     Args:
         objects: N annotations.
@@ -104,7 +104,7 @@ def trained(objects: Objects, num_classes: int) -> Trained:
 
 
 def found(labels: npt.NDArray[np.str_], ids: list[Any]) -> Found:
-    """Number and first id of each label but ""."""
+    """Number and first id of each label except ""."""
     values, first, numbers = np.unique(labels, return_index=True, return_counts=True)
     return {
         str(value): [int(number), ids[index]]
@@ -119,8 +119,8 @@ def count_pairs(
     """Images and instances of each class.
 
     Args:
-        images: (N,), of each object.
-        classes: (N,), of each object, from 0.
+        images: ``(N,)``, of each object.
+        classes: ``(N,)``, of each object, from 0.
         num_classes: C.
 
     Returns:

@@ -1,26 +1,29 @@
-"""What metrics need of annotations, and what they make of those that lack it."""
+"""Checks of the annotation fields that metrics need, and annotations as each task judges them."""
 
 from rankdet.data.annotation_file import Record
+from rankdet.data.frequency_groups import LABELS
 
 FEDERATED_FIELDS = ("neg_category_ids", "not_exhaustive_category_ids")
-FREQUENCIES = ("r", "c", "f")
 GEOMETRY_FIELD = {"bbox": "bbox", "segm": "segmentation", "boundary": "segmentation"}
 
 
 def is_federated(content: Record) -> bool:
-    """Whether an annotation file says, as LVIS does, which classes an image was searched for."""
+    """True if an annotation file says, as LVIS does, for which classes an image was searched."""
     return any("neg_category_ids" in image for image in content["images"])
 
 
 def check_lvis_fields(content: Record) -> None:
-    """Check that no record of an annotation file lacks what LVIS's metrics need of it.
+    """Check that the records of an annotation file have all fields that LVIS's metrics need.
 
-    That is the area of an annotation; if one image has `neg_category_ids`, they and
-    `not_exhaustive_category_ids` of all; if one category has a `frequency`, that of all, which must
-    be LVIS's letter.
+    Every annotation needs an ``area``. If one image has ``neg_category_ids``, every image needs
+    them, and ``not_exhaustive_category_ids``, too. If one category has a ``frequency``, every
+    category needs LVIS's letter there.
+
+    Args:
+        content: a parsed annotation file.
 
     Raises:
-        ValueError: One lacks a field, or has another frequency.
+        ValueError: a record lacks a field, or a frequency is no such letter.
     """
     has_frequency = any("frequency" in category for category in content["categories"])
     needed = [("annotations", "area")]
@@ -36,7 +39,7 @@ def check_lvis_fields(content: Record) -> None:
                 "need; give it to all of them" + (", or to none." if field == "frequency" else ".")
             )
     for category in content["categories"] if has_frequency else ():
-        if category["frequency"] not in FREQUENCIES:
+        if category["frequency"] not in LABELS:
             raise ValueError(
                 f"Category {category['id']} has the frequency {category['frequency']!r}; give "
                 "'r' (rare), 'c' (common) or 'f' (frequent) to all categories, or the field to "
@@ -45,21 +48,21 @@ def check_lvis_fields(content: Record) -> None:
 
 
 def judged_annotations(content: Record, task: str) -> list[Record]:
-    """The annotations as a task judges them.
+    """Turn the annotations into those that a task judges.
 
-    For masks, an annotation without one is a crowd of its box: that the object is there is known,
-    but not its outline, so a detection there is neither right nor wrong.
+    For masks, an annotation without a mask becomes a crowd that fills its box. The object is known
+    to be there, but its outline is not, so a detection there is neither right nor wrong.
 
     Args:
-        content: A parsed annotation file. It is not changed.
+        content: a parsed annotation file. It is not changed.
         task: "bbox", "segm" or "boundary".
 
     Returns:
         N records, in the order of the file.
 
     Raises:
-        ValueError: No annotation has a mask, or one lacks its box, or masks are judged in an image
-            of unknown size.
+        ValueError: no annotation has a mask, an annotation lacks its box, or the size of an image
+            is unknown where masks are judged.
     """
     annotations: list[Record] = content["annotations"]
     field = GEOMETRY_FIELD[task]
@@ -78,10 +81,10 @@ def judged_annotations(content: Record, task: str) -> list[Record]:
 
 
 def without_geometry(annotations: list[Record], field: str) -> list[Record]:
-    """The annotations that lack what detections are compared with.
+    """Choose the annotations without a box, or without a mask.
 
     Args:
-        annotations: Of an annotation file.
+        annotations: those of an annotation file.
         field: "bbox" or "segmentation".
     """
     return [annotation for annotation in annotations if not annotation.get(field)]

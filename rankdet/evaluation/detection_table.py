@@ -1,10 +1,10 @@
-"""Detections of a whole data set in little memory."""
+"""A table that holds the detections of a whole data set in little memory."""
 
 import json
 from array import array
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import Any, TextIO, overload
+from typing import IO, Any, overload
 
 from detectron2.utils import comm
 
@@ -17,20 +17,20 @@ DETECTIONS_PER_WRITE = 10_000
 class DetectionTable(Sequence[Record]):
     """Detections in columns, which look like the list of dicts that COCO's result files hold.
 
-    The dicts are made when they are asked for, as six million of them would take gigabytes. They
-    have `image_id`, `category_id`, `score`, `bbox` (x, y, width, height) and, if it was given,
-    `segmentation` (RLE). In the table, a detection takes 64 bytes and one per character of the RLE.
+    Each dict is made when it is asked for, because six million of them would take gigabytes. It
+    has ``image_id``, ``category_id``, ``score``, ``bbox`` (x, y, width, height) and, if it was
+    given, ``segmentation`` (RLE). In the table, a detection takes 64 bytes, and one more per
+    character of the RLE. A new table is empty.
     """
 
     def __init__(self) -> None:
-        """Make an empty table."""
         self._image_ids: list[int | str] = []
         self._category_ids = array("q")
         self._scores = array("d")
         self._boxes = array("d")
         self._counts = bytearray()  # The RLEs of all masks, without gaps.
-        # Between which bytes the RLE of each detection is, empty without a mask. Those that were
-        # taken still count: the first one left is at self._bounds[0].
+        # The RLE of detection i lies between bounds i and i + 1; without a mask these are equal.
+        # Bytes that were taken still count: the first byte that is left is self._bounds[0].
         self._bounds = array("q", [0])
         self._mask_sizes: dict[int | str, list[int]] = {}
 
@@ -63,7 +63,7 @@ class DetectionTable(Sequence[Record]):
         return result
 
     def column(self, key: str) -> Sequence[Any]:
-        """All `image_id`, `category_id` or `score`, without making the dicts."""
+        """All ``image_id``, ``category_id`` or ``score``, without making the dicts."""
         columns: dict[str, Sequence[Any]] = {
             "image_id": self._image_ids,
             "category_id": self._category_ids,
@@ -75,7 +75,7 @@ class DetectionTable(Sequence[Record]):
         """Append detections.
 
         Args:
-            results: Dicts as this table returns them; the masks of an image have one size.
+            results: dicts as this table returns them; the masks of an image have one size.
         """
         for result in results:
             mask = result.get("segmentation")
@@ -89,7 +89,7 @@ class DetectionTable(Sequence[Record]):
             self._bounds.append(self._bounds[0] + len(self._counts))
 
     def take(self, number: int) -> "DetectionTable":
-        """Remove the first detections, as many as there are up to a number, and return them."""
+        """Remove the first detections, up to a number of them, and return them."""
         taken = DetectionTable()
         taken._image_ids, self._image_ids = self._image_ids[:number], self._image_ids[number:]
         taken._bounds = self._bounds[: number + 1]
@@ -117,7 +117,7 @@ class DetectionTable(Sequence[Record]):
         self._counts += other._counts
         self._mask_sizes |= other._mask_sizes
 
-    def write(self, file: TextIO) -> None:
+    def write(self, file: IO[str]) -> None:
         """Write a COCO result file: a JSON list with one detection per line."""
         results = iter(self)
         separator = "[\n"
@@ -134,11 +134,11 @@ class DetectionTable(Sequence[Record]):
 def gather_detections(table: DetectionTable) -> None:
     """Move the detections of all processes into the table of the main one, some at a time.
 
-    To send all at once would hold them three times: as tables, as the bytes that are sent, and as
-    those that arrive.
+    Sending all at once would hold them three times: as tables, as the bytes that are sent, and as
+    the bytes that arrive.
 
     Args:
-        table: What this process has; is empty afterwards except in the main process.
+        table: the detections of this process. Afterwards it is empty, except in the main process.
     """
     is_main = comm.is_main_process()
     while any(comm.all_gather(0 if is_main else len(table))):

@@ -1,18 +1,18 @@
-"""What is wrong with each detection: the kinds of errors of TIDE, under federated annotation."""
+"""The kind of each detection: right, or one of TIDE's errors; for federated annotations, too."""
 
 from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
 
-from rankdet.evaluation.detection_matches import TP_IOU, ImageMatches
-from rankdet.evaluation.matching import FloatArray, IntArray
+from rankdet.evaluation.judged_detections import FloatArray, IntArray
+from rankdet.evaluation.matching import TP_IOU, ImageMatches
 
 BACKGROUND_IOU = 0.1
 """A detection that overlaps every object by less is on background."""
 
 
-class Kind(IntEnum):
+class DetectionKind(IntEnum):
     """Kinds of detections, and of objects that none of them is about."""
 
     CLASSIFICATION = 0
@@ -30,31 +30,31 @@ class Kind(IntEnum):
     TRUE_POSITIVE = 6
     """It finds an object."""
     IGNORED = 7
-    """Neither right nor wrong: on a crowd, or of a class not annotated exhaustively there."""
+    """It is neither right nor wrong: on a crowd, or of a class not annotated exhaustively there."""
     NOT_JUDGED = 8
     """AP does not see it: its class was not looked for in the image, or it is one too many."""
 
 
-ERRORS = tuple(Kind)[: Kind.TRUE_POSITIVE]
+ERRORS = tuple(DetectionKind)[: DetectionKind.TRUE_POSITIVE]
 
 
 class KindsOfImage(NamedTuple):
     """Kinds of the detections of one image, and the objects they are about."""
 
     kinds: IntArray
-    """(D,): values of `Kind`."""
+    """``(D,)`` values of ``DetectionKind``."""
     targets: IntArray
-    """(D,): index into the annotations of the object; -1: none."""
+    """``(D,)`` index into the annotations of the object; -1: none."""
 
 
 def kinds_of_image(matches: ImageMatches) -> KindsOfImage:
-    """Tell the kind of every detection of an image.
+    """Find the kind of every detection of an image.
 
-    Where several kinds of errors fit, the first counts of localization, classification,
-    duplicate, background and both. That is the order of TIDE's release (tidecv 1.0.1).
+    Where several kinds of errors fit, the first one counts in this order: localization,
+    classification, duplicate, background, both. That is the order of TIDE's release (tidecv 1.0.1).
 
     Args:
-        matches: The detections of the image, its objects and their IoUs.
+        matches: the detections of the image, its objects and their IoUs.
 
     Returns:
         Kinds and objects in the order of the detections.
@@ -65,16 +65,16 @@ def kinds_of_image(matches: ImageMatches) -> KindsOfImage:
     found = np.append(matches.objects, -1)[matches.matched]
     none = np.full_like(found, -1)
     cases = [
-        (matches.is_ignored, Kind.IGNORED, none),
-        (matches.matched >= 0, Kind.TRUE_POSITIVE, found),
-        ((own_iou >= BACKGROUND_IOU) & (own_iou < TP_IOU), Kind.LOCALIZATION, own),
-        (other_iou >= TP_IOU, Kind.CLASSIFICATION, other),
-        (own_iou >= TP_IOU, Kind.DUPLICATE, own),
-        (other_iou < BACKGROUND_IOU, Kind.BACKGROUND, none),
+        (matches.is_ignored, DetectionKind.IGNORED, none),
+        (matches.matched >= 0, DetectionKind.TRUE_POSITIVE, found),
+        ((own_iou >= BACKGROUND_IOU) & (own_iou < TP_IOU), DetectionKind.LOCALIZATION, own),
+        (other_iou >= TP_IOU, DetectionKind.CLASSIFICATION, other),
+        (own_iou >= TP_IOU, DetectionKind.DUPLICATE, own),
+        (other_iou < BACKGROUND_IOU, DetectionKind.BACKGROUND, none),
     ]
     conditions, kinds, targets = zip(*cases, strict=True)
     return KindsOfImage(
-        np.select(conditions, [int(kind) for kind in kinds], default=int(Kind.BOTH)),
+        np.select(conditions, [int(kind) for kind in kinds], default=int(DetectionKind.BOTH)),
         np.select(conditions, targets, default=other),
     )
 

@@ -1,4 +1,4 @@
-"""The annotations of a registered data set, from its file or its function, ready to be judged."""
+"""Reads the annotations of a registered data set, from its file or its function."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -11,9 +11,9 @@ from detectron2.data.datasets.coco import convert_to_coco_dict
 
 from rankdet.data.annotation_file import Record, lacks_negatives, read_annotations
 from rankdet.data.class_names import read_class_names
-from rankdet.data.class_stats import annotation_path, ensure_dataset, load_dicts
 from rankdet.data.dataset_warnings import negatives_warning
 from rankdet.data.masks import valid_polygons
+from rankdet.data.registered import annotation_path, ensure_dataset, load_dicts
 from rankdet.evaluation.annotations import (
     GEOMETRY_FIELD,
     check_lvis_fields,
@@ -30,17 +30,17 @@ def read_ground_truth(name: str, *, masks: bool = True) -> Record:
     A data set that has no annotation file is converted by Detectron2 from what its function gives.
 
     Args:
-        name: A registered data set.
-        masks: False may leave the `segmentation` of the annotations out, which saves memory.
+        name: a registered data set.
+        masks: if False, the ``segmentation`` of annotations may be left out, which saves memory.
 
     Returns:
-        A parsed annotation file. Its annotations are none for the test file of a challenge.
+        A parsed annotation file. The test file of a challenge has no annotations.
 
     Raises:
-        ValueError: The data set is not registered, its annotations are damaged, there are no
+        ValueError: the data set is not registered, its annotations are damaged, there are no
             images or categories, or one lacks a field (see
             :func:`rankdet.evaluation.annotations.check_lvis_fields`).
-        FileNotFoundError: A file is missing.
+        FileNotFoundError: a file is missing.
     """
     path = annotation_path(ensure_dataset(name))
     if path is None:
@@ -58,15 +58,15 @@ def read_ground_truth(name: str, *, masks: bool = True) -> Record:
 
 
 def check_tasks(content: Record, tasks: Sequence[str] | None, name: str) -> None:
-    """Say before any inference what of the annotations can't be judged.
+    """Warn, before any inference, of annotations that can't be judged.
 
     Args:
-        content: From :func:`read_ground_truth`.
-        tasks: That the user asks for; None: boxes, and masks where there are any.
-        name: Of the data set, for the messages.
+        content: from :func:`read_ground_truth`.
+        tasks: those that the user asks for; None: boxes, and masks where there are any.
+        name: of the data set, for the messages.
 
     Raises:
-        ValueError: A task of the user's can't be judged at all.
+        ValueError: one of these tasks can't be judged at all.
     """
     for task in tasks or ():
         judged_annotations(content, task)
@@ -87,6 +87,25 @@ def check_tasks(content: Record, tasks: Sequence[str] | None, name: str) -> None
         )
     if tasks is None or any(GEOMETRY_FIELD[task] == "segmentation" for task in tasks):
         _say_which_lack_masks(content, name)
+
+
+def possible_tasks(content: Record, predicts_masks: bool, name: str) -> tuple[str, ...]:
+    """Choose boxes, and masks where both the model and the annotations have them.
+
+    Args:
+        content: from :func:`read_ground_truth`.
+        predicts_masks: whether the model does.
+        name: of the data set, for the message.
+    """
+    if not predicts_masks:
+        return ("bbox",)
+    if any(annotation.get("segmentation") for annotation in content["annotations"]):
+        return ("bbox", "segm")
+    logger.warning(
+        "The model predicts masks, but no annotation of dataset %r has one: only boxes are scored.",
+        name,
+    )
+    return ("bbox",)
 
 
 def _say_which_lack_masks(content: Record, name: str) -> None:
@@ -123,7 +142,7 @@ def _converted(name: str) -> Record:
 
 @contextmanager
 def _registered_as_well(name: str, dicts: list[Record], class_names: list[str]) -> Iterator[str]:
-    """Detectron2's converter takes names only, and would load the dicts once more."""
+    """Register loaded dicts under another name: Detectron2's converter takes names only."""
     copy = f"{name}, converted"
     ids = MetadataCatalog.get(name).get("thing_dataset_id_to_contiguous_id")
     DatasetCatalog.register(copy, lambda: dicts)
@@ -139,7 +158,7 @@ def _registered_as_well(name: str, dicts: list[Record], class_names: list[str]) 
 
 
 def _with_valid_polygons(record: Record) -> Record:
-    """A copy without what Detectron2's converter refuses, and what it changes in place."""
+    """Copy a record, without the parts that Detectron2's converter refuses or changes in place."""
     annotations = [_with_valid_mask(one) for one in record.get("annotations", [])]
     image_id = record.get("image_id")
     ids = {"image_id": image_id.item()} if isinstance(image_id, np.generic) else {}

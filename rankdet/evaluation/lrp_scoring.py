@@ -1,18 +1,16 @@
-"""Optimal Localisation-Recall-Precision (oLRP) and how well scores tell the IoU."""
+"""Optimal Localization Recall Precision (oLRP), and the correlation of scores and IoUs."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from faster_coco_eval import COCOeval_faster
 
 from rankdet.data.annotation_file import Record
-from rankdet.evaluation.annotations import check_lvis_fields, is_federated
-from rankdet.evaluation.class_groups import class_groups
-from rankdet.evaluation.detection_matches import TP_IOU
-from rankdet.evaluation.matching import FloatArray, category_evaluations
+from rankdet.data.frequency_groups import class_groups
+from rankdet.evaluation.judged_detections import FloatArray
+from rankdet.evaluation.matching import TP_IOU, Matches, match_detections
 
 
 class OptimalLRP(NamedTuple):
@@ -27,7 +25,7 @@ class OptimalLRP(NamedTuple):
     false_negative: float
     """1 - recall."""
     threshold: float
-    """Detections of this score and above are kept; inf: none is worth keeping."""
+    """Detections of this score and above are kept; inf: no detection is worth keeping."""
 
 
 class LRPScores(NamedTuple):
@@ -37,15 +35,15 @@ class LRPScores(NamedTuple):
     """Means over the classes: oLRP, oLRP_Loc, oLRP_FP, oLRP_FN, score_iou_correlation, and oLRPr,
     oLRPc, oLRPf where the categories have a frequency."""
     per_class: dict[str, FloatArray]
-    """(K,) in the order of the category ids: the first five of the metrics, and threshold (a
+    """``(K,)`` in the order of the category ids: the first five of the metrics, and threshold (a
     score)."""
 
 
 class _ClassMatches(NamedTuple):
     scores: FloatArray
-    """(D,): the detections that are right or wrong, not those to be ignored."""
+    """``(D,)`` of the detections that are right or wrong; ignored ones are left out."""
     ious: FloatArray
-    """(D,): IoU with the object that the detection matches; 0: none."""
+    """``(D,)`` IoU with the object that the detection matches; 0: none."""
     num_objects: int
 
 
@@ -54,10 +52,8 @@ def score_lrp(
 ) -> LRPScores:
     """Score detections by optimal LRP and by the correlation of score and IoU.
 
-    Matching is that of COCO at IoU 0.5: by descending score, each detection takes the free object
-    of its class with the highest IoU. A detection that matches a crowd is ignored. Annotations
-    with `neg_category_ids` are judged by the rules of LVIS, as in
-    :func:`rankdet.evaluation.lvis_scoring.score_lvis`.
+    Detections are matched to objects by :mod:`rankdet.evaluation.matching`, at IoU 0.5. A
+    detection that matches a crowd is ignored.
 
     Source: Oksuz et al., "Localization Recall Precision (LRP)", ECCV 2018; Oksuz et al., "A
     Ranking-based, Balanced Loss Function" (aLRP), NeurIPS 2020, section 2.2. The Pearson
@@ -65,31 +61,25 @@ def score_lrp(
     scores and IoUs are correlated here, not their ranks.
 
     Args:
-        content: A parsed annotation file in the format of COCO or LVIS.
-        results: Detections, as in
-            :func:`rankdet.evaluation.detection_matches.match_images`.
+        content: a parsed annotation file in the format of COCO or LVIS.
+        results: detections, as in
+            :func:`rankdet.evaluation.matching.match_images`.
         task: "bbox" or "segm".
-        max_dets_per_image: Only so many detections of an image count; None: all.
+        max_dets_per_image: only so many detections of an image count; None: all.
 
     Returns:
         Values per class and their means. A class without objects is nan and in no mean. A class
         whose objects are best left undetected has oLRP and oLRP_FN 100; its oLRP_Loc and oLRP_FP
-        are nan. The correlation is over all true positives, whatever their score; it is nan
-        for a class where all scores or all IoUs are equal. A mean over no class is nan.
+        are nan. The correlation is over all true positives, of any score; it is nan for a class
+        where all scores or all IoUs are equal. A mean over no class is nan.
 
     Raises:
-        ValueError: Federated annotations lack a field of LVIS v1, the annotations do not list a
-            predicted image, there is no such task, the limit is not positive, or a score is not
-            finite.
+        ValueError: see :func:`rankdet.evaluation.matching.match_images`.
     """
-    lvis_style = is_federated(content)
-    if lvis_style:
-        check_lvis_fields(content)
+    matches = match_detections(content, results, task, max_dets_per_image=max_dets_per_image)
     per_class: dict[str, list[float]] = defaultdict(list)
-    for evaluation in category_evaluations(
-        content, results, task, max_dets_per_image, lvis_style=lvis_style
-    ):
-        for name, value in _class_values(_class_matches(evaluation)).items():
+    for of_class in _by_class(matches, content["categories"]):
+        for name, value in _class_values(of_class).items():
             per_class[name].append(value)
     arrays = {name: np.array(values) for name, values in per_class.items()}
     return LRPScores(_metrics(arrays, content["categories"]), arrays)
@@ -104,9 +94,9 @@ def optimal_lrp(scores: FloatArray, ious: FloatArray, num_objects: int) -> Optim
     thresholds the highest counts.
 
     Args:
-        scores: (D,), any real.
-        ious: (D,), IoU with the object that the detection matches; below tau: false positive.
-        num_objects: Number of objects that should be detected, at least that of the matches.
+        scores: ``(D,)``, any real.
+        ious: ``(D,)``, IoU with the object that the detection matches; below tau: false positive.
+        num_objects: number of objects that should be detected, at least that of the matches.
 
     Returns:
         The error and its parts, all nan without objects.
@@ -139,45 +129,29 @@ def score_iou_correlation(scores: FloatArray, ious: FloatArray) -> float:
     """Pearson correlation of the score and the IoU of true positives.
 
     Args:
-        scores: (D,), any real.
-        ious: (D,), IoU with the object that the detection matches; below tau: false positive.
+        scores: ``(D,)``, any real.
+        ious: ``(D,)``, IoU with the object that the detection matches; below tau: false positive.
 
     Returns:
         In [-1, 1]; nan where all true positives have the same score or the same IoU.
     """
     is_tp = ious >= TP_IOU
     pair = np.stack([scores[is_tp], ious[is_tp]])
-    if not is_tp.any() or (np.ptp(pair, axis=1) == 0).any():
+    if not is_tp.any() or (pair.max(axis=1) == pair.min(axis=1)).any():
         return float("nan")
-    return float(np.corrcoef(pair)[0, 1])
+    correlations: FloatArray = np.asarray(np.corrcoef(pair))
+    return float(correlations[0, 1])
 
 
-def _class_matches(evaluation: COCOeval_faster) -> _ClassMatches:
-    objects = evaluation.cocoGt.anns.values()
-    if not objects:
-        return _ClassMatches(np.zeros(0), np.zeros(0), num_objects=0)
-    params = evaluation.params
-    params.iouThrs = np.array([TP_IOU])
-    params.areaRng, params.areaRngLbl = params.areaRng[:1], params.areaRngLbl[:1]
-    evaluation.evaluate()
-    ious = _iou_by_detection(evaluation)
-    judged = []
-    for detection_id, detection in evaluation.cocoDt.anns.items():
-        iou = ious.get(detection_id, None if detection.get("lvis_mark") else 0.0)
-        if iou is not None:
-            judged.append((detection["score"], iou))
-    num_objects = sum(not annotation.get("iscrowd") for annotation in objects)
-    return _ClassMatches(*np.array(judged).reshape(-1, 2).T, num_objects)
-
-
-def _iou_by_detection(evaluation: COCOeval_faster) -> dict[int, float | None]:
-    """IoU of each matched detection with its object, by id; None: it matches a crowd."""
-    ious: dict[int, float | None] = {}
-    for ids, iou in evaluation.eval["matched"].items():
-        detection_id, annotation_id = map(int, ids.split("_"))
-        is_crowd = evaluation.cocoGt.anns[annotation_id].get("iscrowd")
-        ious[detection_id] = None if is_crowd else iou
-    return ious
+def _by_class(matches: Matches, categories: list[Record]) -> Iterator[_ClassMatches]:
+    """The matches of each class, in the order of the category ids."""
+    order = np.argsort(matches.classes, kind="stable")
+    ids = np.array(sorted(category["id"] for category in categories))
+    for class_id, start, end in zip(
+        ids.tolist(), *np.searchsorted(matches.classes[order], [ids, ids + 1]), strict=True
+    ):
+        rows = order[start:end]
+        yield _ClassMatches(matches.scores[rows], matches.ious[rows], matches.num_objects[class_id])
 
 
 def _class_values(matches: _ClassMatches) -> dict[str, float]:

@@ -1,259 +1,242 @@
-"""Matching detections to ground truth with faster-coco-eval, by the rules of LVIS or of COCO."""
+"""Which detection finds which object: the one matcher behind oLRP, errors and score calibration.
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+By descending score, each detection takes the free object of its class with the highest IoU, if that
+is 0.5 or more, as in COCO; what counts at all is decided by the rules of LVIS.
+
+AP alone has another matcher, that of faster-coco-eval
+(:mod:`rankdet.evaluation.category_evaluation`). It matches by the same rule at ten IoU thresholds
+and for four ranges of areas, one class at a time, in compiled code, which makes it fast. It can't
+serve here, because error analysis needs the IoU with objects of other classes, and detections of
+classes without objects. Tests compare the AP50 of both.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
-from faster_coco_eval import COCO, COCOeval_faster
-from faster_coco_eval.core.mask import area as mask_area
+from faster_coco_eval import COCO
+from faster_coco_eval.core import mask as rle
 
 from rankdet.data.annotation_file import Record
-from rankdet.evaluation.annotations import GEOMETRY_FIELD, judged_annotations
-from rankdet.evaluation.detection_table import DetectionTable
-from rankdet.evaluation.prediction_checks import check_limit
+from rankdet.evaluation.annotations import GEOMETRY_FIELD, check_lvis_fields, is_federated
+from rankdet.evaluation.judged_detections import (
+    BoolArray,
+    FloatArray,
+    IntArray,
+    Judged,
+    judged_detections,
+)
 
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
-ImageNumbers = dict[int | str, int]
-"""From 0, by image id."""
+TP_IOU = 0.5
+"""A detection with this IoU or more can be a true positive; tau in the papers on LRP."""
 
 
-class _Columns(NamedTuple):
-    """The D detections without their geometry."""
+class ImageMatches(NamedTuple):
+    """The detections of an image that count, best first, and its objects without crowds."""
 
-    images: IntArray
-    categories: IntArray
+    detections: IntArray
+    """``(D,)`` index into the results."""
+    detection_classes: IntArray
+    """``(D,)`` category id."""
     scores: FloatArray
+    """``(D,)`` descending."""
+    objects: IntArray
+    """``(G,)`` index into the annotations."""
+    object_classes: IntArray
+    """``(G,)`` category id."""
+    ious: FloatArray
+    """``(D, G)`` with the objects of every class."""
+    matched: IntArray
+    """``(D,)`` column of the object that the detection finds; -1: none."""
+    is_ignored: BoolArray
+    """``(D,)`` neither right nor wrong: on a crowd, or of a class not annotated exhaustively."""
 
 
-def category_evaluations(
-    content: Record,
-    results: Sequence[Record],
-    task: str,
-    max_dets_per_image: int | None,
-    *,
-    lvis_style: bool,
-    max_dets_per_class: int | None = None,
-) -> Iterator[COCOeval_faster]:
-    """Prepare the evaluation of all detections that count, one category at a time.
+class Matches(NamedTuple):
+    """The detections of all images that are right or wrong, in the order of the results."""
 
-    A category that is not annotated gets no detections, as no metric asks for them. Each evaluation
-    holds the images where its category is annotated or predicted, and no others:
-    faster-coco-eval spends most of its time and memory on pairs of image and category, nearly all
-    of which are empty.
+    classes: IntArray
+    """``(D,)`` category id."""
+    scores: FloatArray
+    """``(D,)``."""
+    ious: FloatArray
+    """``(D,)`` IoU with the object that the detection finds; 0: none."""
+    num_objects: Counter[int]
+    """Of each category id, without crowds."""
+
+
+def match_images(
+    content: Record, results: Sequence[Record], task: str, *, max_dets_per_image: int | None = 300
+) -> Iterator[ImageMatches]:
+    """Match detections to objects at IoU 0.5 as COCO does, judged by the rules of LVIS.
+
+    With federated annotations, a detection counts only where its category is known to be present
+    or absent, and what has no area never does. What is of none of the categories is left out.
+    All this is as in :func:`rankdet.evaluation.lvis_scoring.score_lvis`.
 
     Args:
-        content: A parsed annotation file. It is not changed.
-        results: Detections with `image_id`, `category_id`, `score` and `bbox` (x, y, width,
-            height) or `segmentation` (RLE). They are not changed. Those that lack what the
+        content: a parsed annotation file in the format of COCO or LVIS. It is not changed.
+        results: detections with ``image_id``, ``category_id``, ``score`` and ``bbox`` (x, y, width,
+            height) or ``segmentation`` (RLE). They are not changed. Those that lack what the
             task needs are left out.
-        task: "bbox", "segm" or "boundary".
-        max_dets_per_image: Only so many detections of an image count, the highest-scoring ones
-            of all categories together; None: all of them.
-        lvis_style: By the rules of LVIS: a detection counts only where its category is known to
-            be present or absent, annotations and detections without area never do, and one that
-            matches nothing is no error where the category was not annotated exhaustively.
-        max_dets_per_class: Only so many detections of a category count, the highest-scoring ones
-            of all images together; None: all of them.
+        task: "bbox" or "segm".
+        max_dets_per_image: only so many detections of an image count, the highest-scoring ones
+            of all categories together; None: all.
 
     Yields:
-        An evaluation per category, in the order of the category ids, whose `evaluate` was not
-        called yet. Images are numbered from 0 in the order of their ids, the annotations of the
-        category and its detections from 1; that of a detection without area is left out.
+        The matches of each image, in the order of the image ids.
 
     Raises:
-        ValueError: There are detections for an image that the annotation file does not list, or
-            with a score that is not finite; it lists no categories, an annotation lacks what the
-            task needs, there is no such task, or a limit is not positive.
+        ValueError: the task is another, the limit is not positive, a score is not finite, there are
+            no images, the annotations lack a field (see
+            :func:`rankdet.evaluation.annotations.check_lvis_fields`) or what the task needs, or
+            they do not list a predicted image.
     """
-    if task not in GEOMETRY_FIELD:
-        raise ValueError(f"task is {task!r}; give one of {', '.join(map(repr, GEOMETRY_FIELD))}.")
-    check_limit("max_dets_per_image", max_dets_per_image, may_be_none=True)
-    check_limit("max_dets_per_class", max_dets_per_class, may_be_none=True)
-    annotations = judged_annotations(content, task)
-    if not content["categories"]:
-        raise ValueError("The annotation file lists no categories; there is nothing to evaluate.")
-    # faster-coco-eval takes integers only. Sorted: equal scores are ranked by the image.
-    images = sorted(content["images"], key=lambda image: image["id"])
-    numbers = {image["id"]: number for number, image in enumerate(images)}
-    if lvis_style:
-        annotations = [a for a in annotations if a["area"] > 0]
-    columns = _columns(results, numbers)
-    indices = _within_limits(columns, max_dets_per_image, max_dets_per_class)
-    if lvis_style:
-        indices = _judged(indices, columns, _judged_pairs(annotations, images, numbers))
-    indices = indices[np.argsort(columns.categories[indices], kind="stable")]
-    categories = sorted(content["categories"], key=lambda category: category["id"])
-    ids = np.array([category["id"] for category in categories])
-    ends = np.searchsorted(columns.categories[indices], [ids, ids + 1])
-    annotations_of = _by_category(annotations)
-    for category, start, end in zip(categories, *ends.tolist(), strict=True):
-        # faster-coco-eval adds fields to the annotations, and takes id 0 for "not matched".
-        objects = [
-            {**annotation, "id": i, "image_id": numbers[annotation["image_id"]]}
-            for i, annotation in enumerate(annotations_of[category["id"]], start=1)
-        ]
-        of_category = indices[start:end].tolist() if objects else []
-        detections = _detections(of_category, results, columns, task)
-        if lvis_style:
-            detections = [detection for detection in detections if detection["area"] > 0]
-        yield _evaluation(category, images, objects, detections, task, lvis_style)
+    if task not in ("bbox", "segm"):
+        raise ValueError(f"Detections can't be matched by task {task!r}; give 'bbox' or 'segm'.")
+    if not content["images"]:
+        raise ValueError("The annotation file lists no images; give the one of the dataset.")
+    check_lvis_fields(content)
+    federated = is_federated(content)
+    judged = judged_detections(content, results, task, max_dets_per_image=max_dets_per_image)
+    coco = COCO()  # Holds the sizes of the images, for masks.
+    coco.imgs = {image["id"]: image for image in judged.images}
+    categories = {category["id"] for category in content["categories"]}
+    regions = partial(_regions, coco, task, categories)
+    of_image = zip(judged.images, _objects(judged), _best_detections(judged), strict=True)
+    for image, object_numbers, numbers in of_image:
+        objects = regions([(i, judged.annotations[i]) for i in object_numbers])
+        detections = regions([(i, results[i]) for i in numbers])
+        if federated:
+            detections = [d for d in detections if _area(d.geometry) > 0]
+        yield _match(detections, objects, image["not_exhaustive_category_ids"] if federated else [])
 
 
-def check_images(predicted: Iterable[int | str], known: Collection[int | str]) -> None:
-    """Check that an annotation file lists the images of all detections.
+def match_detections(
+    content: Record, results: Sequence[Record], task: str, *, max_dets_per_image: int | None = 300
+) -> Matches:
+    """Match the detections of all images, without those that are neither right nor wrong.
 
     Args:
-        predicted: Image ids of detections.
-        known: Image ids of the annotation file, in a container that is quick to search.
+        content: see :func:`match_images`.
+        results: see there.
+        task: "bbox" or "segm".
+        max_dets_per_image: see there.
 
     Raises:
-        ValueError: It does not list one.
+        ValueError: see there.
     """
-    unknown = {image_id for image_id in predicted if image_id not in known}
-    if unknown:
-        raise ValueError(
-            f"There are predictions for image {min(unknown, key=str)!r}, which is not among the "
-            f"{len(known)} images of the annotation file; evaluate on the dataset predicted."
+    columns: list[tuple[IntArray, IntArray, FloatArray, FloatArray]] = []
+    num_objects: Counter[int] = Counter()
+    for one in match_images(content, results, task, max_dets_per_image=max_dets_per_image):
+        num_objects.update(one.object_classes.tolist())
+        judged = ~one.is_ignored
+        ious = _take_columns(one.ious, one.matched)[judged]
+        columns.append(
+            (one.detections[judged], one.detection_classes[judged], one.scores[judged], ious)
         )
+    numbers, classes, scores, ious = (np.concatenate(parts) for parts in zip(*columns, strict=True))
+    order = np.argsort(numbers)
+    return Matches(classes[order], scores[order], ious[order], num_objects)
 
 
-def _columns(results: Sequence[Record], numbers: ImageNumbers) -> _Columns:
-    image_ids, category_ids = (_column(results, key) for key in ("image_id", "category_id"))
-    check_images(image_ids, numbers)
-    images = np.fromiter(map(numbers.__getitem__, image_ids), np.int64, len(image_ids))
-    return _Columns(images, np.asarray(category_ids, np.int64), detection_scores(results))
+def _take_columns(values: FloatArray, columns: IntArray) -> FloatArray:
+    """One value of each row; of column -1: 0."""
+    return np.pad(values, ((0, 0), (0, 1)))[np.arange(len(values)), columns]
 
 
-def detection_scores(results: Sequence[Record]) -> FloatArray:
-    """Collect the scores of the D detections and check that they can be ranked.
-
-    Returns:
-        (D,).
-
-    Raises:
-        ValueError: One is not finite.
-    """
-    scores = np.asarray(_column(results, "score"), np.float64)
-    is_finite = np.isfinite(scores)
-    if not is_finite.all():
-        bad = results[int(is_finite.argmin())]
-        raise ValueError(
-            f"A detection of category {bad['category_id']} in image {bad['image_id']!r} has score "
-            f"{bad['score']}; scores must be finite."
-        )
-    return scores
+def _objects(judged: Judged) -> Iterator[list[int]]:
+    """Of each image, the indices of its annotations that count."""
+    images = judged.object_images[judged.objects]
+    order = np.argsort(images, kind="stable")
+    return _split(judged.objects[order], images[order], len(judged.images))
 
 
-def _column(results: Sequence[Record], key: str) -> Sequence[Any]:
-    return results.column(key) if isinstance(results, DetectionTable) else [r[key] for r in results]
+def _best_detections(judged: Judged) -> Iterator[list[int]]:
+    """Of each image, the indices of its detections, the highest score first."""
+    images = judged.columns.images[judged.detections]
+    order = np.lexsort((-judged.columns.scores[judged.detections], images))
+    return _split(judged.detections[order], images[order], len(judged.images))
 
 
-def _within_limits(columns: _Columns, per_image: int | None, per_class: int | None) -> IntArray:
-    """The detections that count, in the order of the results."""
-    indices = np.arange(len(columns.scores))
-    if per_image is not None:
-        indices = _best(indices, columns.images, columns.scores, per_image)
-    if per_class is not None:
-        indices = _best(indices, columns.categories, columns.scores, per_class)
-    return indices
+def _split(indices: IntArray, images: IntArray, num_images: int) -> Iterator[list[int]]:
+    bounds = np.searchsorted(images, np.arange(num_images + 1)).tolist()
+    return (indices[start:end].tolist() for start, end in pairwise(bounds))
 
 
-def _best(indices: IntArray, groups: IntArray, scores: FloatArray, limit: int) -> IntArray:
-    """Those among the highest-scoring of their group; of equal scores the first ones count."""
-    # Sorting takes memory, and few groups, if any, are too large.
-    ids, sizes = np.unique(groups[indices], return_counts=True)
-    crowded = indices[np.isin(groups[indices], ids[sizes > limit])]
-    order = crowded[np.lexsort((-scores[crowded], groups[crowded]))]
-    start_of_group = np.searchsorted(groups[order], groups[order])
-    surplus = order[np.arange(len(order)) - start_of_group >= limit]
-    return np.setdiff1d(indices, surplus, assume_unique=True)
+class _Region(NamedTuple):
+    number: int
+    record: Record
+    geometry: Any
+    """A box (x, y, width, height) or an RLE."""
 
 
-def _judged(indices: IntArray, columns: _Columns, pairs: IntArray) -> IntArray:
-    """Those whose image and category are one of the pairs (P, 2)."""
-    ids = (pairs[:, 1], columns.categories)
-    # Ids can be negative.
-    width = 1 + max(i.max(initial=0) for i in ids) - min(i.min(initial=0) for i in ids)
-    keys = columns.images[indices]
-    keys *= width
-    keys += columns.categories[indices]
-    return indices[np.isin(keys, pairs @ (width, 1))]
-
-
-def _judged_pairs(
-    annotations: list[Record], images: list[Record], numbers: ImageNumbers
-) -> IntArray:
-    """(P, 2): image number and category that is known to be present in the image, or absent."""
-    present = {(numbers[a["image_id"]], a["category_id"]) for a in annotations}
-    absent = ((i, c) for i, image in enumerate(images) for c in image["neg_category_ids"])
-    return np.array(sorted(present.union(absent)), np.int64).reshape(-1, 2)
-
-
-def _by_category(records: list[Record]) -> defaultdict[int, list[Record]]:
-    by_category = defaultdict(list)
-    for record in records:
-        by_category[record["category_id"]].append(record)
-    return by_category
-
-
-def _detections(
-    indices: list[int], results: Sequence[Record], columns: _Columns, task: str
-) -> list[Record]:
-    """What faster-coco-eval needs of the results that have what the task is about."""
-    field = GEOMETRY_FIELD[task]
-    found = [(i, result) for i in indices if field in (result := results[i])]
-    areas = _areas([result[field] for _, result in found], field)
+def _regions(
+    coco: COCO, task: str, categories: set[int], records: list[tuple[int, Record]]
+) -> list[_Region]:
+    """Those records that are of a category and have what the task needs."""
     return [
-        {
-            "id": number,
-            "image_id": int(columns.images[i]),
-            "category_id": result["category_id"],
-            "score": result["score"],
-            "area": area,
-            "iscrowd": 0,
-            field: result[field],
-        }
-        for number, ((i, result), area) in enumerate(zip(found, areas, strict=True), start=1)
+        _Region(number, record, coco.annToRLE(record) if task == "segm" else record["bbox"])
+        for number, record in records
+        if record["category_id"] in categories and GEOMETRY_FIELD[task] in record
     ]
 
 
-def _areas(geometries: list[Any], field: str) -> list[float]:
-    if field == "bbox":
-        return [width * height for _, _, width, height in geometries]
-    areas: list[float] = mask_area(geometries).tolist() if geometries else []
-    return areas
+def _area(geometry: Any) -> float:
+    return float(rle.area(geometry) if isinstance(geometry, dict) else geometry[2] * geometry[3])
 
 
-def _evaluation(
-    category: Record,
-    images: list[Record],
-    annotations: list[Record],
-    detections: list[Record],
-    task: str,
-    lvis_style: bool,
-) -> COCOeval_faster:
-    used = sorted({record["image_id"] for record in (*annotations, *detections)})
-    # COCO.loadRes is left out: it reads every mask twice more.
-    truth, found = (
-        COCO(
-            {
-                "images": [_image(images[number], number, category["id"]) for number in used],
-                "annotations": records,
-                # faster-coco-eval wants to see a frequency, but its groups are not used here.
-                "categories": [{"frequency": "f", **category}],
-            }
-        )
-        for records in (annotations, detections)
+def _match(
+    detections: list[_Region], objects: list[_Region], not_exhaustive: list[int]
+) -> ImageMatches:
+    is_crowd = np.array([bool(o.record.get("iscrowd")) for o in objects], dtype=bool)
+    classes, object_classes = _classes(detections), _classes(objects)
+    ious = _ious(detections, objects, is_crowd)
+    of_class = np.where(classes[:, None] == object_classes, ious, 0)
+    matched = _greedy_matches(of_class[:, ~is_crowd])
+    may_be_right = np.isin(classes, not_exhaustive) | (of_class[:, is_crowd] >= TP_IOU).any(axis=1)
+    return ImageMatches(
+        detections=_numbers(detections),
+        detection_classes=classes,
+        scores=np.array([d.record["score"] for d in detections], dtype=float),
+        objects=_numbers(objects)[~is_crowd],
+        object_classes=object_classes[~is_crowd],
+        ious=ious[:, ~is_crowd],
+        matched=matched,
+        is_ignored=(matched < 0) & may_be_right,
     )
-    evaluation = COCOeval_faster(truth, found, task, lvis_style=lvis_style)
-    # The limits were applied: this one, per image and category, must not drop any more.
-    evaluation.params.maxDets = [max(1, len(detections))]
-    return evaluation
 
 
-def _image(image: Record, number: int, category_id: int) -> Record:
-    """An image as faster-coco-eval wants it for one category, which is judged there."""
-    return {**image, "id": number, "neg_category_ids": [category_id]}
+def _numbers(regions: list[_Region]) -> IntArray:
+    return np.array([region.number for region in regions], dtype=np.int64)
+
+
+def _classes(regions: list[_Region]) -> IntArray:
+    return np.array([region.record["category_id"] for region in regions], dtype=np.int64)
+
+
+def _ious(detections: list[_Region], objects: list[_Region], is_crowd: BoolArray) -> FloatArray:
+    """``(D, G)`` IoU; with a crowd, the share of the detection that lies in it."""
+    if not detections or not objects:
+        return np.zeros((len(detections), len(objects)))
+    found, truth = (
+        geometries if isinstance(geometries[0], dict) else np.array(geometries, dtype=float)
+        for geometries in ([region.geometry for region in side] for side in (detections, objects))
+    )
+    ious: FloatArray = rle.iou(found, truth, is_crowd.tolist())
+    return ious
+
+
+def _greedy_matches(ious: FloatArray) -> IntArray:
+    """The column that each row takes, in order, of equal ones the last, as in COCO; -1: none."""
+    matched = np.full(len(ious), -1)
+    free = np.ones(ious.shape[1], dtype=bool)
+    for row in np.flatnonzero((ious >= TP_IOU).any(axis=1)):
+        reachable = np.flatnonzero(free & (ious[row] >= TP_IOU))
+        if reachable.size:
+            best = reachable[::-1][ious[row, reachable[::-1]].argmax()]
+            matched[row], free[best] = best, False
+    return matched

@@ -1,6 +1,7 @@
-"""Whether what a model predicts, and what is asked of it, can be scored at all."""
+"""Checks of predictions for defects that no metric can tell from misses."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable
 
 import numpy as np
 from detectron2.structures import Instances
@@ -8,52 +9,14 @@ from detectron2.structures import Instances
 from rankdet.data.annotation_file import Record
 
 
-def check_limit(name: str, limit: int | None, *, may_be_none: bool = False) -> None:
-    """Check a limit on the number of detections.
-
-    Args:
-        name: Of the argument, for the message.
-        limit: Its value.
-        may_be_none: None is a value, too: no limit.
-
-    Raises:
-        ValueError: It is no integer, or less than 1.
-    """
-    if limit is None and may_be_none:
-        return
-    if not isinstance(limit, int) or limit < 1:
-        or_none = ", or None" if may_be_none else ""
-        raise ValueError(f"{name} is {limit!r}; give an integer of at least 1{or_none}.")
-
-
-def check_dataset_name(dataset_name: str | Sequence[str]) -> str:
-    """The one data set that an evaluator is for.
-
-    Args:
-        dataset_name: Its name, or a list of one, as configs of Detectron2 write it.
-
-    Raises:
-        ValueError: There are none or several, or it is no name.
-    """
-    names = [dataset_name] if isinstance(dataset_name, str) else dataset_name
-    if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
-        raise ValueError(f"dataset_name is {dataset_name!r}; give the name of a data set.")
-    if len(names) != 1:
-        raise ValueError(
-            f"dataset_name is {list(names)!r}; an evaluator scores one data set: evaluate each of "
-            "them by itself, with dataloader.test.dataset.names and the evaluator's name changed."
-        )
-    return names[0]
-
-
 def instances_of(output: Record) -> Instances:
-    """What a model has found in an image.
+    """Take the detections from the output of a model for one image.
 
     Args:
-        output: Of the model, for one image.
+        output: of the model, for one image.
 
     Raises:
-        ValueError: It predicts no instances.
+        ValueError: it predicts no instances.
     """
     if "instances" not in output:
         raise ValueError(
@@ -65,14 +28,15 @@ def instances_of(output: Record) -> Instances:
 
 
 def check_predictions(results: list[Record], image: Record) -> None:
-    """Check the detections of an image, as no metric can tell these defects from misses.
+    """Check the detections of an image.
 
     Args:
-        results: Dicts with `score`, `bbox` and maybe `segmentation` (RLE).
-        image: The entry of the annotation file; masks are checked if it has `height` and `width`.
+        results: dicts with ``score``, ``bbox`` and maybe ``segmentation`` (RLE).
+        image: the entry of the annotation file; masks are checked if it has ``height`` and
+            ``width``.
 
     Raises:
-        ValueError: A score or a box is not finite, or a mask has another size than the image.
+        ValueError: a score or a box is not finite, or a mask has another size than the image.
     """
     numbers = np.array([[*result["bbox"], result["score"]] for result in results])
     is_finite = np.isfinite(numbers.reshape(-1, 5)).all(axis=1)
@@ -91,4 +55,40 @@ def check_predictions(results: list[Record], image: Record) -> None:
             f"A mask of image {image['id']!r} has {other[0]} x {other[1]} pixels, but the image "
             f"has {size[0]} x {size[1]} in the annotation file; give the dataset's records the "
             "height and width of that file."
+        )
+
+
+def check_images(predicted: Iterable[int | str], known: Collection[int | str]) -> None:
+    """Check that an annotation file lists the images of all detections.
+
+    Args:
+        predicted: image ids of detections.
+        known: image ids of the annotation file, in a container that is quick to search.
+
+    Raises:
+        ValueError: an image is not listed.
+    """
+    unknown = {image_id for image_id in predicted if image_id not in known}
+    if unknown:
+        raise ValueError(
+            f"There are predictions for image {min(unknown, key=str)!r}, which is not among the "
+            f"{len(known)} images of the annotation file; evaluate on the dataset predicted."
+        )
+
+
+def check_unique(image_ids: list[int | str]) -> None:
+    """Check that no image was predicted twice.
+
+    Args:
+        image_ids: of all predicted images, of all processes.
+
+    Raises:
+        ValueError: one repeats.
+    """
+    image_id, number = next(iter(Counter(image_ids).most_common(1)), ("", 0))
+    if number > 1:
+        raise ValueError(
+            f"Image {image_id!r} was predicted {number} times, so that its detections would count "
+            "as duplicates; let the sampler of the test loader give each image to one process "
+            "once, as Detectron2's InferenceSampler does."
         )

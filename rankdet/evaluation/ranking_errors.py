@@ -1,4 +1,4 @@
-"""How the errors of a model's classes compare with what ECM's theory says of them.
+"""Ranking and detection error of each class of a model, with the bounds of ECM's theory.
 
 Shapes: N proposals of an image, C foreground classes.
 """
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rankdet.data.annotation_file import Record
 from rankdet.evaluation.annotations import is_federated
-from rankdet.losses.bounds import (
+from rankdet.evaluation.ranking_theory import (
     classification_error,
     detection_error_bounds,
     linear_slope,
@@ -21,7 +21,7 @@ from rankdet.losses.bounds import (
 
 
 class RankingErrors(NamedTuple):
-    """Of one class; errors and bounds are in [0, 1]."""
+    """Errors of one class, and their bounds, all in [0, 1]."""
 
     num_positives: int
     num_negatives: int
@@ -44,9 +44,9 @@ class ClassScores:
     """Scores of the positives and the negatives of each class, gathered image by image.
 
     A positive of a class is a proposal of one of its objects; every other proposal is a negative,
-    background or not. All scores are kept, in their dtype, for the errors are exact: 4 bytes for
-    each proposal and each class judged in its image, 0.8 GB for 20,000 images of LVIS with 1,000
-    proposals and ten judged classes each.
+    background or not. The errors are exact, so all scores are kept, in their dtype. That takes 4
+    bytes for each proposal and each class judged in its image: 0.8 GB for 20,000 images of LVIS
+    with 1,000 proposals and ten judged classes each.
 
     Args:
         num_classes: C.
@@ -67,7 +67,7 @@ class ClassScores:
         """
         scores, labels = scores.cpu(), labels.cpu()
         num_classes = len(self._positives)
-        for label in labels.unique().tolist():
+        for label in {*labels.tolist()}:
             if 0 <= label < num_classes:
                 self._positives[label].append(scores[labels == label, label])
         for label in range(num_classes) if judged is None else judged:
@@ -94,7 +94,7 @@ def judged_classes(
         class_of_category: contiguous class id by category id; other categories are left out.
 
     Returns:
-        Class ids by image id; None: everything is judged, for no image has ``neg_category_ids``.
+        Class ids by image id; None: no image has ``neg_category_ids``, so all classes are judged.
     """
     if not is_federated(content):
         return None

@@ -13,9 +13,15 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from torch import Tensor
 
+from rankdet.data.frequency_groups import Classes
 from rankdet.losses.confusion import pairwise_bias
 from rankdet.modeling.calibration import ConfusionStatistics
-from rankdet.tools.frequency_groups import MAX_NAMED_CLASSES, Classes, legend_handles, name_classes
+from rankdet.tools.frequency_colors import (
+    MAX_NAMED_CLASSES,
+    class_colors,
+    legend_handles,
+    name_classes,
+)
 
 _UNSEEN = "0.8"
 # As in the paper, lighter is more probable.
@@ -111,7 +117,7 @@ def _plot_matrix(
     matrix = run.statistics.matrix.clamp(min=norm.vmin)
     matrix = matrix.masked_fill(~run.statistics.is_seen.unsqueeze(1), torch.nan)[order][:, order]
     axes.imshow(matrix.numpy(), cmap=COLOR_MAP, norm=norm)
-    colors = [to_rgb(classes.colours[index]) for index in order]
+    colors = [to_rgb(name) for name in class_colors([classes.groups[index] for index in order])]
     start, end, width = -0.5, number - 0.5, _STRIP * number
     axes.imshow([colors], extent=(start, end, end + width, end), aspect="equal")
     column = [[color] for color in colors]

@@ -13,8 +13,8 @@ from matplotlib.ticker import MaxNLocator
 from tabulate import tabulate
 
 from rankdet.data.class_names import read_class_names
-from rankdet.data.glyphs.annotations import frequency_group
-from rankdet.tools.frequency_groups import COLOURS, LABELS, name_classes
+from rankdet.data.frequency_groups import LABELS, frequency_group
+from rankdet.tools.frequency_colors import COLORS, name_classes
 
 IntArray = npt.NDArray[np.int64]
 
@@ -146,7 +146,7 @@ def _plot_classes(axes: Axes, summary: DatasetSummary) -> None:
             positions,
             heights,
             0.9,
-            color=COLOURS[letter],
+            color=COLORS[letter],
             label=f"{label}: {len(positions)} classes",
         )
     instances = summary.instance_counts[order]

@@ -9,8 +9,14 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator
 from torch import Tensor
 
+from rankdet.data.frequency_groups import Classes
 from rankdet.losses.ecm import ECMLoss, class_margins
-from rankdet.tools.frequency_groups import MAX_NAMED_CLASSES, Classes, legend_handles, name_classes
+from rankdet.tools.frequency_colors import (
+    MAX_NAMED_CLASSES,
+    class_colors,
+    legend_handles,
+    name_classes,
+)
 
 _BACKGROUND = "black"
 
@@ -24,7 +30,7 @@ def plot_margins(loss: ECMLoss, classes: Classes, *, num_stages: int = 1) -> Fig
         num_stages: of the cascade whose first stage has this loss.
     """
     num_pos, num_neg = loss.num_pos.cpu(), loss.num_neg.cpu()
-    colors = [*classes.colours, _BACKGROUND]
+    colors = [*class_colors(classes.groups), _BACKGROUND]
     figure = Figure(figsize=(15, 8), layout="constrained")
     figure.suptitle(_title(loss, num_stages))
     axes = figure.subplot_mosaic("mp;wn", width_ratios=(2, 3))

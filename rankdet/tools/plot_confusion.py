@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rankdet.data.class_stats import image_counts
+from rankdet.data.frequency_groups import read_classes
 from rankdet.engine.training import dataset_names
 from rankdet.engine.trust import add_trust
 from rankdet.modeling.calibration import ConfusionStatistics, load_statistics
 from rankdet.tools.command_line import errors_as_sentences, picture_file, tool_parser
 from rankdet.tools.confusion_matrix_plot import ConfusionRun, plot_confusion_matrices
-from rankdet.tools.frequency_groups import read_classes
 from rankdet.tools.run_folder import find_config, load_run_config, read_metrics
 
 _PWB = "roi_head/pairwise_bias"  # A cascade's: of its last stage, "stage2/" before it.

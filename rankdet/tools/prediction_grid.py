@@ -17,7 +17,8 @@ from matplotlib.figure import Figure, SubFigure
 from torch import nn
 from torchvision.ops import nms
 
-from rankdet.tools.frequency_groups import LABELS, Classes, legend_handles
+from rankdet.data.frequency_groups import LABELS, Classes
+from rankdet.tools.frequency_colors import class_colors, legend_handles
 from rankdet.tools.object_overlay import ByteArray, draw_objects
 from rankdet.tools.pictures import read_picture
 
@@ -134,7 +135,7 @@ def _draw_pair(pair: SubFigure, record: Record, detections: Instances, classes: 
         (left, ground_truth, annotated),
         (right, detections, predicted),
     ):
-        colors = [classes.colours[index] for index in objects.pred_classes]
+        colors = class_colors([classes.groups[index] for index in objects.pred_classes])
         draw_objects(axes, pixels, objects, labels, colors)
 
 

@@ -11,8 +11,9 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, NullFormatter
 from torch import Tensor
 
-from rankdet.losses.bounds import detection_error_bounds, linear_slope
-from rankdet.tools.frequency_groups import COLOURS, LABELS, MAX_NAMED_CLASSES
+from rankdet.data.frequency_groups import LABELS
+from rankdet.evaluation.ranking_theory import detection_error_bounds, linear_slope
+from rankdet.tools.frequency_colors import COLORS, MAX_NAMED_CLASSES
 
 Record = dict[str, Any]
 _BAND = "0.9"
@@ -89,7 +90,7 @@ def _plot_points(axes: Axes, records: list[Record], errors: Tensor, name: str, l
     x = [max(record["ranking_error"], least) for record in records]
     y = [max(record[name], least) for record in records]
     small = 30 if len(records) <= MAX_NAMED_CLASSES else 8
-    axes.scatter(x, y, small, COLOURS[letter], zorder=3, clip_on=False)
+    axes.scatter(x, y, small, COLORS[letter], zorder=3, clip_on=False)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="0.93")
     axes.set_axisbelow(True)

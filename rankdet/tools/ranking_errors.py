@@ -16,6 +16,7 @@ from detectron2.modeling import GeneralizedRCNN
 from tabulate import tabulate
 
 from rankdet.data.annotation_file import read_annotations
+from rankdet.data.frequency_groups import LABELS, Classes, read_classes
 from rankdet.data.registered import annotation_path, class_ids, ensure_dataset, load_dicts
 from rankdet.engine.arguments import whole_number
 from rankdet.engine.checkpoint import last_checkpoint
@@ -24,7 +25,6 @@ from rankdet.engine.trust import add_trust
 from rankdet.evaluation.ranking_errors import ClassScores, RankingErrors, judged_classes
 from rankdet.tools.analysis_file import read_kept, write_analysis
 from rankdet.tools.command_line import errors_as_sentences, tool_parser
-from rankdet.tools.frequency_groups import LABELS, Classes, read_classes
 from rankdet.tools.json_file import Number
 from rankdet.tools.proposal_scores import annotated_loader, box_predictors, score_proposals
 from rankdet.tools.ranking_error_plot import plot_ranking_errors

@@ -14,13 +14,13 @@ from omegaconf import DictConfig
 from tabulate import tabulate
 from torch import nn
 
+from rankdet.data.frequency_groups import Classes, read_classes
 from rankdet.engine.arguments import number, whole_number
 from rankdet.engine.training import dataset_names
 from rankdet.engine.trust import add_trust
 from rankdet.losses.ecm import ECMLoss
 from rankdet.tools.command_line import errors_as_sentences, tool_parser
 from rankdet.tools.dataset import load
-from rankdet.tools.frequency_groups import Classes, read_classes
 from rankdet.tools.margin_plot import plot_margins
 from rankdet.tools.prediction_grid import (
     choose_records,

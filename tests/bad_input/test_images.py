@@ -80,9 +80,9 @@ HEADER_CASES = [
     Case("EXIF turns it to its size", turned((HEIGHT, WIDTH)), meaning="Detectron2 turns it, too"),
     Case("EXIF is damaged", encoded(kind="JPEG", exif=b"Exif\0\0junk"), meaning="ignored"),
     Case("JPEG called PNG", JPEG, meaning="the content decides"),
-    Case("grey image", encoded(mode="L"), meaning="becomes colour"),
-    Case("palette image", encoded(mode="P"), meaning="becomes colour"),
-    Case("black and white image", encoded(mode="1"), meaning="becomes colour"),
+    Case("grey image", encoded(mode="L"), meaning="becomes color"),
+    Case("palette image", encoded(mode="P"), meaning="becomes color"),
+    Case("black and white image", encoded(mode="1"), meaning="becomes color"),
     Case("transparent image", encoded(mode="RGBA"), meaning="transparency is dropped"),
     Case("CMYK image", encoded(kind="JPEG", mode="CMYK"), meaning="becomes RGB"),
 ]

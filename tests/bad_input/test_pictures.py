@@ -70,11 +70,11 @@ KIND_CASES = [
                      rgb([0, 255])), meaning="black and white"),
     Case("grey and alpha", (Image.new("LA", (1, 1), (9, 0)), "a.png", rgb([9])),
          meaning="no alpha"),
-    Case("colour and alpha", (Image.new("RGBA", (1, 1), (*RED, 0)), "a.png", [[RED]]),
+    Case("color and alpha", (Image.new("RGBA", (1, 1), (*RED, 0)), "a.png", [[RED]]),
          meaning="no alpha"),
-    Case("transparent palette", (transparent_palette(), "a.png", None), meaning="its colours"),
+    Case("transparent palette", (transparent_palette(), "a.png", None), meaning="its colors"),
     Case("CMYK", (Image.new("CMYK", (1, 1), (0, 255, 255, 0)), "a.tif", [[RED]]), meaning="RGB"),
-    Case("colour", (Image.fromarray(COLOUR), "a.png", [[RED, GREEN]]), meaning="as it is"),
+    Case("color", (Image.fromarray(COLOUR), "a.png", [[RED, GREEN]]), meaning="as it is"),
 ]  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from rankdet.engine.config import load_config
 from rankdet.engine.config_schema import check_config
 from rankdet.engine.hooks import BackgroundRatioHook, NonFiniteLossError
 from rankdet.engine.training import build_trainer, evaluate_checkpoint, train
-from rankdet.evaluation import LRPEvaluator
+from rankdet.evaluation import RankdetEvaluator
 
 
 def test_disk_without_room_is_found_before_the_training(tmp_path, monkeypatch):
@@ -117,7 +117,7 @@ def test_unknown_metric_is_null_in_the_file(tmp_path):
 def test_several_evaluators_judge_a_model(tmp_path):
     cfg = config(tmp_path, "train.max_iter=1")
     one = cfg.dataloader.evaluator
-    other = L(LRPEvaluator)(dataset_name="glyphs_smoke_val", tasks=["bbox"])
+    other = L(RankdetEvaluator)(dataset_name="glyphs_smoke_val", tasks=["bbox"], metrics=["lrp"])
     cfg.dataloader.evaluator = [{**one, "tasks": ["segm"]}, other]
     check_config(cfg)
     train(cfg)

@@ -9,10 +9,10 @@ import pytest
 from overlap_fixture import random_content, random_results
 
 from rankdet.evaluation.annotations import judged_annotations
-from rankdet.evaluation.error_analysis import analyse_errors
+from rankdet.evaluation.error_analysis import analyze_errors
 from rankdet.evaluation.lrp_scoring import score_lrp
 from rankdet.evaluation.lvis_scoring import score_lvis
-from rankdet.evaluation.score_calibration import score_calibration
+from rankdet.evaluation.reliability import score_calibration
 
 Record = dict[str, Any]
 
@@ -37,7 +37,7 @@ def test_object_without_a_mask_is_a_crowd_of_its_box(mask: Any) -> None:
 
 
 @pytest.mark.parametrize("federated", [True, False])
-@pytest.mark.parametrize("judge", [score_lvis, score_lrp, analyse_errors, score_calibration])
+@pytest.mark.parametrize("judge", [score_lvis, score_lrp, analyze_errors, score_calibration])
 def test_is_what_a_crowd_with_that_mask_would_be(
     judge: Callable[..., Any], federated: bool
 ) -> None:
@@ -49,7 +49,7 @@ def test_is_what_a_crowd_with_that_mask_would_be(
     assert repr(boxes) != repr(judge(crowd, results, "bbox")), "there it is an object"
 
 
-@pytest.mark.parametrize("judge", [score_lvis, score_lrp, analyse_errors, score_calibration])
+@pytest.mark.parametrize("judge", [score_lvis, score_lrp, analyze_errors, score_calibration])
 def test_without_any_mask_there_is_nothing_to_judge_by(judge: Callable[..., Any]) -> None:
     content = random_content(np.random.default_rng(0), federated=False)
     for annotation in content["annotations"]:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from overlap_fixture import random_content, random_results
 
-from rankdet.evaluation.error_analysis import ErrorAnalysis, analyse_errors
-from rankdet.evaluation.error_kinds import ERRORS, Kind
+from rankdet.evaluation.error_analysis import ErrorAnalysis, analyze_errors
+from rankdet.evaluation.error_kinds import ERRORS, DetectionKind
 from rankdet.evaluation.lvis_scoring import score_lvis
 
 Record = dict[str, Any]
@@ -31,17 +31,17 @@ def edited(
     """Detections with the fixed errors moved to their objects or deleted, one by one."""
     results = copy.deepcopy(results)
     finders: dict[int, list[int]] = {}
-    deleted = set(np.flatnonzero(analysis.detection_kinds == Kind.NOT_JUDGED).tolist())
+    deleted = set(np.flatnonzero(analysis.detection_kinds == DetectionKind.NOT_JUDGED).tolist())
     for i, (kind, target) in enumerate(
         zip(analysis.detection_kinds, analysis.detection_objects.tolist(), strict=True)
     ):
-        if is_fixed[i] and kind in (Kind.CLASSIFICATION, Kind.LOCALIZATION):
+        if is_fixed[i] and kind in (DetectionKind.CLASSIFICATION, DetectionKind.LOCALIZATION):
             annotation = content["annotations"][target]
             results[i] |= {key: annotation[key] for key in ("category_id", "bbox", "segmentation")}
             finders.setdefault(target, []).append(i)
         elif is_fixed[i]:
             deleted.add(i)
-        elif kind == Kind.TRUE_POSITIVE:
+        elif kind == DetectionKind.TRUE_POSITIVE:
             finders.setdefault(target, []).append(i)
     for rivals in finders.values():
         deleted.update(sorted(rivals, key=lambda i: (-results[i]["score"], i))[1:])
@@ -88,7 +88,7 @@ def mean_ap50(content: Record, results: list[Record], task: str, classes: list[i
 @pytest.mark.parametrize(("task", "federated", "seed"), CASES)
 def test_ap_is_that_of_the_metrics(task: str, federated: bool, seed: int) -> None:
     content, results = make(seed, federated)
-    analysis = analyse_errors(content, results, task, max_dets_per_image=LIMIT)
+    analysis = analyze_errors(content, results, task, max_dets_per_image=LIMIT)
     metrics = score_lvis(content, results, task, max_dets_per_image=LIMIT).metrics
     assert 5 < metrics["AP50"] < 90
     assert analysis.groups["all"].ap50 == pytest.approx(metrics["AP50"], abs=1e-9)
@@ -97,10 +97,10 @@ def test_ap_is_that_of_the_metrics(task: str, federated: bool, seed: int) -> Non
 @pytest.mark.parametrize(("task", "federated", "seed"), CASES)
 def test_lost_ap_is_what_editing_brings(task: str, federated: bool, seed: int) -> None:
     content, results = make(seed, federated)
-    analysis = analyse_errors(content, results, task, max_dets_per_image=LIMIT)
+    analysis = analyze_errors(content, results, task, max_dets_per_image=LIMIT)
     for kind in ERRORS:
         fixed_results = edited(content, results, analysis, analysis.detection_kinds == kind)
-        missed = analysis.missed_objects.tolist() if kind == Kind.MISS else []
+        missed = analysis.missed_objects.tolist() if kind == DetectionKind.MISS else []
         for name, group in analysis.groups.items():
             classes = annotated(content, name)
             fixed = mean_ap50(without(content, missed), fixed_results, task, classes)
@@ -112,7 +112,7 @@ def test_lost_ap_is_what_editing_brings(task: str, federated: bool, seed: int) -
 @pytest.mark.parametrize(("task", "federated", "seed"), CASES)
 def test_without_any_error_ap_is_100(task: str, federated: bool, seed: int) -> None:
     content, results = make(seed, federated)
-    analysis = analyse_errors(content, results, task, max_dets_per_image=LIMIT)
+    analysis = analyze_errors(content, results, task, max_dets_per_image=LIMIT)
     fixed_results = edited(content, results, analysis, np.isin(analysis.detection_kinds, ERRORS))
     fixed_content = without(content, analysis.missed_objects.tolist())
     fixed = mean_ap50(fixed_content, fixed_results, task, annotated(content))
@@ -122,10 +122,10 @@ def test_without_any_error_ap_is_100(task: str, federated: bool, seed: int) -> N
 @pytest.mark.parametrize(("task", "federated", "seed"), CASES)
 def test_cost_of_confusions_is_what_editing_brings(task: str, federated: bool, seed: int) -> None:
     content, results = make(seed, federated)
-    analysis = analyse_errors(content, results, task, max_dets_per_image=LIMIT)
+    analysis = analyze_errors(content, results, task, max_dets_per_image=LIMIT)
     classes = np.array([a["category_id"] for a in content["annotations"]])
     predicted = np.array([result["category_id"] for result in results])
-    is_wrong = analysis.detection_kinds == Kind.CLASSIFICATION
+    is_wrong = analysis.detection_kinds == DetectionKind.CLASSIFICATION
     assert sum(pair.num_detections for pair in analysis.confusions) == is_wrong.sum()
     for pair in analysis.confusions:
         is_fixed = is_wrong & (classes[analysis.detection_objects] == pair.true_id)
@@ -141,8 +141,8 @@ def test_cost_of_confusions_is_what_editing_brings(task: str, federated: bool, s
 
 def test_only_detections_that_are_about_an_object_name_one() -> None:
     content, results = make(0, federated=True)
-    analysis = analyse_errors(content, results, "bbox", max_dets_per_image=LIMIT)
-    without_object = (Kind.BACKGROUND, Kind.IGNORED, Kind.NOT_JUDGED)
+    analysis = analyze_errors(content, results, "bbox", max_dets_per_image=LIMIT)
+    without_object = (DetectionKind.BACKGROUND, DetectionKind.IGNORED, DetectionKind.NOT_JUDGED)
     assert {*without_object} <= {*analysis.detection_kinds.tolist()}
     np.testing.assert_array_equal(
         analysis.detection_objects == -1, np.isin(analysis.detection_kinds, without_object)
@@ -151,10 +151,10 @@ def test_only_detections_that_are_about_an_object_name_one() -> None:
 
 def test_without_detections_everything_is_missed() -> None:
     content, _ = make(0, federated=True)
-    analysis = analyse_errors(content, [], "bbox")
+    analysis = analyze_errors(content, [], "bbox")
     group = analysis.groups["all"]
     assert group.ap50 == 0
-    assert group.lost == {kind.name.lower(): 100 * (kind == Kind.MISS) for kind in ERRORS}
+    assert group.lost == {kind.name.lower(): 100 * (kind == DetectionKind.MISS) for kind in ERRORS}
     assert group.num_errors["miss"] == len(content["annotations"]) == len(analysis.missed_objects)
     assert analysis.confusions == []
 
@@ -164,23 +164,24 @@ def test_classes_that_are_not_listed_are_left_out(federated: bool) -> None:
     content, results = make(0, federated)
     content["categories"] = content["categories"][1:4]
     known = {category["id"] for category in content["categories"]}
-    analysis = analyse_errors(content, results, "bbox", max_dets_per_image=LIMIT)
+    analysis = analyze_errors(content, results, "bbox", max_dets_per_image=LIMIT)
     metrics = score_lvis(content, results, "bbox", max_dets_per_image=LIMIT).metrics
     assert analysis.groups["all"].ap50 == pytest.approx(metrics["AP50"], abs=1e-9)
     annotations = {
         **content,
         "annotations": [a for a in content["annotations"] if a["category_id"] in known],
     }
-    alone = analyse_errors(annotations, results, "bbox", max_dets_per_image=LIMIT)
+    alone = analyze_errors(annotations, results, "bbox", max_dets_per_image=LIMIT)
     assert analysis.to_json() == alone.to_json()
     assert {*known} >= {c for pair in analysis.confusions for c in pair[:2]} > set()
 
 
-def test_json_names_classes_and_has_no_nan() -> None:
+def test_json_names_classes_and_has_no_nan(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rankdet.evaluation.error_analysis.MAX_CONFUSIONS", 3)
     content, results = make(0, federated=True)
     for category in content["categories"]:
         category.update(name=f"class {category['id']}", frequency="f")
-    figures = analyse_errors(content, results, "bbox").to_json(max_confusions=3)
+    figures = analyze_errors(content, results, "bbox").to_json()
     assert json.loads(json.dumps(figures, allow_nan=False)) == figures
     assert figures["groups"]["r"]["ap50"] is None
     assert figures["groups"]["f"] == figures["groups"]["all"]
@@ -192,6 +193,6 @@ def test_json_names_classes_and_has_no_nan() -> None:
 
 def test_categories_without_frequency_are_one_group() -> None:
     content, results = make(1, federated=False)
-    with_frequency = analyse_errors(content, results, "bbox").groups["all"]
+    with_frequency = analyze_errors(content, results, "bbox").groups["all"]
     content["categories"] = [{"id": category["id"]} for category in content["categories"]]
-    assert analyse_errors(content, results, "bbox").groups == {"all": with_frequency}
+    assert analyze_errors(content, results, "bbox").groups == {"all": with_frequency}

@@ -1,10 +1,10 @@
-"""Lost AP of small examples, computed by hand from the definition of `analyse_errors`."""
+"""Lost AP of small examples, computed by hand from the definition of `analyze_errors`."""
 
 from typing import Any
 
 import pytest
 
-from rankdet.evaluation.error_analysis import ErrorAnalysis, analyse_errors
+from rankdet.evaluation.error_analysis import ErrorAnalysis, analyze_errors
 
 Record = dict[str, Any]
 CAT, DOG = 1, 2
@@ -26,7 +26,7 @@ def analyse(
     ]
     categories = [{"id": CAT}, {"id": DOG}]
     content = {"images": [{"id": 7}], "annotations": annotations, "categories": categories}
-    return analyse_errors(content, results, "bbox")
+    return analyze_errors(content, results, "bbox")
 
 
 def lost(analysis: ErrorAnalysis) -> dict[str, float]:

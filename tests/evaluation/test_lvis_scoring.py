@@ -15,10 +15,10 @@ from lvis import LVIS, LVISEval, LVISResults
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from rankdet.evaluation.error_analysis import analyse_errors
+from rankdet.evaluation.error_analysis import analyze_errors
 from rankdet.evaluation.lrp_scoring import score_lrp
 from rankdet.evaluation.lvis_scoring import LVISScores, score_lvis
-from rankdet.evaluation.score_calibration import score_calibration
+from rankdet.evaluation.reliability import score_calibration
 
 NUM_CATEGORIES = 30
 SIZE = 160
@@ -209,7 +209,7 @@ def test_prediction_for_an_unknown_image_is_named() -> None:
 
 
 @pytest.mark.parametrize("score", [math.nan, math.inf])
-@pytest.mark.parametrize("judge", [score_lvis, score_lrp, analyse_errors, score_calibration])
+@pytest.mark.parametrize("judge", [score_lvis, score_lrp, analyze_errors, score_calibration])
 def test_scores_that_are_not_finite_are_named(judge: Callable[..., Any], score: float) -> None:
     content = make_annotations(np.random.default_rng(0))
     result = {"image_id": 7, "category_id": 3, "score": score, "bbox": [0, 0, 9, 9]}
@@ -218,7 +218,7 @@ def test_scores_that_are_not_finite_are_named(judge: Callable[..., Any], score: 
 
 
 @pytest.mark.parametrize("limit", [0, -1, 2.5])
-@pytest.mark.parametrize("judge", [score_lvis, score_lrp, analyse_errors, score_calibration])
+@pytest.mark.parametrize("judge", [score_lvis, score_lrp, analyze_errors, score_calibration])
 def test_limits_that_let_nothing_count_are_named(judge: Callable[..., Any], limit: float) -> None:
     content = make_annotations(np.random.default_rng(0))
     with pytest.raises(ValueError, match=f"max_dets_per_image is {limit}; give an integer of at"):

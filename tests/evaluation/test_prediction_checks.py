@@ -1,9 +1,8 @@
-"""What can't be scored is named with the first image that has it, or before any is predicted."""
+"""What a model predicts and can't be scored is named with the first image that has it."""
 
 import json
 import math
 from collections.abc import Callable
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from detectron2.data import DatasetCatalog
 from detectron2.structures import Instances
 from evaluation_ranks import cut_predictions, evaluate
 
-from rankdet.evaluation import LVISEvaluator, RankdetEvaluator
+from rankdet.evaluation import RankdetEvaluator
 
 pytestmark = pytest.mark.usefixtures("lvis_datasets")
 
@@ -21,7 +20,7 @@ Record = dict[str, Any]
 
 def process_first(change: Callable[[Instances], None], **of_record: int) -> None:
     """Give an evaluator the changed predictions of the first image, and no more."""
-    evaluator = LVISEvaluator("lvis_v1_val", distributed=False)
+    evaluator = RankdetEvaluator("lvis_v1_val", distributed=False)
     evaluator.reset()
     record = DatasetCatalog.get("lvis_v1_val")[0]
     predictions = cut_predictions(record)
@@ -59,40 +58,14 @@ def test_image_that_the_annotation_file_lacks() -> None:
 def test_image_predicted_twice() -> None:
     """As a sampler does that pads the images to the same number for each process."""
     records = DatasetCatalog.get("lvis_v1_val")
-    evaluator = LVISEvaluator("lvis_v1_val", distributed=False)
+    evaluator = RankdetEvaluator("lvis_v1_val", distributed=False)
     with pytest.raises(ValueError, match=rf"Image {records[1]['image_id']} was predicted 2 times"):
         evaluate(evaluator, cut_predictions, [*records, records[1]])
 
 
-@pytest.mark.parametrize(
-    ("name", "limit"),
-    [
-        ("max_dets_per_image", None),
-        *product(("max_dets_per_image", "max_dets_per_class"), (0, -1, 2.5, "300")),
-    ],
-)
-def test_limits(name: str, limit: Any) -> None:
-    with pytest.raises(ValueError, match=f"{name} is {limit!r}; give an integer of at least 1"):
-        RankdetEvaluator("lvis_v1_val", **{name: limit})
-
-
-def test_no_tasks() -> None:
-    with pytest.raises(ValueError, match=r"tasks is \(\); give a list of some of 'bbox', 'segm'"):
-        RankdetEvaluator("lvis_v1_val", ())
-
-
-def test_output_folder_is_tried_before_the_inference(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    evaluator = LVISEvaluator("lvis_v1_val", output_dir=str(tmp_path / "file"))
-    with pytest.raises(OSError, match=r"output_dir is '.*file', where nothing can be written"):
-        evaluator.reset()
-    LVISEvaluator("lvis_v1_val", output_dir=str(tmp_path / "new")).reset()
-    assert not list((tmp_path / "new").iterdir())
-
-
 def test_evaluating_again_gives_the_same(tmp_path: Path) -> None:
     """Category ids are not those of the model, and must not be restored twice."""
-    evaluator = LVISEvaluator("lvis_v1_val", distributed=False, output_dir=str(tmp_path))
+    evaluator = RankdetEvaluator("lvis_v1_val", distributed=False, output_dir=str(tmp_path))
     first = evaluate(evaluator, cut_predictions, DatasetCatalog.get("lvis_v1_val"))
     written = json.loads((tmp_path / "lvis_instances_results.json").read_text())
     again = evaluator.evaluate()

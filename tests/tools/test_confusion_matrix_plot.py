@@ -3,9 +3,10 @@ import pytest
 import torch
 from matplotlib.colors import LogNorm, to_rgb
 
+from rankdet.data.frequency_groups import Classes
 from rankdet.modeling.calibration import ConfusionStatistics
 from rankdet.tools.confusion_matrix_plot import ConfusionRun, plot_confusion_matrices
-from rankdet.tools.frequency_groups import COLOURS, Classes
+from rankdet.tools.frequency_colors import COLORS
 
 CLASSES = Classes(["x", "y", "z"], ["c", "f", "r"])
 COUNTS = torch.tensor([20, 500, 3])
@@ -48,7 +49,7 @@ def test_classes_are_sorted_by_training_frequency():
 def test_strips_beside_the_matrix_mark_the_groups():
     (axes,) = panels(plot(make_run()))
     matrix, below, left = axes.images
-    expected = np.array([to_rgb(COLOURS[letter]) for letter in "fcr"])
+    expected = np.array([to_rgb(COLORS[letter]) for letter in "fcr"])
     np.testing.assert_array_equal(below.get_array()[0], expected)
     np.testing.assert_array_equal(left.get_array()[:, 0], expected)
     # In data coordinates (left, right, bottom, top), y downwards; nothing is covered or cut off.

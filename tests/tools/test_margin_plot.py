@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from rankdet.data.frequency_groups import Classes
 from rankdet.losses.ecm import ECMLoss, class_margins
-from rankdet.tools.frequency_groups import Classes
 from rankdet.tools.margin_plot import plot_margins
 
 CLASSES = Classes(["x", "y", "z"], ["c", "f", "r"])

@@ -18,12 +18,12 @@ from shapes_fixture import (
 from smoke_run import smoke_config
 
 from rankdet.data.class_names import read_class_names
+from rankdet.data.frequency_groups import Classes, read_classes
 from rankdet.engine.training import train
 from rankdet.tools import plot_confusion
 from rankdet.tools.collect_confusion import write_statistics
 from rankdet.tools.compare.runs import Run
 from rankdet.tools.compare.table import write_comparison
-from rankdet.tools.frequency_groups import Classes, read_classes
 from rankdet.tools.picture_detector import load_detector
 from rankdet.tools.ranking_errors import write_ranking_errors
 from rankdet.tools.report.analysis import read_test_set

@@ -4,7 +4,7 @@ from detectron2.structures import Boxes, Instances
 from PIL import Image
 from torch import nn
 
-from rankdet.tools.frequency_groups import Classes
+from rankdet.data.frequency_groups import Classes
 from rankdet.tools.prediction_grid import (
     choose_records,
     draw_prediction_grid,

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from rankdet.data.frequency_groups import Classes
 from rankdet.evaluation.ranking_errors import ClassScores
-from rankdet.tools.frequency_groups import Classes
 from rankdet.tools.ranking_error_plot import plot_ranking_errors
 from rankdet.tools.ranking_errors import class_and_group_errors
 

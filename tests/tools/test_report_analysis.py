@@ -33,12 +33,12 @@ def predictions_of(folder):
 def test_kept_files_are_used_until_detections_or_rankdet_change(folder, test_set, monkeypatch):
     calls = []
 
-    def analyse_errors(*arguments, **options):
+    def analyze_errors(*arguments, **options):
         calls.append(options)
         return original(*arguments, **options)
 
-    original = analysis.analyse_errors
-    monkeypatch.setattr(analysis, "analyse_errors", analyse_errors)
+    original = analysis.analyze_errors
+    monkeypatch.setattr(analysis, "analyze_errors", analyze_errors)
     for _ in range(2):
         path = Analysis(read_run(folder), test_set).errors_path("bbox")
     assert path == folder / "analysis" / "errors_bbox.json"

@@ -1,7 +1,7 @@
 """Glyphs, the embedded long-tailed dataset: characters on clutter, generated where it is needed.
 
-Importing `rankdet.data` registers ``glyphs_smoke``, ``glyphs`` and ``glyphs_1203`` as ``_train``
-and ``_val``, with the metadata of LVIS. `DatasetCatalog.get` generates what is missing.
+Importing ``rankdet.data`` registers ``glyphs_smoke``, ``glyphs`` and ``glyphs_1203`` as ``_train``
+and ``_val``, with the metadata of LVIS. ``DatasetCatalog.get`` generates what is missing.
 """
 
 from rankdet.data.glyphs.recipe import GlyphsRecipe

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from rankdet.data.frequency_groups import frequency_group
 from rankdet.data.glyphs.font import FloatArray
 from rankdet.data.glyphs.layout import PlacedGlyph
 from rankdet.data.glyphs.plan import ImagePlan, instance_counts, plan_split
@@ -17,7 +18,7 @@ Polygon = list[float]
 Json = dict[str, Any]
 
 _TOLERANCE = 0.5  # pixels, of the simplified outline
-_UPSAMPLING = 4  # outlines are traced between the pixels, not along their centres
+_UPSAMPLING = 4  # outlines are traced between the pixels, not along their centers
 _MIN_AREA = 1.0  # pixels, of a part of the outline
 
 
@@ -81,11 +82,6 @@ def lvis_json(
 def image_file(index: int) -> str:
     """Path of an image within the folder of its split."""
     return f"images/{index + 1:06d}.jpg"
-
-
-def frequency_group(image_count: int) -> str:
-    """LVIS's letter for a number of training images: ``r`` to 10, ``c`` to 100, ``f`` above."""
-    return "r" if image_count <= 10 else "c" if image_count <= 100 else "f"
 
 
 def _contours(visible: FloatArray) -> Sequence[Any]:

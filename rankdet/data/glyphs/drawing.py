@@ -10,7 +10,7 @@ from rankdet.data.glyphs.layout import PlacedGlyph
 
 _MEAN_DISTRACTORS = 8.0
 _MIN_CONTRAST = 220.0
-_COLOUR_TRIES = 64
+_COLOR_TRIES = 64
 _MAX_NOISE = 8.0
 
 
@@ -37,24 +37,24 @@ def _background(image_size: int, rng: np.random.Generator) -> ByteArray:
 
 def _draw_distractor(canvas: ByteArray, rng: np.random.Generator) -> None:
     size = canvas.shape[0]
-    colour = rng.integers(0, 256, 3).tolist()
+    color = rng.integers(0, 256, 3).tolist()
     thickness = int(rng.integers(1, 4))
     points = rng.integers(0, size, (4, 2))
-    centre, corner = points[0].tolist(), points[1].tolist()
+    center, corner = points[0].tolist(), points[1].tolist()
     axes = rng.integers(3, size // 4, 2).tolist()
     angle, start, sweep = rng.uniform(0, 360, 3).tolist()
     match int(rng.integers(4)):
         case 0:
             curve = _bezier(points)
-            cv2.polylines(canvas, [curve], False, colour, thickness, cv2.LINE_AA)
+            cv2.polylines(canvas, [curve], False, color, thickness, cv2.LINE_AA)
         case 1:
-            cv2.ellipse(canvas, centre, axes, angle, 0, 360, colour, thickness, cv2.LINE_AA)
+            cv2.ellipse(canvas, center, axes, angle, 0, 360, color, thickness, cv2.LINE_AA)
         case 2:
-            corner = [start + side for start, side in zip(centre, axes, strict=True)]
-            cv2.rectangle(canvas, centre, corner, colour, thickness, cv2.LINE_AA)
+            corner = [start + side for start, side in zip(center, axes, strict=True)]
+            cv2.rectangle(canvas, center, corner, color, thickness, cv2.LINE_AA)
         case _:
             end = start + max(30.0, sweep)
-            cv2.ellipse(canvas, centre, axes, angle, start, end, colour, thickness, cv2.LINE_AA)
+            cv2.ellipse(canvas, center, axes, angle, start, end, color, thickness, cv2.LINE_AA)
 
 
 def _bezier(points: np.ndarray) -> np.ndarray:
@@ -68,16 +68,16 @@ def _bezier(points: np.ndarray) -> np.ndarray:
 
 def _paint_glyph(image: FloatArray, glyph: PlacedGlyph, rng: np.random.Generator) -> None:
     window = image[glyph.window]
-    first, second = _contrasting_colours(window.mean(axis=(0, 1)), rng)
-    colours = first + (second - first) * _gradient(glyph.alpha.shape, rng)[..., None]
-    window += (colours - window) * glyph.alpha[..., None]
+    first, second = _contrasting_colors(window.mean(axis=(0, 1)), rng)
+    colors = first + (second - first) * _gradient(glyph.alpha.shape, rng)[..., None]
+    window += (colors - window) * glyph.alpha[..., None]
 
 
-def _contrasting_colours(background: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Two colours far from the background: ``(2, 3)``."""
-    candidates = rng.uniform(0, 255, (_COLOUR_TRIES, 3)).astype(np.float32)
+def _contrasting_colors(background: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Two colors far from the background: ``(2, 3)``."""
+    candidates = rng.uniform(0, 255, (_COLOR_TRIES, 3)).astype(np.float32)
     contrast = np.abs(candidates - background).sum(axis=1)
-    # Grey backgrounds leave few far colours, so the farthest stand in where none is far enough.
+    # Gray backgrounds leave few far colors, so the farthest stand in where none is far enough.
     order = np.argsort(-np.minimum(contrast, _MIN_CONTRAST), kind="stable")
     return np.asarray(candidates[order[:2]])
 

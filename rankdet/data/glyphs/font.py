@@ -40,9 +40,9 @@ def glyph_alpha(character: str, longer_side: float, angle: float) -> FloatArray:
     height, width = bitmap.shape
     scale = _SUPERSAMPLING * longer_side / max(height, width)
     side = _SUPERSAMPLING * (math.ceil(scale * math.hypot(height, width) / _SUPERSAMPLING) + 2)
-    centre = ((width - 1) / 2, (height - 1) / 2)
-    matrix = cv2.getRotationMatrix2D(centre, angle, scale)
-    matrix[:, 2] += (side - 1) / 2 - np.array(centre)
+    center = ((width - 1) / 2, (height - 1) / 2)
+    matrix = cv2.getRotationMatrix2D(center, angle, scale)
+    matrix[:, 2] += (side - 1) / 2 - np.array(center)
     large = cv2.warpAffine(bitmap, matrix, (side, side), flags=cv2.INTER_LINEAR)
     target = (side // _SUPERSAMPLING, side // _SUPERSAMPLING)
     small = cv2.resize(large, target, interpolation=cv2.INTER_AREA)

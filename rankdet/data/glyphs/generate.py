@@ -108,7 +108,7 @@ def _make_images(
 
 @contextmanager
 def _mapper(num_workers: int) -> Iterator[Callable[..., Iterable[list[Json]]]]:
-    """`map`, on so many processes."""
+    """``map``, on so many processes."""
     if num_workers <= 1:
         yield map
         return

@@ -75,7 +75,7 @@ def _plan_image(recipe: GlyphsRecipe, classes: list[int], rng: np.random.Generat
     unannotated: list[int] = []
     if classes and len(annotated) < recipe.max_objects and rng.random() < _UNANNOTATED_PROBABILITY:
         unannotated.append(int(rng.choice(classes)))
-    absent = np.setdiff1d(np.arange(recipe.num_classes), classes)
+    absent = np.delete(np.arange(recipe.num_classes), classes)
     negatives = rng.choice(absent, min(recipe.num_negatives, len(absent)), replace=False)
     order = rng.permutation(len(annotated)).tolist()
     return ImagePlan(

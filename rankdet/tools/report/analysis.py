@@ -10,15 +10,14 @@ from omegaconf import DictConfig, ListConfig
 
 from rankdet.data.annotation_checks import Record
 from rankdet.data.class_stats import image_counts
+from rankdet.data.frequency_groups import read_classes
 from rankdet.data.registered import class_ids, ensure_dataset, load_dicts
 from rankdet.evaluation.detection_table import DetectionTable
-from rankdet.evaluation.error_analysis import ErrorAnalysis, analyse_errors
+from rankdet.evaluation.error_analysis import ErrorAnalysis, analyze_errors
 from rankdet.evaluation.ground_truth import read_ground_truth
-from rankdet.evaluation.lvis_scoring import score_lvis
-from rankdet.evaluation.rankdet_evaluation import class_scores
-from rankdet.evaluation.score_calibration import score_calibration
+from rankdet.evaluation.lvis_scoring import class_scores, score_lvis
+from rankdet.evaluation.reliability import score_calibration
 from rankdet.tools.analysis_file import Json, read_kept, write_analysis
-from rankdet.tools.frequency_groups import read_classes
 from rankdet.tools.json_file import Number
 from rankdet.tools.report.gallery import choose_examples
 from rankdet.tools.report.methods import ANALYZED_TASKS
@@ -90,7 +89,7 @@ def read_test_set(name: str, train_names: Sequence[str]) -> TestSet:
     Args:
         name: a registered data set.
         train_names: registered training sets; they also decide the ``frequency`` of classes, as
-            :func:`rankdet.tools.frequency_groups.read_classes` does, where the file has none.
+            :func:`rankdet.data.frequency_groups.read_classes` does, where the file has none.
 
     Raises:
         ValueError: a data set is not registered or damaged, or the training sets have other
@@ -149,7 +148,7 @@ class Analysis:
         )
 
     def calibration_path(self, task: str) -> Path:
-        """See :func:`rankdet.evaluation.score_calibration.score_calibration`."""
+        """See :func:`rankdet.evaluation.reliability.score_calibration`."""
         return self._ensure(
             f"score_calibration_{task}.json", lambda: self._calibration(task), CALIBRATION
         )
@@ -202,7 +201,7 @@ class Analysis:
 
     def _error_analysis(self, task: str) -> ErrorAnalysis:
         if task not in self._errors:
-            found = analyse_errors(*self._arguments(task), max_dets_per_image=self._limit)
+            found = analyze_errors(*self._arguments(task), max_dets_per_image=self._limit)
             self._errors[task] = found
         return self._errors[task]
 

@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from torch import Tensor
 
+from rankdet.data.frequency_groups import LABELS
 from rankdet.losses.confusion import pairwise_bias
 from rankdet.modeling.calibration import ConfusionStatistics
 from rankdet.tools.confusion_matrix_plot import COLOR_MAP, common_scale
-from rankdet.tools.frequency_groups import LABELS
 from rankdet.tools.report import plots
 from rankdet.tools.report.methods import Method, spread
 from rankdet.tools.report.page import Picture, Section, with_spread

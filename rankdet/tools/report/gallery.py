@@ -14,9 +14,9 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from rankdet.data.annotation_checks import Record
+from rankdet.data.frequency_groups import LABELS
 from rankdet.evaluation.error_analysis import ErrorAnalysis
-from rankdet.evaluation.error_kinds import Kind
-from rankdet.tools.frequency_groups import LABELS
+from rankdet.evaluation.error_kinds import DetectionKind
 from rankdet.tools.pictures import read_picture
 from rankdet.tools.report.methods import Method
 from rankdet.tools.report.page import Section
@@ -87,14 +87,17 @@ def choose_examples(
             found["score"] = result["score"]
         return found
 
-    def of_kind(kind: Kind) -> list[Example]:
+    def of_kind(kind: DetectionKind) -> list[Example]:
         numbers = (analysis.detection_kinds == int(kind)).nonzero()[0].tolist()
         return [example(int(analysis.detection_objects[one]), one) for one in numbers]
 
-    found, missed = of_kind(Kind.TRUE_POSITIVE), [example(i) for i in analysis.missed_objects]
+    found, missed = (
+        of_kind(DetectionKind.TRUE_POSITIVE),
+        [example(i) for i in analysis.missed_objects],
+    )
     for examples in (found, missed):
         random.Random(_SEED).shuffle(examples)
-    confused = sorted(of_kind(Kind.CLASSIFICATION), key=lambda one: -one["score"])
+    confused = sorted(of_kind(DetectionKind.CLASSIFICATION), key=lambda one: -one["score"])
     chosen = {"found": found, "confused": confused, "missed": missed}
     return {name: _varied(examples) for name, examples in chosen.items()}
 

@@ -9,7 +9,7 @@ from statistics import mean, stdev
 
 from scipy.stats import ttest_ind_from_stats
 
-from rankdet.tools.frequency_groups import LABELS
+from rankdet.data.frequency_groups import LABELS
 from rankdet.tools.report.reported_run import ReportedRun
 
 TASKS = {

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from markupsafe import Markup
 from matplotlib.axes import Axes
 
-from rankdet.tools.frequency_groups import LABELS
+from rankdet.data.frequency_groups import LABELS
 from rankdet.tools.report import plots
 from rankdet.tools.report.methods import TASKS, Method, Spread, have_seeds, is_significant
 from rankdet.tools.report.page import Picture, Section, number, with_spread

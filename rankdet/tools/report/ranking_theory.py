@@ -10,8 +10,8 @@ import torch
 from markupsafe import Markup
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from rankdet.losses.bounds import detection_error_bounds, linear_slope
-from rankdet.tools.frequency_groups import LABELS
+from rankdet.data.frequency_groups import LABELS
+from rankdet.evaluation.ranking_theory import detection_error_bounds, linear_slope
 from rankdet.tools.report import plots
 from rankdet.tools.report.methods import Method
 from rankdet.tools.report.page import Picture, Section, number

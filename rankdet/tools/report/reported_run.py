@@ -14,8 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 from rankdet.engine.config import load_config
 from rankdet.engine.provenance import LOG_PREFIX
 from rankdet.engine.training import dataset_names
-from rankdet.evaluation.detection_evaluation import COCO_RESULTS, LVIS_RESULTS
 from rankdet.evaluation.detection_table import DetectionTable
+from rankdet.evaluation.rankdet_evaluation import COCO_RESULTS, LVIS_RESULTS
 from rankdet.tools.run_folder import find_config, read_metrics, read_results
 
 Curve = dict[int, float]

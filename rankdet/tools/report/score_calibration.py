@@ -11,7 +11,7 @@ from rankdet.tools.report.methods import GROUPS, TASKS, Method, spread, with_run
 from rankdet.tools.report.page import Picture, Section, with_spread
 
 Calibration = Mapping[str, Any]
-"""What :func:`rankdet.evaluation.score_calibration.score_calibration` returns."""
+"""What :func:`rankdet.evaluation.reliability.score_calibration` returns."""
 
 _MIN_COUNT = 20  # detections of a bin that is drawn filled
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from rankdet.data.class_stats import image_counts
+from rankdet.data.frequency_groups import read_classes
 from rankdet.engine.training import dataset_names
 from rankdet.modeling.calibration import load_statistics
-from rankdet.tools.frequency_groups import read_classes
 from rankdet.tools.json_file import ensure_shape, read_json
 from rankdet.tools.ranking_errors import (
     RANKING_ERRORS,

@@ -127,7 +127,10 @@ def search(num_characters: int) -> list[str]:
         if following is None:
             break
         chosen.append(following)
-        nearest = np.maximum(nearest, similarities(candidates[following], bitmaps))
+        # The others are too similar to one that was chosen already, and stay so.
+        rest = np.flatnonzero(nearest < MAX_SIMILARITY)
+        similar = similarities(candidates[following], bitmaps[rest])
+        nearest[rest] = np.maximum(nearest[rest], similar)
     return [candidates[index] for index in chosen]
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from rankdet.data.glyphs.annotations import frequency_group, instance, outline
+from rankdet.data.glyphs.annotations import instance, outline
 from rankdet.data.glyphs.font import glyph_alpha
 from rankdet.data.glyphs.layout import PlacedGlyph
 
@@ -63,8 +63,3 @@ def test_polygons_agree_with_the_glyph_and_the_annotation_with_the_polygons(char
 def test_polygons_stay_within_the_image():
     points = np.array(outline(place(np.ones((10, 10)), left=54, top=54), SIZE)[0])
     assert points.max() <= SIZE
-
-
-@pytest.mark.parametrize(("images", "group"), [(10, "r"), (11, "c"), (100, "c"), (101, "f")])
-def test_frequency_groups_are_those_of_lvis(images, group):
-    assert frequency_group(images) == group

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from lvis import LVIS
 
+from rankdet.data.frequency_groups import frequency_group
 from rankdet.data.glyphs import generate, manifest
-from rankdet.data.glyphs.annotations import frequency_group
 from rankdet.data.glyphs.generate import ensure_split
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rankdet.data.glyphs.annotations import frequency_group
+from rankdet.data.frequency_groups import frequency_group
 from rankdet.data.glyphs.recipe import RECIPES
 
 GROUPS = {

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rankdet.evaluation.what_if import average_precision
+from rankdet.evaluation.fixed_errors import average_precision
 
 
 # With a prime number of objects no recall below 1 is a multiple of 1 %, where rounding decides.

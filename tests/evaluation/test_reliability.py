@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from overlap_fixture import random_content, random_results
 
-from rankdet.evaluation.error_analysis import analyse_errors
-from rankdet.evaluation.error_kinds import Kind
-from rankdet.evaluation.score_calibration import score_calibration
+from rankdet.evaluation.error_analysis import analyze_errors
+from rankdet.evaluation.error_kinds import DetectionKind
+from rankdet.evaluation.reliability import score_calibration
 
 Record = dict[str, Any]
 LIMIT = 30
@@ -27,12 +27,12 @@ def slow_bins(
 ) -> list[list[tuple[float, bool]]]:
     frequency = {category["id"]: category["frequency"] for category in content["categories"]}
     bins: list[list[tuple[float, bool]]] = [[] for _ in range(num_bins)]
-    kinds = analyse_errors(content, results, task, max_dets_per_image=LIMIT).detection_kinds
+    kinds = analyze_errors(content, results, task, max_dets_per_image=LIMIT).detection_kinds
     for kind, result in zip(kinds, results, strict=True):
         in_group = group in ("all", frequency[result["category_id"]])
-        if in_group and kind not in (Kind.IGNORED, Kind.NOT_JUDGED):
+        if in_group and kind not in (DetectionKind.IGNORED, DetectionKind.NOT_JUDGED):
             number = min(int(result["score"] * num_bins), num_bins - 1)
-            bins[number].append((result["score"], kind == Kind.TRUE_POSITIVE))
+            bins[number].append((result["score"], kind == DetectionKind.TRUE_POSITIVE))
     return bins
 
 

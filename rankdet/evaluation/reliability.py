@@ -1,4 +1,4 @@
-"""How well scores tell the probability of being right, by group of classes."""
+"""Score calibration: how well scores tell the probability that a detection is right."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from rankdet.data.annotation_file import Record
-from rankdet.evaluation.class_groups import class_groups
-from rankdet.evaluation.detection_matches import BoolArray, match_images
-from rankdet.evaluation.matching import FloatArray, IntArray
+from rankdet.data.frequency_groups import class_groups
+from rankdet.evaluation.judged_detections import BoolArray, FloatArray, IntArray
+from rankdet.evaluation.matching import match_detections
 
 
 def score_calibration(
@@ -21,37 +21,38 @@ def score_calibration(
 ) -> dict[str, Any]:
     """Compare the scores of detections with their precision, in bins of equal width.
 
-    A detection is right where it is the first to find an object of its class at IoU 0.5, so a
+    A detection is right if it is the first to find an object of its class at IoU 0.5, so a
     duplicate is wrong. Only the detections that AP judges count. The expected calibration error
     is the mean of |precision - mean score| of the bins, weighted by their detections. Detectors
-    that keep everything down to a tiny score have almost all detections in the first bin, which
-    then decides the error: look at the bins, too.
+    that keep every detection down to a tiny score have almost all detections in the first bin,
+    which then decides the error. So look at the bins, too.
 
     Source: Kueppers et al., "Multivariate Confidence Calibration for Object Detection", CVPR
     Workshops 2020 (D-ECE), of the score alone. Detections of a group are pooled, not averaged by
     class.
 
     Args:
-        content: A parsed annotation file in the format of COCO or LVIS.
-        results: Detections, as in
-            :func:`rankdet.evaluation.detection_matches.match_images`, with scores in [0, 1].
+        content: a parsed annotation file in the format of COCO or LVIS.
+        results: detections, as in
+            :func:`rankdet.evaluation.matching.match_images`, with scores in [0, 1].
         task: "bbox" or "segm".
-        num_bins: Number of bins of [0, 1], at least 1; a bin holds its lower edge, the last one
+        num_bins: number of bins of [0, 1], at least 1; a bin holds its lower edge, the last one
             its upper edge, too.
-        max_dets_per_image: Only so many detections of an image count; None: all.
+        max_dets_per_image: only so many detections of an image count; None: all.
 
     Returns:
-        `bin_edges` (num_bins + 1,) and `groups`: for "all" and, where the categories have a
-        frequency, "r", "c" and "f" a dict of `ece` and of lists over the bins: `count`,
-        `mean_score` and `precision`. None where there are no detections. Ready for JSON.
+        ``bin_edges`` (num_bins + 1,) and ``groups``: for "all" and, where the categories have a
+        frequency, "r", "c" and "f" a dict of ``ece`` and of lists over the bins: ``count``,
+        ``mean_score`` and ``precision``. None where there are no detections. Ready for JSON.
 
     Raises:
-        ValueError: A score lies outside of [0, 1], `num_bins` is not positive, or the annotations
-            are refused by `match_images`.
+        ValueError: a score lies outside of [0, 1], ``num_bins`` is not positive, or the annotations
+            are refused by :func:`rankdet.evaluation.matching.match_images`.
     """
     if num_bins < 1:
         raise ValueError(f"num_bins is {num_bins}; give at least 1.")
-    scores, is_right, classes = _judged_detections(content, results, task, max_dets_per_image)
+    matches = match_detections(content, results, task, max_dets_per_image=max_dets_per_image)
+    scores, is_right = matches.scores, matches.ious > 0
     if scores.size and not (scores.min() >= 0 and scores.max() <= 1):
         raise ValueError(
             f"Scores lie in [{scores.min()}, {scores.max()}]; only probabilities can be calibrated."
@@ -61,21 +62,9 @@ def score_calibration(
     groups = {
         name: _reliability(scores[in_group], is_right[in_group], bins[in_group], num_bins)
         for name, members in class_groups(content["categories"]).items()
-        for in_group in [np.isin(classes, members)]
+        for in_group in [np.isin(matches.classes, members)]
     }
     return {"bin_edges": edges.tolist(), "groups": groups}
-
-
-def _judged_detections(
-    content: Record, results: Sequence[Record], task: str, max_dets_per_image: int | None
-) -> tuple[FloatArray, BoolArray, IntArray]:
-    """Score, whether it is right, and category id of each detection that is right or wrong."""
-    per_image = [
-        (m.scores[~m.is_ignored], m.matched[~m.is_ignored] >= 0, m.detection_classes[~m.is_ignored])
-        for m in match_images(content, results, task, max_dets_per_image=max_dets_per_image)
-    ]
-    scores, is_right, classes = (np.concatenate(parts) for parts in zip(*per_image, strict=True))
-    return scores, is_right, classes
 
 
 def _reliability(

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rankdet.losses.bounds import (
+from rankdet.evaluation.ranking_theory import (
     classification_error,
     detection_error_bounds,
     linear_slope,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from overlap_fixture import SIZE, random_content, random_results, region
 
-from rankdet.evaluation.detection_matches import match_images
+from rankdet.evaluation.matching import match_images
 
 Record = dict[str, Any]
 

@@ -1,12 +1,13 @@
+"""Which group each class belongs to, by the annotation file or by the training images."""
+
 import json
 
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import register_coco_instances
 from detectron2.structures import BoxMode
-from matplotlib.figure import Figure
 
-from rankdet.tools.frequency_groups import Classes, legend_handles, name_classes, read_classes
+from rankdet.data.frequency_groups import Classes, class_groups, frequency_group, read_classes
 
 
 @pytest.fixture
@@ -96,25 +97,19 @@ def test_training_images_decide_without_an_annotation_file():
     MetadataCatalog.remove("groups_dicts")
 
 
-def test_legend_shows_the_colours_of_the_classes():
-    handles = legend_handles("s")
-    assert [handle.get_label() for handle in handles] == ["rare", "common", "frequent"]
-    colours = [handle.get_color() for handle in handles]
-    assert colours == Classes(["a", "b", "c"], ["r", "c", "f"]).colours
-    assert len(set(colours)) == 3
+@pytest.mark.parametrize(
+    ("images", "group"), [(1, "r"), (10, "r"), (11, "c"), (100, "c"), (101, "f")]
+)
+def test_rule_is_that_of_lvis(images: int, group: str) -> None:
+    assert frequency_group(images) == group
 
 
-@pytest.mark.parametrize(("names", "rotation"), [(["a", "b"], 0), (["cat", "b"], 90)])
-def test_few_classes_are_named_and_long_names_turned(names, rotation):
-    axes = Figure().subplots()
-    name_classes(axes, names, "classes")
-    assert [label.get_text() for label in axes.get_xticklabels()] == names
-    assert {label.get_rotation() for label in axes.get_xticklabels()} == {rotation}
-    assert axes.get_xlabel() == "classes"
+CATEGORIES = [{"id": 7, "frequency": "c"}, {"id": 4, "frequency": "f"}, {"id": 2, "frequency": "c"}]
 
 
-def test_many_classes_are_not_named():
-    axes = Figure().subplots()
-    name_classes(axes, [f"class_{index}" for index in range(61)], "classes")
-    assert "class_0" not in [label.get_text() for label in axes.get_xticklabels()]
-    assert axes.get_xlabel() == "classes"
+def test_groups_hold_sorted_ids_even_if_there_are_none() -> None:
+    assert class_groups(CATEGORIES) == {"all": [2, 4, 7], "r": [], "c": [2, 7], "f": [4]}
+
+
+def test_one_category_without_frequency_leaves_one_group() -> None:
+    assert class_groups([*CATEGORIES, {"id": 9}]) == {"all": [2, 4, 7, 9]}

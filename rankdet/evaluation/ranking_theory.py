@@ -100,9 +100,9 @@ def linear_slope(alpha: float) -> float:
 
 
 def classification_error(pos_scores: Tensor, neg_scores: Tensor) -> Tensor:
-    """Share of positives at or below a threshold plus share of negatives above the same, at best.
+    """Share of positives at or below a threshold plus share of negatives above it, at the best one.
 
-    No ranking error is larger.
+    It is never smaller than the ranking error.
 
     Source: ECM Theorem 3, with the threshold where the sum is least, as in its figure 3.
 
