@@ -43,7 +43,7 @@ CLASS_SCORES_FILE = "class_scores.json"
 CPU = torch.device("cpu")
 
 
-class RankdetEvaluator(DatasetEvaluator):  # type: ignore[misc]  # Detectron2 has no annotations
+class RankdetEvaluator(DatasetEvaluator):  # Detectron2 has no annotations
     """Evaluate AP, Fixed AP, boundary AP, AR and optimal LRP of one set of predictions.
 
     For every data set of boxes, with masks or without, by the rules in

@@ -39,7 +39,7 @@ def seesaw_soft_losses(
     log_probs = torch.log_softmax(logits, dim=1)
     chunks = [
         _denominators(x, t, mitigation, num_top=num_top, q=q, log_eps=log_eps)
-        for x, t in zip(log_probs.detach().split(num_rows), targets.split(num_rows), strict=True)  # type: ignore[no-untyped-call]
+        for x, t in zip(log_probs.detach().split(num_rows), targets.split(num_rows), strict=True)
     ]
     values, slopes = (torch.cat(x) for x in zip(*chunks, strict=True))
     probs = log_probs.exp()

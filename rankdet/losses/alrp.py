@@ -64,6 +64,16 @@ def alrp_loss(
 
     Raises:
         ValueError: see :func:`rankdet.losses._error_driven.rank`, or not one error per positive.
+
+    Example:
+        >>> logits = torch.tensor([2.0, 1.0], requires_grad=True)
+        >>> targets, errors = torch.tensor([0.0, 1.0]), torch.tensor([0.5], requires_grad=True)
+        >>> classification, localization = alrp_loss(logits, targets, errors, delta=0.0)
+        >>> (classification + localization).backward()
+        >>> print(classification.item(), localization.item())
+        0.5 0.25
+        >>> print(logits.grad.tolist(), errors.grad.tolist())
+        [0.5, -0.5] [0.5]
     """
     r = rank(logits, targets, delta, algorithm, ALGORITHMS)
     _check_errors(loc_errors, len(r.pos))

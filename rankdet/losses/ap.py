@@ -44,6 +44,13 @@ def ap_loss(
 
     Raises:
         ValueError: see :func:`rankdet.losses._error_driven.rank`, or BAP with ``interpolate``.
+
+    Example:
+        >>> logits = torch.tensor([2.0, 1.0, -1.0], requires_grad=True)
+        >>> loss = ap_loss(logits, torch.tensor([0.0, 1.0, 0.0]), delta=0.0)
+        >>> loss.backward()
+        >>> print(loss.item(), logits.grad.tolist())
+        0.5 [0.5, -0.5, 0.0]
     """
     _check_interpolation(interpolate, algorithm)
     r = rank(logits, targets, delta, algorithm, ALL_ALGORITHMS)

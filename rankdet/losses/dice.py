@@ -17,6 +17,13 @@ def dice_losses(logits: Tensor, masks: Tensor) -> Tensor:
 
     Returns:
         ``(R,)`` in [0, 1], float32 or wider.
+
+    Example:
+        >>> logits = torch.zeros(1, 1, 2, requires_grad=True)
+        >>> losses = dice_losses(logits, torch.tensor([[[1.0, 0.0]]]))
+        >>> losses.sum().backward()
+        >>> print(losses, logits.grad)
+        tensor([0.3333], grad_fn=<RsubBackward1>) tensor([[[-0.2222,  0.1111]]])
     """
     wide = logits if logits.dtype == torch.float64 else logits.float()
     probs, targets = wide.sigmoid().flatten(1), masks.to(wide.dtype).flatten(1)

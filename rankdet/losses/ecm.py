@@ -96,6 +96,16 @@ def ecm_loss(logits: Tensor, labels: Tensor, bias: Tensor, weights: Tensor) -> T
 
     Raises:
         ValueError: see :func:`rankdet.losses._inputs.check_inputs`.
+
+    Example:
+        >>> counts = torch.tensor([100.0, 1.0, 400.0], dtype=torch.float64)  # two classes and background
+        >>> others = counts.sum() - counts
+        >>> logits = torch.zeros(1, 3, requires_grad=True)
+        >>> bias, weights = surrogate_bias(counts, others), detection_weights(counts, others)
+        >>> loss = ecm_loss(logits, torch.tensor([0]), bias, weights)
+        >>> loss.backward()
+        >>> print(loss, logits.grad)
+        tensor(1.3347, grad_fn=<AddBackward0>) tensor([[-1.0463,  0.3488,  0.4733]])
     """
     x = check_inputs(logits, labels, num_classes=logits.shape[-1] - 1)
     surrogate = torch.add(bias.to(x.logits.dtype), x.logits, alpha=2)

@@ -34,6 +34,13 @@ def eql_loss(logits: Tensor, labels: Tensor, is_rare: Tensor) -> Tensor:
 
     Raises:
         ValueError: see :func:`rankdet.losses._inputs.check_inputs`.
+
+    Example:
+        >>> logits = torch.zeros(1, 2, requires_grad=True)
+        >>> loss = eql_loss(logits, torch.tensor([0]), is_rare=torch.tensor([False, True]))
+        >>> loss.backward()
+        >>> print(loss, logits.grad)
+        tensor(0.6931, grad_fn=<AddBackward0>) tensor([[-0.5000,  0.0000]])
     """
     num_classes = logits.shape[-1]
     x = check_inputs(logits, labels, num_classes)

@@ -56,6 +56,13 @@ def federated_loss(logits: Tensor, labels: Tensor, kept_classes: Tensor) -> Tens
 
     Raises:
         ValueError: see :func:`rankdet.losses._inputs.check_inputs`.
+
+    Example:
+        >>> logits = torch.zeros(1, 3, requires_grad=True)
+        >>> loss = federated_loss(logits, torch.tensor([0]), torch.tensor([True, True, False]))
+        >>> loss.backward()
+        >>> print(loss, logits.grad)
+        tensor(1.3863, grad_fn=<AddBackward0>) tensor([[-0.5000,  0.5000,  0.0000]])
     """
     x = check_inputs(logits, labels, num_classes=logits.shape[-1])
     total = F.binary_cross_entropy_with_logits(

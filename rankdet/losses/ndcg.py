@@ -38,6 +38,13 @@ def ndcg_loss(
 
     Raises:
         ValueError: see :func:`rankdet.losses._error_driven.rank`.
+
+    Example:
+        >>> logits = torch.tensor([2.0, 1.0], requires_grad=True)
+        >>> loss = ndcg_loss(logits, torch.tensor([0.0, 1.0]), delta=0.0)
+        >>> loss.backward()
+        >>> print(loss, logits.grad)
+        tensor(0.3691, grad_fn=<UnbindBackward0>) tensor([ 0.3691, -0.3691])
     """
     r = rank(logits, targets, delta, algorithm, ALGORITHMS)
     rank_pos = positive_ranks(r, delta)

@@ -56,6 +56,13 @@ def rank_sort_loss(
 
     Raises:
         ValueError: see :func:`rankdet.losses._error_driven.rank`.
+
+    Example:
+        >>> logits = torch.tensor([2.0, 1.0, 0.0], requires_grad=True)
+        >>> ranking, sorting = rank_sort_loss(logits, torch.tensor([0.0, 0.5, 1.0]), delta=0.0)
+        >>> (ranking + sorting).backward()
+        >>> print(f"{ranking.item():.4f} {sorting.item():.4f}", logits.grad)
+        0.4167 0.1250 tensor([ 0.4167, -0.1250, -0.2917])
     """
     r = rank(logits, targets, delta, algorithm, ALL_ALGORITHMS)
     by_label = r.sums.by_label(r.labels)

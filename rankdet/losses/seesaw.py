@@ -87,6 +87,15 @@ def seesaw_loss(
 
     Raises:
         ValueError: see :func:`rankdet.losses._inputs.check_inputs`.
+
+    Example:
+        >>> logits = torch.zeros(1, 4, requires_grad=True)  # two classes, foreground, background
+        >>> terms = seesaw_loss(logits, torch.tensor([0]), class_counts=torch.tensor([100, 1]))
+        >>> sum(terms).backward()
+        >>> print(terms.classes, terms.objectness)
+        tensor(0.0248, grad_fn=<AddBackward0>) tensor(0.6931, grad_fn=<AddBackward0>)
+        >>> print(logits.grad)
+        tensor([[-0.0245,  0.0245, -0.5000,  0.5000]])
     """
     num_classes = logits.shape[-1] - 2
     x = check_inputs(logits, labels, num_classes)

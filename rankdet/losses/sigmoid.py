@@ -36,6 +36,13 @@ def sigmoid_bce_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
     Raises:
         ValueError: see :func:`rankdet.losses._inputs.check_inputs`.
+
+    Example:
+        >>> logits = torch.zeros(1, 2, requires_grad=True)
+        >>> loss = sigmoid_bce_loss(logits, torch.tensor([0]))
+        >>> loss.backward()
+        >>> print(loss, logits.grad)
+        tensor(1.3863, grad_fn=<AddBackward0>) tensor([[-0.5000,  0.5000]])
     """
     x = check_inputs(logits, labels, num_classes=logits.shape[-1])
     total = F.binary_cross_entropy_with_logits(

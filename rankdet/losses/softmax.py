@@ -22,6 +22,13 @@ def softmax_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 
     Raises:
         ValueError: see :func:`rankdet.losses._inputs.check_inputs`.
+
+    Example:
+        >>> logits = torch.zeros(1, 3, requires_grad=True)
+        >>> loss = softmax_cross_entropy(logits, torch.tensor([0]))
+        >>> loss.backward()
+        >>> print(loss, logits.grad)
+        tensor(1.0986, grad_fn=<AddBackward0>) tensor([[-0.6667,  0.3333,  0.3333]])
     """
     x = check_inputs(logits, labels, num_classes=logits.shape[-1] - 1)
     total = F.cross_entropy(x.logits, x.labels, reduction="sum")

@@ -177,13 +177,14 @@ def steps(
     Returns:
         Lazy config of the multiplier of the learning rate.
     """
-    return L(WarmupParamScheduler)(
+    multiplier: DictConfig = L(WarmupParamScheduler)(
         scheduler=L(MultiStepParamScheduler)(
             values=[10.0**-step for step in range(len(epochs))], milestones=epochs
         ),
         warmup_length=warmup_iterations / (epochs[-1] * iterations_per_epoch),
         warmup_factor=warmup_factor,
     )
+    return multiplier
 
 
 def _for_classes(loss: DictConfig, num_classes: int | str) -> DictConfig:

@@ -1,6 +1,6 @@
 """Per-box losses, injected into heads. Weights and normalization are the classification loss's."""
 
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -10,7 +10,7 @@ from detectron2.structures.boxes import matched_pairwise_iou
 from torch import Tensor
 from torchvision.ops import generalized_box_iou_loss
 
-BoxTransform = Box2BoxTransform | Box2BoxTransformLinear
+BoxTransform: TypeAlias = Box2BoxTransform | Box2BoxTransformLinear
 
 
 class BoxLoss(Protocol):

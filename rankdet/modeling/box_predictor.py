@@ -109,9 +109,9 @@ class BoxPredictor(FastRCNNOutputLayers):
         self.box_loss = box_loss or L1BoxLoss()
         self.loss_weight = loss_weight
         self.calibration = calibration or nn.Identity()
-        self.cls_score = classifier(self.cls_score.in_features, loss.num_logits)
+        self.cls_score: nn.Module = classifier(self.bbox_pred.in_features, loss.num_logits)
         if prior_prob is not None:
-            self.cls_score.bias.data.copy_(loss.initial_logits(prior_prob))
+            self.cls_score.bias.data.copy_(loss.initial_logits(prior_prob))  # type: ignore[operator]
 
     def losses(
         self, predictions: tuple[Tensor, Tensor], proposals: list[Instances]
@@ -174,16 +174,18 @@ class BoxPredictor(FastRCNNOutputLayers):
         self, predictions: tuple[Tensor, Tensor], proposals: list[Instances]
     ) -> tuple[Tensor, ...]:
         """Scores ``(R_i, C + 1)`` of the R_i proposals of each image, background last."""
-        scores = self.calibration(self.loss.scores(predictions[0].float()))
-        return scores.split(num_proposals(proposals))
+        scores: Tensor = self.calibration(self.loss.scores(predictions[0].float()))
+        by_image: tuple[Tensor, ...] = scores.split(num_proposals(proposals))
+        return by_image
 
     def predict_boxes(
         self, predictions: tuple[Tensor, Tensor], proposals: list[Instances]
     ) -> tuple[Tensor, ...]:
         """Boxes ``(R_i, 4 or 4 C)`` of the R_i proposals of each image, pixels."""
         boxes = roi_boxes(proposals, predictions[1].device)
-        predicted: Tensor = self.box2box_transform.apply_deltas(predictions[1], boxes)
-        return predicted.split(num_proposals(proposals))
+        predicted = self.box2box_transform.apply_deltas(predictions[1], boxes)
+        by_image: tuple[Tensor, ...] = predicted.split(num_proposals(proposals))
+        return by_image
 
 
 def roi_boxes(proposals: list[Instances], device: torch.device) -> Tensor:
@@ -205,7 +207,7 @@ def _gt_field(proposals: Instances) -> str:
 
 def _deltas_of_classes(deltas: Tensor, labels: Tensor) -> Tensor:
     """Take ``(F, 4)`` out of ``(F, 4)`` or ``(F, 4 C)`` deltas."""
-    per_class = deltas.unflatten(1, (-1, 4))
+    per_class: Tensor = deltas.unflatten(1, (-1, 4))
     if per_class.shape[1] == 1:
         return per_class[:, 0]
     return per_class[torch.arange(len(labels), device=labels.device), labels]

@@ -13,6 +13,7 @@ PCB's equations are for them alone; here one-vs-all scores keep their sum, too, 
 
 import logging
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,7 +47,7 @@ def foreground_probs(scores: Tensor) -> Tensor:
     """Distribution over the foreground classes alone, ``(N, C)``: PCB eq. 1.
 
     Equals the softmax of the foreground logits for softmax and Seesaw scores; one-vs-all scores are
-    divided by their sum likewise.
+    divided by their sum, too.
     """
     foreground = scores[:, :-1]
     return foreground / _positive(foreground.sum(dim=1, keepdim=True))
@@ -203,7 +204,7 @@ class NorCal(Calibration):
     divisors: Tensor
     is_calibrated: Tensor
 
-    def __init__(self, class_counts: object, gamma: float) -> None:
+    def __init__(self, class_counts: Tensor | Sequence[float], gamma: float) -> None:
         counts = check_counts("class_counts", class_counts)
         super().__init__(len(counts))
         if not 0 <= gamma < float("inf"):
@@ -249,7 +250,7 @@ def load_statistics(path: str | Path) -> ConfusionStatistics:
             raise TypeError("the matrix has another number of classes than the samples")
     except Exception as e:  # Damaged and hostile files make torch.load raise anything.
         raise ValueError(
-            f"{path} is no calibration file, or damaged ({type(e).__name__}); write it anew with "
+            f"{path} is no calibration file, or damaged ({type(e).__name__}); write it again with "
             f"`{TOOL}`."
         ) from e
     return statistics

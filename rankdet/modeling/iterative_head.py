@@ -58,8 +58,8 @@ class PredictionAttention(nn.Module):
         self.mlp_cls = _mlp(num_logits, hidden_features, input_shape.channels)
         self.mlp_loc = _mlp(num_deltas, hidden_features, math.prod(self.size))
         if starts_as_identity:
-            _make_constant(self.mlp_cls[-1], 0.0)
-            _make_constant(self.mlp_loc[-1], 1.0)
+            _end_with(self.mlp_cls, 0.0)
+            _end_with(self.mlp_loc, 1.0)
 
     @classmethod
     def with_options(
@@ -79,8 +79,8 @@ class PredictionAttention(nn.Module):
     def forward(self, features: Tensor, predictions: Predictions) -> Tensor:
         """Features ``(N, D, H, W)`` and predictions to the features of the next step."""
         logits, deltas = predictions
-        cells = self.mlp_loc(deltas).unflatten(1, (1, *self.size))
-        channels = self.mlp_cls(self.norm(logits))[:, :, None, None]
+        cells: Tensor = self.mlp_loc(deltas).unflatten(1, (1, *self.size))
+        channels: Tensor = self.mlp_cls(self.norm(logits))[:, :, None, None]
         return features * cells + channels
 
 
@@ -197,7 +197,8 @@ class IterativeROIHeads(StandardROIHeads):
         if self.training:
             return self._losses(steps, proposals)
         step = -1 if self.inference_step is None else self.inference_step
-        detections, _ = self.box_predictor.inference((steps[step][0], steps[-1][1]), proposals)
+        predictions = steps[step][0], steps[-1][1]
+        detections: list[Instances] = self.box_predictor.inference(predictions, proposals)[0]
         return detections
 
     def _predict_steps(self, features: Tensor) -> list[Predictions]:
@@ -233,9 +234,11 @@ def _mlp(in_features: int, hidden_features: int, out_features: int) -> nn.Sequen
     )
 
 
-def _make_constant(layer: nn.Linear, value: float) -> None:
-    nn.init.zeros_(layer.weight)
-    nn.init.constant_(layer.bias, value)
+def _end_with(mlp: nn.Sequential, value: float) -> None:
+    """Make the last layer give a constant."""
+    weight, bias = mlp[-1].parameters()
+    nn.init.zeros_(weight)
+    nn.init.constant_(bias, value)
 
 
 def _check_steps(weights: Sequence[float], inference_step: int | None) -> None:

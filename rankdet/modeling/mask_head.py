@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import torch
-from detectron2.layers import Conv2d, ShapeSpec
+from detectron2.layers import ShapeSpec
 from detectron2.modeling.roi_heads import MaskRCNNConvUpsampleHead
 from detectron2.structures import Instances
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ def conv_predictor(in_channels: int, num_classes: int) -> nn.Conv2d:
     """Detectron2's predictor: a 1 x 1 convolution that starts at N(0, 0.001) and no bias."""
     layer = nn.Conv2d(in_channels, num_classes, kernel_size=1)
     nn.init.normal_(layer.weight, std=0.001)
-    nn.init.zeros_(layer.bias)
+    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
     return layer
 
 
@@ -47,8 +47,7 @@ class MaskHead(MaskRCNNConvUpsampleHead):
             conv_dims=list(conv_dims),
             loss_weight=loss_weight,
         )
-        last: Conv2d = self.predictor
-        self.predictor = predictor(last.in_channels, num_classes)
+        self.predictor: nn.Module = predictor(self.deconv.out_channels, num_classes)
 
 
 class DiceMaskHead(MaskHead):
@@ -105,7 +104,8 @@ class DiceMaskHead(MaskHead):
             ``loss_mask``, or the instances with ``pred_masks``.
         """
         if not self.training:
-            return super().forward(x, instances)
+            with_masks: list[Instances] = super().forward(x, instances)
+            return with_masks
         x, instances = random_subset(x, instances, self.max_positives)
         instances = [image for image in instances if len(image)]
         logits = self.layers(x)

@@ -70,7 +70,7 @@ class NormedConv2d(nn.Conv2d):
         super().__init__(in_channels, out_channels, kernel_size=1)
         self.temperature = temperature
         nn.init.normal_(self.weight, std=0.001)
-        nn.init.zeros_(self.bias)
+        nn.init.zeros_(self.bias)  # type: ignore[arg-type]
 
     @classmethod
     def with_temperature(cls, temperature: float) -> Callable[[int, int], "NormedConv2d"]:

@@ -175,5 +175,6 @@ def _smallest_match(centers: Tensor, ranges: Tensor, gt_boxes: Boxes) -> Tensor:
     largest = sides.amax(dim=2)
     is_match = (sides.amin(dim=2) > 0) & (offsets < radius)
     is_match &= (largest > nearest) & (largest < farthest)
-    areas, matched = gt_boxes.area().where(is_match, torch.inf).min(dim=1)
-    return matched.where(areas < torch.inf, -1)
+    areas: Tensor = gt_boxes.area().where(is_match, torch.inf)
+    smallest, matched = areas.min(dim=1)
+    return matched.where(smallest < torch.inf, -1)

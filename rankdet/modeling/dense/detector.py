@@ -92,7 +92,7 @@ class OneStageDetector(DenseDetector):
         self.max_detections_per_image = max_detections_per_image
         self.box_voting = box_voting
         bias = loss.initial_logits(prior_prob).repeat(self.num_cell_anchors)
-        head.cls_score.bias.data.copy_(bias)
+        head.get_parameter("cls_score.bias").data.copy_(bias)
 
     def forward_training(
         self,
@@ -202,7 +202,8 @@ class OneStageDetector(DenseDetector):
     def _by_anchor(self, predictions: tuple[list[Tensor], ...]) -> list[list[Tensor]]:
         """Outputs of the head, each by level and ``(I, anchors of the level, K)``."""
         dims = [levels[0].shape[1] // self.num_cell_anchors for levels in predictions]
-        return self._transpose_dense_predictions(predictions, dims)
+        by_anchor: list[list[Tensor]] = self._transpose_dense_predictions(predictions, dims)
+        return by_anchor
 
 
 def _num_cell_anchors(anchor_generator: DefaultAnchorGenerator) -> int:
@@ -212,13 +213,15 @@ def _num_cell_anchors(anchor_generator: DefaultAnchorGenerator) -> int:
             f"anchor_generator has {anchor_generator.num_anchors} anchors per cell of its levels, "
             "but all levels share one head; give each level as many sizes."
         )
-    return numbers.pop()
+    number: int = numbers.pop()
+    return number
 
 
 def _check_num_logits(head: nn.Module, num_cell_anchors: int, loss: HeadLoss) -> None:
-    if head.cls_score.out_channels != num_cell_anchors * loss.num_logits:
+    num_outputs = len(head.get_parameter("cls_score.bias"))
+    if num_outputs != num_cell_anchors * loss.num_logits:
         raise ValueError(
-            f"head.cls_score has {head.cls_score.out_channels} outputs, but {num_cell_anchors} "
+            f"head.cls_score has {num_outputs} outputs, but {num_cell_anchors} "
             f"anchors per cell with the {loss.num_logits} logits of {type(loss).__name__} need "
             f"{num_cell_anchors * loss.num_logits}; give the head the num_anchors of the detector "
             f"and num_classes={loss.num_logits}."

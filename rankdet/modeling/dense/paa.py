@@ -100,9 +100,10 @@ class PAAAssigner:
     ) -> Tensor:
         """Focal + GIoU loss of the P anchors, ``(P,)``."""
         targets = one_hot(classes, self.num_classes)
-        focal = sigmoid_focal_loss(possible.take(logits).float(), targets.float()).sum(1)
+        focal: Tensor = sigmoid_focal_loss(possible.take(logits).float(), targets.float()).sum(1)
         boxes = self.box2box_transform.apply_deltas(possible.take(deltas).float(), possible.anchors)
-        return focal + generalized_box_iou_loss(boxes, possible.gt_boxes)
+        giou: Tensor = generalized_box_iou_loss(boxes, possible.gt_boxes)
+        return focal + giou
 
 
 def _levels(anchors: list[Boxes]) -> Tensor:

@@ -14,7 +14,7 @@ class StarConv2d(nn.Conv2d):
     It equals ``torchvision.ops.deform_conv2d`` at these points. ``grid_sample`` and a 1 x 1
     convolution work under autocast on CPUs, too, and their forward and backward pass is 2 to 15
     times as fast there (one thread; 256 channels at 100 x 152: 2 to 3; 64 at 16 x 16: 11 to 15);
-    the price are nine feature maps kept for the backward pass.
+    the price is nine feature maps kept for the backward pass.
 
     Source: Zhang et al., VarifocalNet, CVPR 2021, section 3.2.
 
@@ -26,7 +26,7 @@ class StarConv2d(nn.Conv2d):
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, kernel_size=3, bias=False)
 
-    def forward(self, feature: Tensor, points: Tensor) -> Tensor:
+    def forward(self, feature: Tensor, points: Tensor) -> Tensor:  # type: ignore[override]
         """Sample bilinearly, 0 outside, and convolve.
 
         Args:

@@ -68,7 +68,7 @@ class VarifocalHead(RetinaNetHead):
         self.bbox_factor = nn.Conv2d(channels, 4, 3, padding=1)
         for layer in (self.bbox_conv, self.bbox_factor):
             nn.init.normal_(layer.weight, std=0.01)
-            nn.init.zeros_(layer.bias)
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
     def forward(self, features: list[Tensor]) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
         """Classify and localise.

@@ -47,7 +47,7 @@ def print_timings(seconds: dict[str, float]) -> None:
 
 
 def _synchronize() -> None:
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # else nothing can be under way
+    if torch.cuda.is_initialized():  # else nothing can be under way
         torch.cuda.synchronize()
 
 
