@@ -1,5 +1,6 @@
 """train_net.py in a process of its own, forked from this one, which has imported everything."""
 
+import gc
 import os
 import sys
 import traceback
@@ -38,6 +39,7 @@ def wait(process: int) -> int:
 
 
 def _run(arguments: Sequence[str], console: Path, prepare: Callable[[], None]) -> int:
+    gc.freeze()  # What the other process has left, e.g. workers of loaders, is not this one's.
     torch.set_num_threads(1)  # Those of OpenMP have not been forked.
     output = console.open("w", buffering=1)
     os.dup2(output.fileno(), 1)

@@ -1,5 +1,6 @@
 """Two processes that talk by gloo."""
 
+import gc
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
@@ -28,6 +29,7 @@ def run_two_trainers(run: Callable[[int], Any], folder: Path) -> list[Any]:
 
 
 def _run_rank(rank: int, run: Callable[[int], Any], folder: Path) -> None:
+    gc.freeze()  # What the other process has left, e.g. workers of loaders, is not this one's.
     torch.set_num_threads(1)  # Those of OpenMP have not been forked.
     limit = timedelta(seconds=60)  # so that ranks that wait for each other fail
     store = f"file://{folder}/store"

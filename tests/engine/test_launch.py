@@ -1,4 +1,5 @@
 import errno
+import gc
 import logging
 from argparse import Namespace
 from datetime import timedelta
@@ -40,6 +41,7 @@ def test_error_of_rankdet_ends_with_its_sentence():
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA can't be forked")
 def test_error_of_rankdet_in_other_processes_ends_with_its_sentence(capfd, monkeypatch):
+    gc.collect()  # What other tests have left must not be collected by the forked processes.
     forked = partial(torch.multiprocessing.start_processes, start_method="fork")
     monkeypatch.setattr("torch.multiprocessing.start_processes", forked)
     with pytest.raises(SystemExit) as error:
