@@ -10,7 +10,9 @@ INSTALLED := .venv/.installed
 QUICK_START := configs/glyphs/mask_rcnn_r18_fpn_ecm.py
 QUICK_START_OUTPUT := output/glyphs/mask_rcnn_r18_fpn_ecm
 
-.PHONY: install demo test torture lint bench clean
+PYTEST := OMP_NUM_THREADS=1 pytest --numprocesses auto --maxprocesses 8 --dist worksteal
+
+.PHONY: install demo test test-slow test-all torture lint bench clean
 
 install: $(INSTALLED)
 
@@ -20,7 +22,13 @@ demo: $(INSTALLED)
 
 # One thread per worker: PyTorch's threads and the workers would fight for the cores.
 test: $(INSTALLED)
-	OMP_NUM_THREADS=1 pytest --numprocesses auto --maxprocesses 8
+	$(PYTEST) -m 'not slow'
+
+# Jobs of several processes and machines, kills, every experiment: a few minutes more.
+test-slow: $(INSTALLED)
+	$(PYTEST) -m slow
+
+test-all: test test-slow
 
 # Kills trainings at every bad moment and resumes them; takes ten to twenty minutes.
 torture: $(INSTALLED)

@@ -1,4 +1,4 @@
-"""Settings and fixtures of all tests: every process has its own folders of data and cache."""
+"""Settings and fixtures of all tests: every process has its own folder of data."""
 
 import atexit
 import os
@@ -14,7 +14,8 @@ atexit.register(shutil.rmtree, SESSION_FOLDER, ignore_errors=True)
 
 # Detectron2 reads its variable when it registers the builtin datasets, that is at import.
 os.environ["DETECTRON2_DATASETS"] = str(SESSION_FOLDER / "datasets")
-os.environ["RANKDET_CACHE"] = str(SESSION_FOLDER / "cache")
+if "PYTEST_XDIST_WORKER" not in os.environ:  # Workers generate data sets once for all.
+    os.environ["RANKDET_CACHE"] = str(SESSION_FOLDER / "cache")
 
 # Lets the tests import the modules beside this file under --import-mode=importlib.
 sys.path.insert(0, str(Path(__file__).parent))

@@ -2,12 +2,10 @@
 
 import torch
 from dense_detector import make_fcos
-from detectron2.engine import SimpleTrainer, launch
+from detectron2.engine import SimpleTrainer
 from detectron2.engine.defaults import create_ddp_model
-from detectron2.utils import comm
+from gloo_ranks import run_two_trainers
 from ranking_detector import make_image
-
-from rankdet.engine.launcher import run_explained
 
 # In the second iteration no image of rank 1 has an object.
 BATCHES = [
@@ -25,12 +23,11 @@ def trained_weights(batches):
     return model.state_dict()
 
 
-def train_rank(folder):
-    """Train on this rank's batches; save the weights."""
-    torch.save(trained_weights(BATCHES[comm.get_rank()]), folder / f"rank{comm.get_rank()}.pt")
+def train_rank(rank):
+    """Train on this rank's batches; gives the weights."""
+    return trained_weights(BATCHES[rank])
 
 
 def train_on_two_ranks(folder):
-    """Run :func:`train_rank` in two processes that talk by gloo; gives what each saved."""
-    launch(run_explained, 2, dist_url="auto", args=(train_rank, folder))
-    return [torch.load(folder / f"rank{rank}.pt") for rank in range(2)]
+    """Run :func:`train_rank` on two ranks; gives the weights of each."""
+    return run_two_trainers(train_rank, folder)

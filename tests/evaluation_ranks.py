@@ -1,15 +1,13 @@
 """Perfect predictions for a data set, evaluated in one process or on two ranks."""
 
-import json
+from functools import partial
 
 import torch
 from detectron2.data import DatasetCatalog
 from detectron2.data.detection_utils import annotations_to_instances
-from detectron2.engine import launch
 from detectron2.structures import Instances
-from detectron2.utils import comm
+from gloo_ranks import run_two_trainers
 
-from rankdet.engine.launcher import run_explained
 from rankdet.evaluation import RankdetEvaluator, detection_table
 
 
@@ -40,17 +38,15 @@ def evaluate(evaluator, predict, records):
     return evaluator.evaluate()
 
 
-def evaluate_rank(folder):
+def evaluate_rank(folder, rank):
     """Evaluate: rank 0 has one image, rank 1 all others; detections travel two at a time."""
     detection_table.DETECTIONS_PER_MESSAGE = 2
     records = DatasetCatalog.get("lvis_v1_val")
-    records = records[1:] if comm.get_rank() else records[:1]
+    records = records[1:] if rank else records[:1]
     evaluator = RankdetEvaluator("lvis_v1_val", ("bbox", "segm"), output_dir=str(folder))
-    metrics = evaluate(evaluator, cut_predictions, records)
-    (folder / f"rank{comm.get_rank()}.json").write_text(json.dumps(metrics))
+    return evaluate(evaluator, cut_predictions, records)
 
 
 def evaluate_on_two_ranks(folder):
-    """Run :func:`evaluate_rank` in two processes that talk by gloo; gives the metrics of each."""
-    launch(run_explained, 2, dist_url="auto", args=(evaluate_rank, folder))
-    return [json.loads((folder / f"rank{rank}.json").read_text()) for rank in range(2)]
+    """Run :func:`evaluate_rank` on two ranks; gives the metrics of each."""
+    return run_two_trainers(partial(evaluate_rank, folder), folder)

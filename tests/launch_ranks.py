@@ -1,9 +1,10 @@
 """Counts the threads of gloo in processes that have trained on two ranks."""
 
+from functools import partial
 from pathlib import Path
 
-from detectron2.engine import launch
 from detectron2.utils import comm
+from gloo_ranks import run_two_trainers
 from two_stage_toy import image, train_toy
 
 from rankdet.engine.launcher import run_explained
@@ -15,15 +16,13 @@ def train_and_gather(folder):
     comm.all_gather("an object")
 
 
-def count_threads(folder):
+def count_threads(folder, rank):
     """Run a rank, and count the threads of gloo that are alive after it."""
-    rank = comm.get_rank()
     run_explained(train_and_gather, folder)
     names = [thread.read_text() for thread in Path("/proc/self/task").glob("*/comm")]
-    (folder / f"rank{rank}.txt").write_text(str(sum("gloo" in name for name in names)))
+    return sum("gloo" in name for name in names)
 
 
 def threads_after_two_ranks(folder):
     """Threads of gloo that outlive the work of each of two ranks."""
-    launch(count_threads, 2, dist_url="auto", args=(folder,))
-    return [int((folder / f"rank{rank}.txt").read_text()) for rank in range(2)]
+    return run_two_trainers(partial(count_threads, folder), folder)

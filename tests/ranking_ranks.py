@@ -1,13 +1,12 @@
 """Training of small detectors with ranking losses, in one process or on two ranks."""
 
 import torch
-from detectron2.engine import HookBase, SimpleTrainer, launch
+from detectron2.engine import HookBase, SimpleTrainer
 from detectron2.engine.defaults import create_ddp_model
-from detectron2.utils import comm
 from detectron2.utils.events import EventStorage
+from gloo_ranks import run_two_trainers
 from ranking_detector import make_detector, make_image
 
-from rankdet.engine.launcher import run_explained
 from rankdet.losses.alrp import ALRPLoss
 from rankdet.losses.rank_sort import RankSortLoss
 
@@ -48,13 +47,13 @@ class Recorder(HookBase):
         self.losses.append({key: x.item() for key, x in losses.items()})
 
 
-def train_rank(folder):
-    """Train a detector of each loss on this rank's batches; save what became of them."""
+def train_rank(rank):
+    """Train a detector of each loss on this rank's batches; gives what became of them."""
     results = {}
     for name, make_loss in LOSSES.items():
         model = make_detector(make_loss)
         ddp = create_ddp_model(model, device_ids=None, broadcast_buffers=False)
-        batches = BATCHES[comm.get_rank()]
+        batches = BATCHES[rank]
         optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
         trainer, recorder = SimpleTrainer(ddp, batches, optimizer), Recorder()
         trainer.register_hooks([recorder])
@@ -64,10 +63,9 @@ def train_rank(folder):
             "losses": recorder.losses,
             "terms": recorder.terms,
         }
-    torch.save(results, folder / f"rank{comm.get_rank()}.pt")
+    return results
 
 
 def train_on_two_ranks(folder):
-    """Run :func:`train_rank` in two processes that talk by gloo; gives what each saved."""
-    launch(run_explained, 2, dist_url="auto", args=(train_rank, folder))
-    return [torch.load(folder / f"rank{rank}.pt") for rank in range(2)]
+    """Run :func:`train_rank` on two ranks; gives the results of each."""
+    return run_two_trainers(train_rank, folder)

@@ -1,4 +1,4 @@
-"""Runs train_net.py as users do, in processes of its own."""
+"""Runs train_net.py as users do, in processes of its own; some are forked, to save imports."""
 
 import json
 import os
@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import forked_run
 import pytest
 import torch
 from smoke_run import CONFIG, OVERRIDES, ROOT, smoke_config
@@ -54,7 +55,6 @@ def test_unknown_key_is_one_sentence(tmp_path):
     )
 
 
-@pytest.mark.slow
 def test_one_process_and_its_saved_config(tmp_path):
     done = succeed(tmp_path / "first", "hooks.background_ratio.num_iterations=2")
     assert "warn" not in (done.stdout + done.stderr).lower()
@@ -62,8 +62,8 @@ def test_one_process_and_its_saved_config(tmp_path):
     for text in ("Full config saved", "eta: ", "Froze ecm/background_ratio", "Results:\ntask"):
         assert text in log
     saved = str(tmp_path / "first/config.yaml")
-    again = [*TRAIN_NET[:2], saved, f"train.output_dir={tmp_path}/second"]
-    subprocess.run([sys.executable, *again], env=ENVIRONMENT, check=True, capture_output=True)
+    again = ["--config-file", saved, f"train.output_dir={tmp_path}/second"]
+    assert forked_run.wait(forked_run.start(again, tmp_path / "console")) == 0
     assert final_model(tmp_path / "first").keys() == final_model(tmp_path / "second").keys()
     second_log = (tmp_path / "second/log.txt").read_text()
     assert "Froze ecm/background_ratio" in second_log
@@ -72,19 +72,21 @@ def test_one_process_and_its_saved_config(tmp_path):
     )
 
 
-@pytest.mark.slow
 def test_run_killed_in_the_middle_is_resumed(tmp_path):
+    folder, console = tmp_path / "run", tmp_path / "console"
     options = ("train.max_iter=40", "train.checkpointer.period=4")
-    with subprocess.Popen(command(tmp_path, *options), env=ENVIRONMENT) as process:
-        while not (tmp_path / "last_checkpoint").exists() and process.poll() is None:
-            time.sleep(0.01)
-        process.kill()
-    assert process.returncode == -signal.SIGKILL
-    last = (tmp_path / "last_checkpoint").read_text()
-    iteration = torch.load(tmp_path / last)["trainer"]["iteration"]
-    done = succeed(tmp_path, *options, flags=["--resume"])
-    assert f"Starting training from iteration {iteration + 1}" in done.stdout
-    assert torch.load(tmp_path / "model_final.pth")["trainer"]["iteration"] == 39
+    arguments = command(folder, *options)[2:]
+    process = forked_run.start(arguments, console)
+    while not (folder / "last_checkpoint").exists():
+        assert os.waitpid(process, os.WNOHANG) == (0, 0), console.read_text()
+        time.sleep(0.01)
+    os.kill(process, signal.SIGKILL)
+    assert forked_run.wait(process) == -signal.SIGKILL
+    last = (folder / "last_checkpoint").read_text()
+    iteration = torch.load(folder / last)["trainer"]["iteration"]
+    assert forked_run.wait(forked_run.start(["--resume", *arguments], console)) == 0
+    assert f"Starting training from iteration {iteration + 1}" in console.read_text()
+    assert torch.load(folder / "model_final.pth")["trainer"]["iteration"] == 39
 
 
 def scores(folder):

@@ -1,14 +1,15 @@
 """A detector's skeleton, two cascade stages with ECM, to train in one process or on two ranks."""
 
+from functools import partial
+
 import torch
-from detectron2.engine import SimpleTrainer, launch
+from detectron2.engine import SimpleTrainer
 from detectron2.engine.defaults import create_ddp_model
-from detectron2.utils import comm
+from gloo_ranks import run_two_trainers
 from torch import nn
 
 from rankdet.engine.checkpoint import Checkpointer, ensure_checkpoint
 from rankdet.engine.hooks import BackgroundRatioHook, FiniteLossHook
-from rankdet.engine.launcher import run_explained
 from rankdet.losses.ecm import ECMLoss
 
 NUM_CLASSES = 3
@@ -47,21 +48,18 @@ def train_toy(folder, iterations, num_measured):
     return model, trainer
 
 
-def train_rank(folder, batches_of_ranks, num_measured):
-    """Train on this rank's batches; save the model, or the message of what stopped it."""
+def train_rank(folder, batches_of_ranks, num_measured, rank):
+    """Train on this rank's batches; gives the weights, or the message of what stopped it."""
     try:
-        model, _ = train_toy(folder, batches_of_ranks[comm.get_rank()], num_measured)
-        result = model.state_dict()
+        model, _ = train_toy(folder, batches_of_ranks[rank], num_measured)
     except FloatingPointError as error:
-        result = str(error)
-    torch.save(result, folder / f"rank{comm.get_rank()}.pt")
+        return str(error)
+    return model.state_dict()
 
 
 def train_on_two_ranks(folder, batches_of_ranks, num_measured):
-    """Run :func:`train_rank` in two processes that talk by gloo; gives what each saved."""
-    args = (train_rank, folder, batches_of_ranks, num_measured)
-    launch(run_explained, 2, dist_url="auto", args=args)
-    return [torch.load(folder / f"rank{rank}.pt") for rank in range(2)]
+    """Run :func:`train_rank` on two ranks; gives the result of each."""
+    return run_two_trainers(partial(train_rank, folder, batches_of_ranks, num_measured), folder)
 
 
 def miss_checkpoint(args):

@@ -98,7 +98,7 @@ def ecm_loss(logits: Tensor, labels: Tensor, bias: Tensor, weights: Tensor) -> T
         ValueError: see :func:`rankdet.losses._inputs.check_inputs`.
 
     Example:
-        >>> counts = torch.tensor([100.0, 1.0, 400.0], dtype=torch.float64)  # two classes and background
+        >>> counts = torch.tensor([100.0, 1.0, 400.0], dtype=torch.float64)  # background last
         >>> others = counts.sum() - counts
         >>> logits = torch.zeros(1, 3, requires_grad=True)
         >>> bias, weights = surrogate_bias(counts, others), detection_weights(counts, others)

@@ -70,7 +70,6 @@ def test_number_of_iterations_must_be_positive():
         BackgroundRatioHook(0)
 
 
-@pytest.mark.slow
 def test_two_ranks_measure_what_one_process_measures(tmp_path):
     # Rank 1 sees no foreground, no proposal at all, and no background, in turn.
     batches = [
@@ -105,7 +104,6 @@ def test_non_finite_loss_stops_before_it_reaches_the_weights(tmp_path):
     assert not (tmp_path / "last_checkpoint").exists()
 
 
-@pytest.mark.slow
 def test_non_finite_loss_of_one_rank_stops_both(tmp_path):
     good, bad = [[batch[0]] for batch in nan_batches()], [BATCHES[0][1:]] * 3
     bad[1] = [image(71, [0, 3], scale=torch.inf)]

@@ -1,7 +1,9 @@
 import errno
+import gc
 import logging
 from argparse import Namespace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -37,8 +39,11 @@ def test_error_of_rankdet_ends_with_its_sentence():
         launch(lambda args: ensure_checkpoint(""), arguments())
 
 
-@pytest.mark.slow
-def test_error_of_rankdet_in_other_processes_ends_with_its_sentence(capfd):
+@pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA can't be forked")
+def test_error_of_rankdet_in_other_processes_ends_with_its_sentence(capfd, monkeypatch):
+    gc.collect()  # What other tests have left must not be collected by the forked processes.
+    forked = partial(torch.multiprocessing.start_processes, start_method="fork")
+    monkeypatch.setattr("torch.multiprocessing.start_processes", forked)
     with pytest.raises(SystemExit) as error:
         launch(miss_checkpoint, arguments(num_gpus=2))
     assert error.value.code == 1

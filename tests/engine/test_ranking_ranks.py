@@ -12,7 +12,6 @@ def ranks(tmp_path_factory):
     return train_on_two_ranks(tmp_path_factory.mktemp("ranks"))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", LOSSES)
 def test_each_rank_ranks_its_own_images(ranks, name):
     for rank in range(2):
@@ -20,7 +19,6 @@ def test_each_rank_ranks_its_own_images(ranks, name):
         assert ranks[rank][name]["losses"][0] == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_rank_without_any_positive_trains_on(ranks, name):
     with_objects, without = (rank[name]["losses"][1] for rank in ranks)
@@ -32,7 +30,6 @@ def test_a_rank_without_any_positive_trains_on(ranks, name):
         assert torch.equal(value, ranks[1][name]["state"][key]), key
 
 
-@pytest.mark.slow
 def test_the_balance_is_that_of_the_images_of_both_ranks(ranks):
     results = [rank["aLRP"] for rank in ranks]
     for head in results[0]["terms"]:

@@ -1,15 +1,13 @@
 """A training in a process of its own, forked from this one, which has imported everything."""
 
 import json
-import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import forked_run
 import torch
 from smoke_run import CONFIG, OVERRIDES
 
-import rankdet.engine.main
 import rankdet.engine.training
 
 MAX_ITER, PERIOD = 12, 3
@@ -62,22 +60,6 @@ class Training:
 
     def start(self, hurt: Hurt = lambda: None, *, resume: bool = True) -> int:
         """Fork the process of a start; gives its id."""
-        process = os.fork()
-        if process == 0:
-            os._exit(self._run(hurt, resume))
-        return process
-
-    def run(self, hurt: Hurt = lambda: None, *, resume: bool = True) -> int:
-        """Start, and wait for the end: the exit status, negative for a signal."""
-        return wait(self.start(hurt, resume=resume))
-
-    def _run(self, hurt: Hurt, resume: bool) -> int:
-        output = self.notes.with_suffix(".console").open("w", buffering=1)
-        os.dup2(output.fileno(), 1)
-        os.dup2(output.fileno(), 2)
-        sys.stdout = sys.stderr = output
-        record_images(self.notes.with_suffix(".images"))
-        hurt()
         own = (
             f"train.output_dir={self.folder}",
             f"train.max_iter={self.max_iter}",
@@ -85,15 +67,17 @@ class Training:
         )
         flags = ["--resume"] if resume else []
         arguments = ["--config-file", CONFIG, *flags, *SETTINGS, *own]
-        try:
-            rankdet.engine.main.main(arguments)
-        except SystemExit as end:
-            print(end.code, flush=True)
-            return 1
-        except BaseException as error:
-            print(f"Traceback: {error!r}", flush=True)
-            return 3
-        return 0
+        images = self.notes.with_suffix(".images")
+
+        def prepare() -> None:
+            record_images(images)
+            hurt()
+
+        return forked_run.start(arguments, self.notes.with_suffix(".console"), prepare)
+
+    def run(self, hurt: Hurt = lambda: None, *, resume: bool = True) -> int:
+        """Start, and wait for the end: the exit status, negative for a signal."""
+        return forked_run.wait(self.start(hurt, resume=resume))
 
     def state(self) -> object:
         """What the final checkpoint holds."""
@@ -112,11 +96,6 @@ class Training:
     def results(self) -> object:
         """The results of the evaluation."""
         return json.loads((self.folder / "results.json").read_text())
-
-
-def wait(process: int) -> int:
-    """Exit status of a process; negative for a signal."""
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 
 def record_images(path: Path) -> None:

@@ -8,11 +8,12 @@ import time
 from pathlib import Path
 
 import torch
+from forked_run import wait
 from torture.checkpoints import contents, equal, is_whole_checkpoint, iteration_of
 from torture.hurts import STAGES, fill_after, killed_in_write
 from torture.promises import Promises
 from torture.ranks import children, start_ranks
-from torture.training import MAX_ITER, PERIOD, WORKERS, Training, wait
+from torture.training import MAX_ITER, PERIOD, WORKERS, Training
 
 from rankdet.engine.checkpoint import last_checkpoint
 
