@@ -71,7 +71,7 @@ class EpochLengthHook(HookBase):
     def before_train(self) -> None:
         """Ask the data loader, and say when PCB starts."""
         for loss in self.trainer.model.modules():
-            if isinstance(loss, EpochLoss) and loss.iterations_per_epoch is None:
+            if isinstance(loss, EpochLoss) and loss.needs_epoch_length:
                 length = epoch_length(self.trainer.data_loader)
                 loss.set_epoch_length(length)
                 logger.info("%s: an epoch has %d iterations.", type(loss).__name__, length)

@@ -272,7 +272,7 @@ def _warn_of_missing_hooks(trainer: SimpleTrainer) -> None:
             "follows the ratio for the whole training. Add the hook, or set background_ratio."
         )
     going_by_epochs = [loss for loss in losses if isinstance(loss, EpochLoss)]
-    waiting = sorted({type(x).__name__ for x in going_by_epochs if x.iterations_per_epoch is None})
+    waiting = sorted({type(x).__name__ for x in going_by_epochs if x.needs_epoch_length})
     if waiting and not _has_hook(trainer, EpochLengthHook):
         logger.warning(
             "%s does not know the length of an epoch: PCB starts at once, others keep their first "

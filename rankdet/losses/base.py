@@ -255,6 +255,11 @@ class EpochLoss:
 
     iterations_per_epoch: int | None
 
+    @property
+    def needs_epoch_length(self) -> bool:
+        """Whether nobody has said how long an epoch is."""
+        return self.iterations_per_epoch is None
+
     def set_epoch_length(self, num_iterations: int) -> None:
         """Say how long an epoch is; a length that was given to the constructor stays."""
         if self.iterations_per_epoch is None:

@@ -72,6 +72,11 @@ class PCBLoss(ClassificationLoss, EpochLoss):
         self._iteration = 0  # The same number on the host, where it decides without a sync.
         self._has_warned = False
 
+    @property
+    def needs_epoch_length(self) -> bool:
+        """Whether the start depends on the length of an epoch, which nobody has said."""
+        return self.iterations_per_epoch is None and self.start_epoch > 0
+
     def start_iteration(self) -> int:
         """Iterations without L_PCB; 0 if the length of an epoch is not known."""
         if self.iterations_per_epoch is None:
@@ -151,7 +156,7 @@ class PCBLoss(ClassificationLoss, EpochLoss):
         if self._has_warned:
             return
         self._has_warned = True
-        if self.start_epoch > 0 and self.iterations_per_epoch is None:
+        if self.needs_epoch_length:
             logger.warning(
                 "PCB starts at once: it is to start after %s epochs, but nobody said how long an "
                 "epoch is; give iterations_per_epoch, or train with EpochLengthHook.",
