@@ -7,6 +7,8 @@ from typing import Any
 from detectron2.config import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from rankdet.engine.renamed import hint_of_argument
+
 OWN_ERRORS = (ValueError, FileNotFoundError, FloatingPointError)
 
 
@@ -44,7 +46,8 @@ def explained(key: str, make: Callable[[], Any]) -> Any:
         # A message may have several lines, the first of which says what is wrong.
         reason = str(error).strip().partition("\n")[0].rstrip(".")
         raise ValueError(
-            f"{key} can't be built ({type(error).__name__}: {reason}); check its values."
+            f"{key} can't be built ({type(error).__name__}: {reason}){hint_of_argument(reason)}; "
+            "check its values."
         ) from error
 
 

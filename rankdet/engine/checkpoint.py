@@ -14,6 +14,7 @@ from detectron2.utils.file_io import PathManager
 from torch import Tensor
 
 from rankdet.data.atomic_file import atomic_file, write_atomically
+from rankdet.engine.renamed import hint_of_weight
 
 FINAL = "model_final"
 """Name of the checkpoint after the last iteration, as Detectron2's hook gives it."""
@@ -236,15 +237,20 @@ def _is_weight(item: tuple[object, object]) -> bool:
     return isinstance(name, str) and (is_array or isinstance(value, Tensor))
 
 
+def _named(weights: list[str]) -> str:
+    """The first of the weights, with a hint if rankdet 0.1 had another name for one of them."""
+    return weights[0] + next(filter(None, map(hint_of_weight, weights)), "")
+
+
 def _raise_for(incompatible: Any) -> None:
     problem = ""
     if incompatible.incorrect_shapes:
         name, found, expected = incompatible.incorrect_shapes[0]
         problem = f"{name} has shape {found} in the checkpoint and {expected} in the model"
     elif incompatible.missing_keys:
-        problem = f"it lacks {incompatible.missing_keys[0]}"
+        problem = f"it lacks {_named(incompatible.missing_keys)}"
     elif incompatible.unexpected_keys:
-        problem = f"the model has no {incompatible.unexpected_keys[0]}"
+        problem = f"the model has no {_named(incompatible.unexpected_keys)}"
     if problem:
         raise ValueError(
             f"the checkpoint does not fit the model: {problem}; use the config and the classes "

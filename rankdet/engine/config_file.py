@@ -11,6 +11,7 @@ import yaml
 from detectron2.config import LazyConfig
 from omegaconf import DictConfig, OmegaConf
 
+from rankdet.engine.renamed import hint_of_name
 from rankdet.engine.trust import UntrustedError, check_data, resolve
 from rankdet.shipped_configs import config_names, nearest_configs, shipped_config
 
@@ -79,7 +80,8 @@ def _where(error: Exception, path: str) -> str:
         # LazyConfig knows the file, and Python the line.
         file = str(error).removeprefix("Config file ").removesuffix(" has syntax error!")
         return f"{file}, line {cause.lineno}: {type(cause).__name__}: {cause.msg}"
-    reason = f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(".")
+    message = " ".join(str(error).split()).rstrip(".")
+    reason = f"{type(error).__name__}: {message}{hint_of_name(message)}"
     frames = [
         (frame.f_code.co_filename, line)
         for frame, line in traceback.walk_tb(error.__traceback__)

@@ -14,6 +14,8 @@ from typing import Any
 
 from detectron2.utils.registry import locate
 
+from rankdet.engine.renamed import hint_of_name
+
 CLASSES_OF = (
     "detectron2.data.dataset_mapper",
     "detectron2.data.samplers",
@@ -97,6 +99,9 @@ def resolve(name: object, trust: Sequence[str] = ()) -> Any:
     may_import = [*trust, *{".".join(module.split(".")[:2]) for module in CLASSES_OF}]
     if not _is_below(name, may_import):  # To import a module is to run it.
         raise _untrusted(name)
+    hint = hint_of_name(name)
+    if hint:
+        raise UntrustedError(f"it names {name!r}{hint}")
     try:
         found = locate(name)
     except Exception as error:  # An import runs a module, which can raise anything.
