@@ -31,7 +31,8 @@ class PredictionAttention(nn.Module):
     Source: PCB section 3.3, steps 3 and 4. The paper does not say how the MLPs start. Here their
     last layers start so that the features stay as they are and all steps predict the same. In the
     release they start like any linear layer: the factors near 0, so that the last step at first
-    sees next to nothing, which costs a short training from scratch a part of its AP (README).
+    sees next to nothing, which costs a short training from scratch a part of its AP
+    (configs/glyphs/README.md).
 
     Args:
         input_shape: channels, height and width of the pooled RoI features.
