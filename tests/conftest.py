@@ -35,7 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def lvis_datasets() -> Path:
     """Write a tiny `lvis_v1_train` and `lvis_v1_val` of 1,203 classes; gives their folder."""
-    from lvis_fixture import write_tiny_lvis
+    from support.tiny_lvis import write_tiny_lvis
 
     root = Path(os.environ["DETECTRON2_DATASETS"])
     write_tiny_lvis(root, split="train", num_images=6, seed=0)

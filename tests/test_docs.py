@@ -15,7 +15,7 @@ import torch
 from detectron2.config import instantiate
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from docs import draw_losses
-from shapes_fixture import CLASSES, shapes
+from support.shapes_dataset import CLASSES, shapes
 
 import rankdet.losses
 from rankdet.cli import SUBCOMMANDS

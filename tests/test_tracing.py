@@ -4,7 +4,7 @@ import pytest
 import torch
 from detectron2.config import instantiate
 from detectron2.export import TracingAdapter
-from smoke_run import ROOT
+from support.smoke_run import ROOT
 
 from rankdet.engine.config import load_config
 

@@ -8,10 +8,10 @@ import sys
 import time
 from pathlib import Path
 
-import forked_run
 import pytest
 import torch
-from smoke_run import CONFIG, OVERRIDES, ROOT, smoke_config
+from support import forked_run
+from support.smoke_run import CONFIG, OVERRIDES, ROOT, smoke_config
 
 from rankdet.engine.training import evaluate_checkpoint
 

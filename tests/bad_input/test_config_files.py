@@ -7,7 +7,7 @@ from bad_input.case import Case, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import DictConfig
-from smoke_run import CONFIG
+from support.smoke_run import CONFIG
 
 from rankdet.engine import config as config_module
 from rankdet.engine.config import SECTIONS, load_config

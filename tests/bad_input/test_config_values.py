@@ -4,7 +4,7 @@ import pytest
 from bad_input.case import Case, table
 from detectron2.config import LazyCall as L
 from detectron2.evaluation import COCOEvaluator
-from smoke_run import CONFIG, OVERRIDES, smoke_config
+from support.smoke_run import CONFIG, OVERRIDES, smoke_config
 
 from rankdet.engine import training as engine
 from rankdet.engine.config import load_config

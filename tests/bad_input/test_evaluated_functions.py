@@ -11,9 +11,9 @@ import pytest
 import torch
 from bad_input.case import Case, table
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from judged_shapes import NAME, Record, both, build, judge, perfect, set_fields
 from omegaconf import ListConfig
-from shapes_fixture import CLASSES, forget, make_dicts, register_file, shapes
+from support.judged_shapes import NAME, Record, both, build, judge, perfect, set_fields
+from support.shapes_dataset import CLASSES, forget, make_dicts, register_file, shapes
 
 from rankdet.evaluation import RankdetEvaluator
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from bad_input.case import Case, table
-from judged_shapes import (
+from support.judged_shapes import (
     NAME,
     both,
     build,
@@ -25,7 +25,7 @@ from judged_shapes import (
     uncompressed_masks,
     without,
 )
-from shapes_fixture import CATEGORY_IDS, SIDE, forget, shapes
+from support.shapes_dataset import CATEGORY_IDS, SIDE, forget, shapes
 
 
 @pytest.fixture(autouse=True)

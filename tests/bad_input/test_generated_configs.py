@@ -8,7 +8,7 @@ from detectron2.config import instantiate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
-from smoke_run import smoke_config
+from support.smoke_run import smoke_config
 from torch import nn
 
 from rankdet.engine.build import build, explained

@@ -8,7 +8,7 @@ import pytest
 from bad_input.case import Case, table
 from detectron2.config import LazyConfig
 from omegaconf import OmegaConf
-from report_run import write_run
+from support.finished_run import write_run
 
 from rankdet.tools.json_file import read_json
 from rankdet.tools.ranking_errors import RANKING_ERRORS

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from bad_input.case import Case, table
-from smoke_run import smoke_config
+from support.smoke_run import smoke_config
 from torch import nn
 
 from rankdet.engine import training as engine

@@ -12,12 +12,12 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
-from coco_fixture import forget_tiny_cityscapes, register_tiny_cityscapes, write_tiny_coco
 from detectron2.config import LazyConfig
 from detectron2.data.datasets import lvis_v0_5_categories
 from omegaconf import DictConfig
-from small_experiment import AUGMENTATIONS, SHORT_EDGE, small_experiment
-from smoke_run import ONE_STAGE_OVERRIDES, OVERRIDES
+from support.small_experiment import AUGMENTATIONS, SHORT_EDGE, small_experiment
+from support.smoke_run import ONE_STAGE_OVERRIDES, OVERRIDES
+from support.tiny_coco import forget_tiny_cityscapes, register_tiny_cityscapes, write_tiny_coco
 
 from rankdet.data.class_stats import class_counts
 from rankdet.engine.config import load_config

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from shapes_fixture import CLASSES, forget, make_dicts, register_file, shapes
+from support.shapes_dataset import CLASSES, forget, make_dicts, register_file, shapes
 
 from rankdet.data.class_names import read_class_names
 

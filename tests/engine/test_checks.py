@@ -1,12 +1,12 @@
 import json
 
 import pytest
-from dense_detector import make_retinanet
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import BoxMode
 from PIL import Image
-from ranking_detector import make_predictor, make_rpn
-from smoke_run import smoke_config
+from support.smoke_run import smoke_config
+from support.tiny_one_stage import make_retinanet
+from support.tiny_two_stage import make_predictor, make_rpn
 from torch import nn
 
 from rankdet.engine.checks import check_datasets, check_device

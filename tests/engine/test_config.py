@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from detectron2 import model_zoo
 from detectron2.config import LazyConfig, instantiate
-from smoke_run import CONFIG, ROOT
+from support.smoke_run import CONFIG, ROOT
 
 from rankdet.engine.config import load_config
 

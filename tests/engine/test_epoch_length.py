@@ -12,7 +12,7 @@ from detectron2.engine.hooks import EvalHook
 from detectron2.utils import comm
 from detectron2.utils.env import seed_all_rng
 from omegaconf import OmegaConf
-from smoke_run import AtIteration, smoke_config
+from support.smoke_run import AtIteration, smoke_config
 from torch import nn
 
 from rankdet.engine.batches import epoch_length, training_batches

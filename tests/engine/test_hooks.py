@@ -3,8 +3,8 @@ import logging
 import pytest
 import torch
 from detectron2.engine import SimpleTrainer
+from support.two_stage_toy import TwoStageToy, image, train_on_two_ranks, train_toy
 from torch import nn
-from two_stage_toy import TwoStageToy, image, train_on_two_ranks, train_toy
 
 from rankdet.engine.checkpoint import Checkpointer
 from rankdet.engine.hooks import BackgroundRatioHook, FiniteLossHook, GradientClippingHook

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from launch_ranks import threads_after_two_ranks
+from support.gloo_threads import threads_after_two_ranks
+from support.two_stage_toy import miss_checkpoint
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
-from two_stage_toy import miss_checkpoint
 
 from rankdet.engine import launcher as engine
 from rankdet.engine.checkpoint import ensure_checkpoint

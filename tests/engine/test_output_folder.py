@@ -6,7 +6,7 @@ from argparse import Namespace
 import pytest
 from detectron2.config import LazyConfig
 from detectron2.utils import comm
-from smoke_run import smoke_config
+from support.smoke_run import smoke_config
 
 from rankdet.engine.output_folder import (
     changed_settings,

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from ranking_ranks import BATCHES, LOSSES, PERIOD, losses_of_batch, train_on_two_ranks
+from support.ranking_training import BATCHES, LOSSES, PERIOD, losses_of_batch, train_on_two_ranks
 
 INITIAL_WEIGHT = 50.0
 

@@ -4,7 +4,7 @@ from importlib import import_module
 
 import pytest
 import torch
-from smoke_run import smoke_config
+from support.smoke_run import smoke_config
 
 from rankdet.engine import renamed
 from rankdet.engine.checkpoint import Checkpointer

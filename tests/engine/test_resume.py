@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import torch
-from training_runs import (
+from support.training_runs import (
     CHECKPOINT_AFTER,
     KILLED_AT,
     NUM_ITERATIONS,

@@ -7,8 +7,8 @@ import pytest
 import torch
 from detectron2.config import LazyCall as L
 from detectron2.config import instantiate
-from smoke_run import OVERRIDES, ROOT, AtIteration
-from training_runs import (
+from support.smoke_run import OVERRIDES, ROOT, AtIteration
+from support.training_runs import (
     CHECKPOINT_AFTER,
     KILLED_AT,
     TASKS,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[1] / "machine_ranks.py"
+SCRIPT = Path(__file__).parents[1] / "support" / "machine_job.py"
 MACHINES = ("rankdet-test-0", "rankdet-test-1")
 URL = "tcp://10.77.0.1:29511"
 

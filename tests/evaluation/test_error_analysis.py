@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from overlap_fixture import random_content, random_results
+from support.overlapping_objects import random_content, random_results
 
 from rankdet.evaluation.error_analysis import ErrorAnalysis, analyze_errors
 from rankdet.evaluation.error_kinds import ERRORS, DetectionKind

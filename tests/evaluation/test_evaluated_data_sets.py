@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 import torch
-from coco_fixture import forget_tiny_cityscapes, register_tiny_cityscapes
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import register_coco_instances
 from detectron2.evaluation import COCOEvaluator, DatasetEvaluator, inference_on_dataset
 from detectron2.structures import Boxes, Instances
-from evaluation_ranks import evaluate, perfect_predictions
+from support.perfect_predictions import evaluate, perfect_predictions
+from support.tiny_coco import forget_tiny_cityscapes, register_tiny_cityscapes
 
 from rankdet.evaluation import RankdetEvaluator
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from overlap_fixture import SIZE, random_content, random_results, region
+from support.overlapping_objects import SIZE, random_content, random_results, region
 
 from rankdet.evaluation.matching import match_images
 

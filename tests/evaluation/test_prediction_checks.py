@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from detectron2.data import DatasetCatalog
 from detectron2.structures import Instances
-from evaluation_ranks import cut_predictions, evaluate
+from support.perfect_predictions import cut_predictions, evaluate
 
 from rankdet.evaluation import RankdetEvaluator
 

@@ -13,13 +13,13 @@ from detectron2.config import instantiate
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import inference_on_dataset, print_csv_format
 from detectron2.structures import Boxes, Instances
-from evaluation_ranks import (
+from omegaconf import OmegaConf
+from support.perfect_predictions import (
     cut_predictions,
     evaluate,
     evaluate_on_two_ranks,
     perfect_predictions,
 )
-from omegaconf import OmegaConf
 
 from rankdet.evaluation import RankdetEvaluator
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from loss_tester import NUM_CLASSES, LossTester, random_batch
+from support.loss_tester import NUM_CLASSES, LossTester, random_batch
 
 from rankdet.losses.ecm import (
     ECMLoss,

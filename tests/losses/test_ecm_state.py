@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from loss_tester import NUM_CLASSES, learn_and_compute, random_batch
+from support.loss_tester import NUM_CLASSES, learn_and_compute, random_batch
 
 from rankdet.losses.ecm import ECMLoss
 

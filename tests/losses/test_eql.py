@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from loss_tester import NUM_CLASSES, LossTester, learn_and_compute, random_batch
+from support.loss_tester import NUM_CLASSES, LossTester, learn_and_compute, random_batch
 
 from rankdet.losses.eql import EQLLoss, EQLv2Loss, eql_loss, eqlv2_class_weights
 from rankdet.losses.sigmoid import sigmoid_bce_loss

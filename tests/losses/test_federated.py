@@ -1,6 +1,6 @@
 import pytest
 import torch
-from loss_tester import NUM_CLASSES, LossTester, random_batch
+from support.loss_tester import NUM_CLASSES, LossTester, random_batch
 
 from rankdet.losses.federated import FederatedLoss, federated_loss, sample_federated_classes
 from rankdet.losses.sigmoid import sigmoid_bce_loss

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from gloo_ranks import run_two_ranks
 from losses.dense_ranks import evaluate
 from losses.dense_reference import DENSE_LOSSES, NUM_CLASSES, expected_losses
 from losses.ranking_modules import random_batch
+from support.two_ranks import run_two_ranks
 
 from rankdet.losses import _focal_base
 

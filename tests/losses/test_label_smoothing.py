@@ -1,11 +1,11 @@
 import pytest
 import torch
-from gloo_ranks import run_two_ranks
-from loss_tester import NUM_CLASSES, LossTester, learn_and_compute, random_batch
 from losses.label_smoothing_ranks import C, batches_of_rank, make_loss, train, train_rank
 from losses.label_smoothing_reference import next_soft_labels, smoothed_loss
 from losses.pcb_reference import random_batches
 from losses.training_state import check_evaluation, check_ranks, check_resume
+from support.loss_tester import NUM_CLASSES, LossTester, learn_and_compute, random_batch
+from support.two_ranks import run_two_ranks
 
 from rankdet.losses.label_smoothing import LabelSmoothingLoss, OnlineLabelSmoothingLoss
 from rankdet.losses.softmax import SoftmaxCrossEntropyLoss

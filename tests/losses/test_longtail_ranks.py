@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from gloo_ranks import run_two_ranks
-from longtail_ranks import BATCHES, train, train_rank
+from support.longtail_training import BATCHES, train, train_rank
+from support.two_ranks import run_two_ranks
 
 synchronised = pytest.mark.parametrize("name", ["seesaw", "eqlv2"])
 

@@ -2,8 +2,8 @@ from contextlib import nullcontext
 
 import pytest
 import torch
-from loss_tester import NUM_CLASSES, LossTester, learn_and_compute, random_batch
 from losses.pcb_reference import SlowEQLv2, SlowPCB, SlowSeesaw, SlowSoftmax, random_batches
+from support.loss_tester import NUM_CLASSES, LossTester, learn_and_compute, random_batch
 
 from rankdet.losses import (
     EQLv2Loss,

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from gloo_ranks import run_two_ranks
 from losses.pcb_ranks import (
     BASES,
     NUM_CLASSES_LVIS,
@@ -13,6 +12,7 @@ from losses.pcb_ranks import (
     train_rank,
 )
 from losses.training_state import check_evaluation, check_ranks, check_resume
+from support.two_ranks import run_two_ranks
 
 all_bases = pytest.mark.parametrize("base", BASES)
 

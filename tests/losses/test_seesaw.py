@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from loss_tester import NUM_CLASSES, LossTester, learn_and_compute, random_batch
+from support.loss_tester import NUM_CLASSES, LossTester, learn_and_compute, random_batch
 
 from rankdet.losses.seesaw import SeesawLoss, seesaw_log_factors, seesaw_loss
 

@@ -1,7 +1,7 @@
 import math
 
 import torch
-from loss_tester import NUM_CLASSES, LossTester, random_batch
+from support.loss_tester import NUM_CLASSES, LossTester, random_batch
 
 from rankdet.losses.sigmoid import SigmoidBCELoss, one_hot, sigmoid_bce_loss
 

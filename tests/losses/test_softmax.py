@@ -1,5 +1,5 @@
 import torch
-from loss_tester import NUM_CLASSES, LossTester, random_batch
+from support.loss_tester import NUM_CLASSES, LossTester, random_batch
 
 from rankdet.losses.softmax import SoftmaxCrossEntropyLoss, softmax_cross_entropy
 

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from dense_detector import make_retinanet, retinanet_head
 from detectron2.utils.events import EventStorage
 from modeling import iterative_toy
-from ranking_detector import NUM_CLASSES, make_cascade, make_detector, make_heads, make_image
+from support.tiny_one_stage import make_retinanet, retinanet_head
+from support.tiny_two_stage import NUM_CLASSES, make_cascade, make_detector, make_heads, make_image
 
 import rankdet.losses
 from rankdet.losses import HeadLoss

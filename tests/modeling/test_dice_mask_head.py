@@ -3,7 +3,7 @@ import torch
 from detectron2.layers import ShapeSpec
 from detectron2.modeling.roi_heads import MaskRCNNConvUpsampleHead
 from detectron2.structures import Boxes, Instances
-from ranking_detector import make_targets
+from support.tiny_two_stage import make_targets
 
 from rankdet.losses.dice import dice_losses
 from rankdet.modeling.mask_head import DiceMaskHead, random_subset

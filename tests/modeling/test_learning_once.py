@@ -5,8 +5,8 @@ import copy
 import pytest
 import torch
 from detectron2.utils.events import EventStorage
-from loss_tester import learn_and_compute
 from modeling.iterative_toy import BASES, NUM_CLASSES, make_batch, make_heads, recorded_steps
+from support.loss_tester import learn_and_compute
 
 from rankdet.losses import ECMLoss, PCBLoss, SeesawLoss
 

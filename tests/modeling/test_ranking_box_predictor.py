@@ -4,7 +4,7 @@ from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import EventStorage
 from losses.ranking_modules import MODULES
 from modeling.slow_heads import predictor_rows, slow_losses
-from ranking_detector import NUM_CLASSES, make_predictor
+from support.tiny_two_stage import NUM_CLASSES, make_predictor
 
 from rankdet.losses.alrp import ALRPLoss
 from rankdet.losses.rank_sort import RankSortLoss

@@ -7,7 +7,7 @@ from detectron2.structures import ImageList, pairwise_iou
 from detectron2.utils.events import EventStorage
 from losses.ranking_modules import MODULES
 from modeling.slow_heads import slow_losses
-from ranking_detector import CHANNELS, SIZE, STRIDE, make_rpn, make_targets, rpn_parts
+from support.tiny_two_stage import CHANNELS, SIZE, STRIDE, make_rpn, make_targets, rpn_parts
 
 from rankdet.losses import (
     ALRPLoss,

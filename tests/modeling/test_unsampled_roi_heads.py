@@ -5,7 +5,7 @@ from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import EventStorage
 from losses.ranking_modules import MODULES
 from modeling.slow_heads import predictor_rows, slow_losses
-from ranking_detector import (
+from support.tiny_two_stage import (
     CHANNELS,
     NUM_CLASSES,
     SIZE,

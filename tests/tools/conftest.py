@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from markupsafe import Markup
 from matplotlib.axes import Axes
-from smoke_run import save_untrained_run
+from support.smoke_run import save_untrained_run
 
 from rankdet.tools.report import plots
 

@@ -5,7 +5,7 @@ import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import register_coco_instances
 from PIL import Image
-from shapes_fixture import make_dicts, shapes
+from support.shapes_dataset import make_dicts, shapes
 
 from rankdet.data.glyphs import GlyphsRecipe, register_glyphs
 from rankdet.tools.dataset import main

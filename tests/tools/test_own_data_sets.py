@@ -7,7 +7,7 @@ import pytest
 import torch
 from detectron2.config import LazyConfig
 from detectron2.data import MetadataCatalog
-from shapes_fixture import (
+from support.shapes_dataset import (
     CLASSES,
     forget,
     register_file,
@@ -15,7 +15,7 @@ from shapes_fixture import (
     shapes,
     write_images,
 )
-from smoke_run import smoke_config
+from support.smoke_run import smoke_config
 
 from rankdet.data.class_names import read_class_names
 from rankdet.data.frequency_groups import Classes, read_classes

@@ -6,7 +6,7 @@ import torch
 from detectron2.config import LazyConfig
 from matplotlib.figure import Figure
 from PIL import Image
-from smoke_run import smoke_config
+from support.smoke_run import smoke_config
 
 from rankdet.modeling.calibration import ConfusionStatistics, save_statistics
 from rankdet.tools import plot_confusion

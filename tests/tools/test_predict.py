@@ -8,7 +8,7 @@ import pytest
 import torch
 from detectron2.config import LazyConfig, instantiate
 from PIL import Image
-from smoke_run import smoke_config
+from support.smoke_run import smoke_config
 
 from rankdet.data.class_stats import load_dicts
 from rankdet.engine.checkpoint import Checkpointer

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from detectron2.config import LazyConfig
 from detectron2.data import MetadataCatalog
-from smoke_run import ONE_STAGE_OVERRIDES, ROOT
+from support.smoke_run import ONE_STAGE_OVERRIDES, ROOT
 
 from rankdet.data.class_stats import load_dicts
 from rankdet.engine.checkpoint import Checkpointer

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 import torch
-from report_run import DATASET, write_run
+from support.finished_run import DATASET, write_run
 
 from rankdet.modeling.calibration import ConfusionStatistics, save_statistics
 from rankdet.tools.analysis_file import write_analysis

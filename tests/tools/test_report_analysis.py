@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from detectron2.config import LazyCall as L
 from detectron2.evaluation import COCOEvaluator
-from report_run import DATASET, make_predictions, write_run
+from support.finished_run import DATASET, make_predictions, write_run
 
 from rankdet.tools import analysis_file
 from rankdet.tools.report import analysis

@@ -2,7 +2,7 @@ import json
 from math import nan, sqrt
 
 import pytest
-from report_run import write_run
+from support.finished_run import write_run
 
 from rankdet.tools.report.methods import (
     Spread,

@@ -1,5 +1,5 @@
 import pytest
-from report_run import write_run
+from support.finished_run import write_run
 
 from rankdet.tools.report import errors, metrics, plots
 from rankdet.tools.report.methods import Spread, group_methods, missing_tasks, with_runs

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from detectron2.config import LazyConfig
-from smoke_run import CONFIG, smoke_config
+from support.smoke_run import CONFIG, smoke_config
 
 from rankdet.engine.config import load_config
 from rankdet.tools import collect_confusion, ranking_errors, visualize

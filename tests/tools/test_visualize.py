@@ -9,7 +9,7 @@ from detectron2.config import LazyCall as L
 from detectron2.config import LazyConfig
 from matplotlib.figure import Figure
 from PIL import Image
-from smoke_run import CONFIG, ROOT, smoke_config
+from support.smoke_run import CONFIG, ROOT, smoke_config
 
 from rankdet.engine.checkpoint import Checkpointer
 from rankdet.engine.config import load_config

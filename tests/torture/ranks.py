@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from smoke_run import CONFIG, ROOT
+from support.smoke_run import CONFIG, ROOT
 from torture.training import SETTINGS
 
 

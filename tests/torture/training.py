@@ -4,9 +4,9 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import forked_run
 import torch
-from smoke_run import CONFIG, OVERRIDES
+from support import forked_run
+from support.smoke_run import CONFIG, OVERRIDES
 
 import rankdet.engine.training
 

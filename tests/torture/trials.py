@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import torch
-from forked_run import wait
+from support.forked_run import wait
 from torture.checkpoints import contents, equal, is_whole_checkpoint, iteration_of
 from torture.hurts import STAGES, fill_after, killed_in_write
 from torture.promises import Promises

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from dense_detector import STRIDES, make_matcher, point_anchors, retinanet_anchors
 from detectron2.modeling.meta_arch import FCOS, RetinaNet
 from detectron2.structures import Boxes, Instances
 from hypothesis import given
 from hypothesis import strategies as st
+from support.tiny_one_stage import STRIDES, make_matcher, point_anchors, retinanet_anchors
 from torch import nn
 
 from rankdet.modeling.dense.assignment import (

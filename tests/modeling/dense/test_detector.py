@@ -2,7 +2,12 @@
 
 import pytest
 import torch
-from dense_detector import (
+from detectron2.modeling.anchor_generator import DefaultAnchorGenerator
+from detectron2.modeling.box_regression import Box2BoxTransform
+from detectron2.modeling.meta_arch import FCOS, RetinaNet
+from detectron2.structures import Instances
+from detectron2.utils.events import EventStorage
+from support.tiny_one_stage import (
     PIXELS,
     TwoLevels,
     fcos_head,
@@ -12,12 +17,7 @@ from dense_detector import (
     retinanet_anchors,
     retinanet_head,
 )
-from detectron2.modeling.anchor_generator import DefaultAnchorGenerator
-from detectron2.modeling.box_regression import Box2BoxTransform
-from detectron2.modeling.meta_arch import FCOS, RetinaNet
-from detectron2.structures import Instances
-from detectron2.utils.events import EventStorage
-from ranking_detector import NUM_CLASSES, make_image
+from support.tiny_two_stage import NUM_CLASSES, make_image
 
 from rankdet.losses import SoftmaxCrossEntropyLoss
 from rankdet.modeling.dense.quality import Centerness

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from dense_detector import make_fcos, make_retinanet
 from detectron2.engine import SimpleTrainer
 from detectron2.utils.events import EventStorage
 from losses.ranking_modules import MODULES
-from ranking_detector import make_image
+from support.tiny_one_stage import make_fcos, make_retinanet
+from support.tiny_two_stage import make_image
 from torch.utils.data import DataLoader
 
 from rankdet.engine.hooks import EpochLengthHook

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from dense_detector import make_fcos
-from dense_ranks import BATCHES, train_on_two_ranks, trained_weights
+from support.one_stage_training import BATCHES, train_on_two_ranks, trained_weights
+from support.tiny_one_stage import make_fcos
 
 
 @pytest.mark.slow

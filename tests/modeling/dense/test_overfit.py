@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from overfit import NUM_CLASSES, overfit
+from support.overfit import NUM_CLASSES, overfit
 
 from rankdet.engine.config import load_config
 

@@ -1,12 +1,12 @@
 import pytest
 import torch
-from dense_detector import PIXELS, SHAPES, STRIDES, TwoLevels
 from detectron2.layers import ShapeSpec
 from detectron2.modeling.anchor_generator import DefaultAnchorGenerator
 from detectron2.structures import Boxes, pairwise_iou
 from detectron2.utils.events import EventStorage
 from fvcore.nn import giou_loss
-from ranking_detector import CHANNELS, make_image
+from support.tiny_one_stage import PIXELS, SHAPES, STRIDES, TwoLevels
+from support.tiny_two_stage import CHANNELS, make_image
 
 from rankdet.losses.ecm_surrogate import ECMSurrogate
 from rankdet.losses.focal import VarifocalLoss

@@ -2,7 +2,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from smoke_run import CONFIG, OVERRIDES
+from support.smoke_run import CONFIG, OVERRIDES
 
 from rankdet.tools.compare import jobs, runs
 

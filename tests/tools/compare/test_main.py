@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from smoke_run import CONFIG, OVERRIDES
+from support.smoke_run import CONFIG, OVERRIDES
 
 from rankdet.tools.command_line import THEORY_IMAGES
 from rankdet.tools.compare import __main__ as tool

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from detectron2.config import LazyConfig
-from smoke_run import CONFIG, OVERRIDES
+from support.smoke_run import CONFIG, OVERRIDES
 
 from rankdet.engine.config import load_config
 from rankdet.tools.compare.runs import plan_runs

@@ -4,8 +4,8 @@ import torch
 from detectron2.engine import HookBase, SimpleTrainer
 from detectron2.engine.defaults import create_ddp_model
 from detectron2.utils.events import EventStorage
-from gloo_ranks import run_two_trainers
-from ranking_detector import make_detector, make_image
+from support.tiny_two_stage import make_detector, make_image
+from support.two_ranks import run_two_trainers
 
 from rankdet.losses.alrp import ALRPLoss
 from rankdet.losses.rank_sort import RankSortLoss

@@ -1,11 +1,11 @@
 """Training of a small FCOS in one process or on two ranks."""
 
 import torch
-from dense_detector import make_fcos
 from detectron2.engine import SimpleTrainer
 from detectron2.engine.defaults import create_ddp_model
-from gloo_ranks import run_two_trainers
-from ranking_detector import make_image
+from support.tiny_one_stage import make_fcos
+from support.tiny_two_stage import make_image
+from support.two_ranks import run_two_trainers
 
 # In the second iteration no image of rank 1 has an object.
 BATCHES = [

@@ -8,7 +8,7 @@ from typing import Any
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import load_coco_json
 from detectron2.data.datasets.builtin_meta import COCO_CATEGORIES
-from lvis_fixture import USED_CATEGORY_IDS
+from support.tiny_lvis import USED_CATEGORY_IDS
 
 COCO_THINGS = [category for category in COCO_CATEGORIES if category["isthing"]]
 CITYSCAPES_CLASSES = MetadataCatalog.get("cityscapes_fine_instance_seg_train").thing_classes

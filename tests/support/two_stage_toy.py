@@ -5,8 +5,8 @@ from functools import partial
 import torch
 from detectron2.engine import SimpleTrainer
 from detectron2.engine.defaults import create_ddp_model
-from gloo_ranks import run_two_trainers
-from loss_tester import learn_and_compute
+from support.loss_tester import learn_and_compute
+from support.two_ranks import run_two_trainers
 from torch import nn
 
 from rankdet.engine.checkpoint import Checkpointer, ensure_checkpoint

@@ -6,7 +6,7 @@ from copy import deepcopy
 from functools import lru_cache
 
 from detectron2.config import LazyConfig
-from smoke_run import smoke_config
+from support.smoke_run import smoke_config
 
 from rankdet.data.annotation_file import read_annotations
 from rankdet.data.class_stats import annotation_path, ensure_dataset

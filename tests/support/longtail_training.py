@@ -1,7 +1,7 @@
 """Training with the statistics of long-tail losses, in one process or on two ranks."""
 
 import torch
-from loss_tester import NUM_CLASSES, learn_and_compute, random_batch
+from support.loss_tester import NUM_CLASSES, learn_and_compute, random_batch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 

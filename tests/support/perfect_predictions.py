@@ -6,7 +6,7 @@ import torch
 from detectron2.data import DatasetCatalog
 from detectron2.data.detection_utils import annotations_to_instances
 from detectron2.structures import Instances
-from gloo_ranks import run_two_trainers
+from support.two_ranks import run_two_trainers
 
 from rankdet.evaluation import RankdetEvaluator, detection_table
 

@@ -13,7 +13,7 @@ from rankdet.engine.config import load_config
 from rankdet.engine.training import build_model
 from rankdet.losses.softmax import SoftmaxCrossEntropyLoss
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CONFIG = str(ROOT / "configs/glyphs/mask_rcnn_r18_fpn_ecm.py")
 ANY_DETECTOR = (
     "train.device=cpu",

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from detectron2.structures import Boxes, Instances
 from pycocotools import mask as coco_mask
-from shapes_fixture import SIDE, register_file, shapes
+from support.shapes_dataset import SIDE, register_file, shapes
 
 from rankdet.evaluation import RankdetEvaluator
 

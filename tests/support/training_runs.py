@@ -4,7 +4,7 @@ import json
 
 import torch
 from detectron2.utils.env import seed_all_rng
-from smoke_run import AtIteration, smoke_config
+from support.smoke_run import AtIteration, smoke_config
 
 from rankdet.engine.training import build_trainer
 

@@ -8,7 +8,7 @@ from detectron2.modeling.box_regression import Box2BoxTransform, Box2BoxTransfor
 from detectron2.modeling.matcher import Matcher
 from detectron2.modeling.meta_arch.fcos import FCOSHead
 from detectron2.modeling.meta_arch.retinanet import RetinaNetHead
-from ranking_detector import CHANNELS, NUM_CLASSES
+from support.tiny_two_stage import CHANNELS, NUM_CLASSES
 from torch import nn
 
 from rankdet.losses.focal import FocalLoss

@@ -4,8 +4,8 @@ from functools import partial
 from pathlib import Path
 
 from detectron2.utils import comm
-from gloo_ranks import run_two_trainers
-from two_stage_toy import image, train_toy
+from support.two_ranks import run_two_trainers
+from support.two_stage_toy import image, train_toy
 
 from rankdet.engine.launcher import run_explained
 

@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 
 from rankdet.engine.config import load_config
 
-ROOT = Path(__file__).parents[1] / "configs"
+ROOT = Path(__file__).parents[2] / "configs"
 AUGMENTATIONS = "dataloader.train.mapper.augmentations"
 SHORT_EDGE = f"{AUGMENTATIONS}.0.short_edge_length=[64]"
 
