@@ -144,6 +144,27 @@ def test_accepts_what_is_allowed(tmp_path, path, source):
     assert find_violations(tmp_path) == []
 
 
+def test_losses_have_at_most_five_floors():
+    """A module stands one floor above what it imports; the shelf of pair sums is one module."""
+    package = ROOT / "rankdet" / "losses"
+    imports: dict[str, set[str]] = {}
+    for path in package.rglob("*.py"):
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        names = _imported_names(path, module)
+        rooms = {_room(name) for name in names if name.startswith("rankdet.losses.")}
+        imports.setdefault(_room(module), set()).update(rooms)
+
+    def floor(room: str) -> int:
+        below = imports[room] - {room}
+        return 1 + max((floor(one) for one in below if one in imports), default=0)
+
+    assert max(floor(room) for room in imports) <= 5
+
+
+def _room(name: str) -> str:
+    return name.split(".")[2]
+
+
 def _write(root: Path, path: str, source: str) -> None:
     (root / path).parent.mkdir(parents=True, exist_ok=True)
     (root / path).write_text(source)

@@ -1,7 +1,6 @@
 """Checks of inputs and settings that all losses share."""
 
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -113,36 +112,6 @@ def check_joint_inputs(
     )
 
 
-def check_counts(name: str, counts: Tensor | Sequence[float]) -> Tensor:
-    """Turn per-class counts into a float64 CPU vector.
-
-    Args:
-        name: how the caller calls them, for the message.
-        counts: C numbers >= 0: sequence, array or tensor.
-
-    Returns:
-        ``(C,)`` float64.
-
-    Raises:
-        ValueError: not a non-empty vector, or a count is negative or not finite.
-    """
-    # A copy: what the caller later does to its counts is none of the loss's business.
-    vector = torch.as_tensor(counts, dtype=torch.float64, device="cpu").clone()
-    if vector.dim() != 1 or vector.numel() == 0:
-        raise ValueError(
-            f"{name} must be a vector with one count per class, got shape {tuple(vector.shape)}; "
-            "take it from rankdet.data.class_stats.class_counts(dataset_name)."
-        )
-    bad = (~torch.isfinite(vector) | (vector < 0)).nonzero()
-    if len(bad):
-        index = int(bad[0])
-        raise ValueError(
-            f"{name}[{index}] is {vector[index].item():g}; counts are numbers of training "
-            "instances and must be >= 0 and finite: recount the training set."
-        )
-    return vector
-
-
 def check_range(name: str, value: float, low: float, high: float = math.inf) -> None:
     """Raise ValueError unless a setting is finite and in [low, high]."""
     if not (low <= value <= high and math.isfinite(value)):
@@ -170,6 +139,21 @@ def foreground_labels(labels: Tensor, num_classes: int) -> Tensor:
     """
     labels = labels.long()
     return labels.where((labels >= 0) & (labels < num_classes), num_classes)
+
+
+def one_hot(labels: Tensor, like: Tensor) -> Tensor:
+    """One-vs-all targets; a label beyond the last column (background) gives a row of zeros.
+
+    Args:
+        labels: ``(N,)`` int64 in [0, L].
+        like: ``(N, L)`` logits that give width, dtype and device.
+
+    Returns:
+        ``(N, L)`` of 0 and 1.
+    """
+    columns = like.shape[1]
+    targets = like.new_zeros(len(labels), columns + 1)
+    return targets.scatter_(1, labels.unsqueeze(1), 1)[:, :columns]
 
 
 def check_num_logits(logits: Tensor, num_logits: int) -> None:

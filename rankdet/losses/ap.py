@@ -93,6 +93,8 @@ class APLoss(RankingLoss):
         ValueError: a setting is out of its range; see also :func:`ap_loss`.
     """
 
+    algorithms = ALL_ALGORITHMS
+
     def __init__(
         self,
         num_classes: int,

@@ -12,10 +12,14 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from rankdet.losses._class_counts import (
+    check_counts,
+    warn_of_empty_classes,
+    warn_of_other_counts,
+)
 from rankdet.losses._distributed import sum_over_ranks_
-from rankdet.losses._inputs import check_counts, check_inputs, check_num_logits
+from rankdet.losses._inputs import check_inputs, check_num_logits, one_hot
 from rankdet.losses.base import ClassificationLoss
-from rankdet.losses.sigmoid import one_hot
 
 logger = logging.getLogger(__name__)
 
@@ -272,32 +276,6 @@ def _check_ratio(ratio: float | None) -> float | None:
             "and finite, or None to measure it."
         )
     return ratio
-
-
-def warn_of_empty_classes(counts: Tensor) -> None:
-    """Name the classes without instances; they count as one."""
-    empty = (counts == 0).nonzero().squeeze(1).tolist()
-    if empty:
-        shown = ", ".join(map(str, empty[:20])) + (", ..." if len(empty) > 20 else "")
-        logger.warning(
-            "%d of %d classes have no training instance and count as one: class ids %s.",
-            len(empty),
-            len(counts),
-            shown,
-        )
-
-
-def warn_of_other_counts(loaded: Tensor, configured: Tensor) -> None:
-    """Say in how many classes a checkpoint differs from the configuration, which is used."""
-    num_classes = len(configured)
-    is_same_size = loaded.shape == configured.shape
-    num_other = int((loaded != configured).sum()) if is_same_size else num_classes
-    logger.warning(
-        "The checkpoint's ECM class_counts differ from the configured ones in %d of %d classes; "
-        "the configured counts are used.",
-        num_other,
-        num_classes,
-    )
 
 
 def _warn_of_other_ratio(loaded: Tensor, configured: Tensor) -> None:

@@ -19,14 +19,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rankdet.losses._class_counts import check_counts, warn_of_empty_classes, warn_of_other_counts
 from rankdet.losses._focal_base import Surrogate, SurrogateScore
-from rankdet.losses._inputs import check_counts
-from rankdet.losses.ecm import (
-    detection_weights,
-    surrogate_bias,
-    warn_of_empty_classes,
-    warn_of_other_counts,
-)
+from rankdet.losses.ecm import detection_weights, surrogate_bias
 
 
 class ECMSurrogate(SurrogateScore):

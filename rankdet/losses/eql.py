@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from rankdet.losses._class_counts import check_counts
 from rankdet.losses._distributed import sum_over_ranks_
-from rankdet.losses._inputs import CheckedInputs, check_counts, check_inputs, check_num_logits
+from rankdet.losses._inputs import CheckedInputs, check_inputs, check_num_logits, one_hot
 from rankdet.losses.base import ClassificationLoss, SoftTargetLoss, independent_scores
-from rankdet.losses.sigmoid import one_hot
 
 
 def eql_loss(logits: Tensor, labels: Tensor, is_rare: Tensor) -> Tensor:

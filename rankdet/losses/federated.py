@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from rankdet.losses._inputs import check_counts, check_inputs, check_num_logits
+from rankdet.losses._class_counts import check_counts
+from rankdet.losses._inputs import check_inputs, check_num_logits, one_hot
 from rankdet.losses.base import ClassificationLoss, independent_scores
-from rankdet.losses.sigmoid import one_hot
 
 
 def sample_federated_classes(labels: Tensor, class_weights: Tensor, num_sampled: int) -> Tensor:

@@ -98,6 +98,8 @@ class RankSortLoss(RankingLoss):
         algorithm: likewise; "bucketed" is BRS.
     """
 
+    algorithms = ALL_ALGORITHMS
+
     def __init__(self, num_classes: int, *, delta: float = 0.5, algorithm: str = "exact") -> None:
         super().__init__(num_classes, delta=delta, algorithm=algorithm)
 

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from rankdet.losses._error_driven import check_settings
 from rankdet.losses._inputs import IGNORED, check_joint_inputs
-from rankdet.losses._pair_sums import ALL_ALGORITHMS
 from rankdet.losses._pair_sums.interface import StepSums
 from rankdet.losses.base import JointLoss
 
@@ -51,8 +50,8 @@ class RankingLoss(JointLoss):
         ValueError: ``delta`` is negative or the loss has no such algorithm.
     """
 
-    algorithms: ClassVar[Mapping[str, type[StepSums]]] = ALL_ALGORITHMS
-    """What the loss function offers."""
+    algorithms: ClassVar[Mapping[str, type[StepSums]]]
+    """What the loss function offers; a subclass says."""
 
     def __init__(self, num_classes: int, *, delta: float, algorithm: str) -> None:
         super().__init__(num_classes)

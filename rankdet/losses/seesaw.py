@@ -12,12 +12,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from rankdet.losses._distributed import sum_over_ranks_
-from rankdet.losses._inputs import (
-    CheckedInputs,
-    check_inputs,
-    check_num_logits,
-    foreground_labels,
-)
+from rankdet.losses._inputs import CheckedInputs, check_inputs, check_num_logits, foreground_labels
 from rankdet.losses._seesaw_soft import seesaw_soft_losses
 from rankdet.losses.base import SoftTargetLoss
 

@@ -3,23 +3,8 @@
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from rankdet.losses._inputs import check_inputs, check_num_logits
+from rankdet.losses._inputs import check_inputs, check_num_logits, one_hot
 from rankdet.losses.base import ClassificationLoss, independent_scores
-
-
-def one_hot(labels: Tensor, like: Tensor) -> Tensor:
-    """One-vs-all targets; a label beyond the last column (background) gives a row of zeros.
-
-    Args:
-        labels: ``(N,)`` int64 in [0, L].
-        like: ``(N, L)`` logits that give width, dtype and device.
-
-    Returns:
-        ``(N, L)`` of 0 and 1.
-    """
-    columns = like.shape[1]
-    targets = like.new_zeros(len(labels), columns + 1)
-    return targets.scatter_(1, labels.unsqueeze(1), 1)[:, :columns]
 
 
 def sigmoid_bce_loss(logits: Tensor, labels: Tensor) -> Tensor:

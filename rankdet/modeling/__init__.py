@@ -3,3 +3,80 @@
 from rankdet.environment import check_environment
 
 check_environment()
+
+# The imports below need the environment that the line above has just checked.
+from rankdet.modeling.box_losses import (  # noqa: E402
+    BoxLoss,
+    GIoUBoxLoss,
+    L1BoxLoss,
+    SmoothL1BoxLoss,
+)
+from rankdet.modeling.box_predictor import BoxPredictor  # noqa: E402
+from rankdet.modeling.calibration import (  # noqa: E402
+    Calibration,
+    ConfusionCalibration,
+    ConfusionStatistics,
+    MeanScoreCalibration,
+    NorCal,
+)
+from rankdet.modeling.dense.assignment import (  # noqa: E402
+    AnchorTargets,
+    Assigner,
+    CenterAssigner,
+    IoUAssigner,
+)
+from rankdet.modeling.dense.atss import ATSSAssigner  # noqa: E402
+from rankdet.modeling.dense.detector import OneStageDetector  # noqa: E402
+from rankdet.modeling.dense.paa import PAAAssigner  # noqa: E402
+from rankdet.modeling.dense.paa_voting import ScoreVoting  # noqa: E402
+from rankdet.modeling.dense.quality import Centerness, PredictedIoU, Quality  # noqa: E402
+from rankdet.modeling.dense.varifocal_head import VarifocalHead  # noqa: E402
+from rankdet.modeling.dense.varifocal_net import VarifocalNet  # noqa: E402
+from rankdet.modeling.iterative_head import (  # noqa: E402
+    DeepSupervision,
+    IterativeROIHeads,
+    PredictionAttention,
+)
+from rankdet.modeling.mask_head import DiceMaskHead, MaskHead  # noqa: E402
+from rankdet.modeling.normed_layers import NormedConv2d, NormedLinear  # noqa: E402
+from rankdet.modeling.rpn import LossRPN  # noqa: E402
+from rankdet.modeling.unsampled_roi_heads import (  # noqa: E402
+    UnsampledCascadeROIHeads,
+    UnsampledROIHeads,
+)
+
+__all__ = [
+    "ATSSAssigner",
+    "AnchorTargets",
+    "Assigner",
+    "BoxLoss",
+    "BoxPredictor",
+    "Calibration",
+    "CenterAssigner",
+    "Centerness",
+    "ConfusionCalibration",
+    "ConfusionStatistics",
+    "DeepSupervision",
+    "DiceMaskHead",
+    "GIoUBoxLoss",
+    "IoUAssigner",
+    "IterativeROIHeads",
+    "L1BoxLoss",
+    "LossRPN",
+    "MaskHead",
+    "MeanScoreCalibration",
+    "NorCal",
+    "NormedConv2d",
+    "NormedLinear",
+    "OneStageDetector",
+    "PAAAssigner",
+    "PredictedIoU",
+    "PredictionAttention",
+    "Quality",
+    "ScoreVoting",
+    "SmoothL1BoxLoss",
+    "UnsampledCascadeROIHeads",
+    "UnsampledROIHeads",
+    "VarifocalHead",
+    "VarifocalNet",
+]

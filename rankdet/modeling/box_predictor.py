@@ -144,7 +144,10 @@ class BoxPredictor(FastRCNNOutputLayers):
             nothing = deltas.sum(dim=1)
             return RoITargets(nothing.long(), nothing.detach(), nothing)
         labels = torch.cat([image.gt_classes for image in proposals])
-        gt_boxes = torch.cat([image.get(_gt_field(image)).tensor for image in proposals])
+        # An image without ground truth has no gt_boxes; its proposals are background.
+        gt_boxes = torch.cat(
+            [(x.gt_boxes if x.has("gt_boxes") else x.proposal_boxes).tensor for x in proposals]
+        )
         rows = ((labels >= 0) & (labels < self.num_classes)).nonzero().squeeze(1)
         boxes = self.box_loss(
             _deltas_of_classes(deltas[rows], labels[rows]),
@@ -198,11 +201,6 @@ def roi_boxes(proposals: list[Instances], device: torch.device) -> Tensor:
 def num_proposals(proposals: list[Instances]) -> list[int]:
     """Number of proposals of each image, which a trace follows; ``len`` would be a constant."""
     return [image.proposal_boxes.tensor.shape[0] for image in proposals]
-
-
-def _gt_field(proposals: Instances) -> str:
-    # An image without ground truth has no gt_boxes; its proposals are background.
-    return "gt_boxes" if proposals.has("gt_boxes") else "proposal_boxes"
 
 
 def _deltas_of_classes(deltas: Tensor, labels: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from rankdet.losses._inputs import check_counts
+from rankdet.losses._class_counts import check_counts
 from rankdet.losses.confusion import posterior
 
 logger = logging.getLogger(__name__)

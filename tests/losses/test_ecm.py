@@ -6,13 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.loss_tester import NUM_CLASSES, LossTester, random_batch
 
-from rankdet.losses.ecm import (
-    ECMLoss,
-    class_margins,
-    detection_weights,
-    ecm_loss,
-    surrogate_bias,
-)
+from rankdet.losses.ecm import ECMLoss, class_margins, detection_weights, ecm_loss, surrogate_bias
 from rankdet.losses.sigmoid import sigmoid_bce_loss
 
 COUNTS = torch.tensor([1000, 50, 3, 200, 1])

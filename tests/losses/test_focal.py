@@ -5,8 +5,8 @@ from losses.ranking_modules import random_batch
 from torchvision.ops import sigmoid_focal_loss
 
 from rankdet.losses._focal_base import Surrogate
+from rankdet.losses._inputs import one_hot
 from rankdet.losses.focal import FocalLoss, QualityFocalLoss, VarifocalLoss
-from rankdet.losses.sigmoid import one_hot
 
 C = 4
 

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from rankdet.losses._inputs import _clamp_labels, check_counts, check_inputs
+from rankdet.losses._class_counts import check_counts
+from rankdet.losses._inputs import _clamp_labels, check_inputs
 from rankdet.losses.softmax import SoftmaxCrossEntropyLoss
 
 

@@ -3,7 +3,8 @@ import math
 import torch
 from support.loss_tester import NUM_CLASSES, LossTester, random_batch
 
-from rankdet.losses.sigmoid import SigmoidBCELoss, one_hot, sigmoid_bce_loss
+from rankdet.losses._inputs import one_hot
+from rankdet.losses.sigmoid import SigmoidBCELoss, sigmoid_bce_loss
 
 
 class TestSigmoidBCELoss(LossTester):
