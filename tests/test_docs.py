@@ -12,6 +12,7 @@ from pkgutil import resolve_name
 
 import pytest
 import torch
+import yaml
 from detectron2.config import instantiate
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from docs import draw_losses
@@ -220,6 +221,12 @@ def test_page_of_the_losses_names_all():
 def test_page_of_the_tools_names_all():
     text = (ROOT / "rankdet/tools/README.md").read_text()
     assert [name for name in SUBCOMMANDS if f"`{name}`" not in text] == []
+
+
+def test_pre_commit_checks_what_lint_does():
+    (recipe,) = re.findall(r"^lint:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.M)
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    assert [hook["entry"] for hook in hooks] == [line.strip() for line in recipe.splitlines()]
 
 
 def test_message_about_missing_files_names_sections_of_the_readme():
