@@ -97,7 +97,11 @@ def test_links_lead_somewhere(document):
         assert not anchor or anchor in anchors(target), link
 
 
-@pytest.mark.parametrize("document", set(DOCUMENTS) - {README}, ids=lambda path: path.parent.name)
+@pytest.mark.parametrize(
+    "document",
+    [path for path in DOCUMENTS if path != README],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
 def test_every_page_is_linked(document):
     others = [other for other in DOCUMENTS if other != document]
     linked = {
