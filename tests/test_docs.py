@@ -12,6 +12,7 @@ from pkgutil import resolve_name
 
 import pytest
 import torch
+import yaml
 from detectron2.config import instantiate
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from docs import draw_losses
@@ -96,7 +97,11 @@ def test_links_lead_somewhere(document):
         assert not anchor or anchor in anchors(target), link
 
 
-@pytest.mark.parametrize("document", set(DOCUMENTS) - {README}, ids=lambda path: path.parent.name)
+@pytest.mark.parametrize(
+    "document",
+    [path for path in DOCUMENTS if path != README],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
 def test_every_page_is_linked(document):
     others = [other for other in DOCUMENTS if other != document]
     linked = {
@@ -220,6 +225,12 @@ def test_page_of_the_losses_names_all():
 def test_page_of_the_tools_names_all():
     text = (ROOT / "rankdet/tools/README.md").read_text()
     assert [name for name in SUBCOMMANDS if f"`{name}`" not in text] == []
+
+
+def test_pre_commit_checks_what_lint_does():
+    (recipe,) = re.findall(r"^lint:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.M)
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    assert [hook["entry"] for hook in hooks] == [line.strip() for line in recipe.splitlines()]
 
 
 def test_message_about_missing_files_names_sections_of_the_readme():

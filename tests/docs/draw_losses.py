@@ -24,7 +24,7 @@ from rankdet.losses import (
     rank_sort_loss,
 )
 
-PICTURE = Path(__file__).parents[2] / "rankdet/losses/losses.png"
+PICTURE = Path(__file__).with_name("losses.png")
 COUNTS = [1000, 100, 10]
 FREQUENT, COMMON, RARE = range(3)
 BACKGROUND_RATIO = 4
