@@ -3,7 +3,7 @@
 They are those of Detectron2's Mask R-CNN R50-FPN 1x (model zoo, downloaded at the start) without
 the layers of another shape, which are the last ones of box and mask head; the RPN's boxes move in
 other units at first. train.init_checkpoint=FILE takes others, for instance those of
-configs/coco/mask_rcnn_r50_fpn_1x_brs.py. Needs `pip install cityscapesscripts shapely`.
+configs/coco/mask_rcnn_r50_fpn_1x_brs.py. Needs ``pip install cityscapesscripts shapely``.
 """
 
 from detectron2.model_zoo import get_checkpoint_url

@@ -7,8 +7,8 @@ from torch import Tensor
 def sum_over_ranks_(tensor: Tensor) -> Tensor:
     """Replace a tensor by its sum over all ranks; a no-op in a single process.
 
-    Call it on every rank in every iteration, whatever the rank's data: a collective that depends
-    on data dead-locks.
+    Call it on every rank in every iteration: a collective that depends on the data of a
+    rank dead-locks.
 
     Args:
         tensor: any shape, summed in place.

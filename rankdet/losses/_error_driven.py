@@ -84,7 +84,7 @@ def rank(
         algorithms: the ways to compute the sums that the loss offers.
 
     Returns:
-        The ranking, in float32 or wider whatever autocast says.
+        The ranking, in float32 or wider, also under autocast.
 
     Raises:
         ValueError: wrong shapes or dtypes, a negative delta or an unknown algorithm.

@@ -68,7 +68,7 @@ class SurrogateScore(nn.Module):
             logits: ``(C,)`` on the CPU, one per class.
 
         Returns:
-            ``(C,)`` likewise.
+            ``(C,)`` on the CPU.
         """
         return logits
 
@@ -112,7 +112,7 @@ class DenseLoss(JointLoss):
 
     @abstractmethod
     def positives(self, x: Surrogate, ious: Tensor) -> Tensor:
-        """Penalise the logit of each foreground row at its class.
+        """Penalize the logit of each foreground row at its class.
 
         Args:
             x: surrogate ``(F,)`` of these logits; its weights are applied to what is returned.

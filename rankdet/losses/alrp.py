@@ -1,4 +1,4 @@
-"""Average Localisation-Recall-Precision Loss (Oksuz et al., NeurIPS 2020), cited as "aLRP"."""
+"""Average Localization-Recall-Precision Loss (Oksuz et al., NeurIPS 2020), cited as "aLRP"."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from rankdet.losses._pair_sums.interface import step_at_zero
 from rankdet.losses.base import EpochLoss
 from rankdet.losses.ranking import RankingLoss, ranking_inputs
 
-_FEW_FALSE_POSITIVES = 1e-5  # As released: below, the localisation error moves no logit.
+_FEW_FALSE_POSITIVES = 1e-5  # As released: below, the localization error moves no logit.
 
 
 class ALRPLosses(NamedTuple):
@@ -21,7 +21,7 @@ class ALRPLosses(NamedTuple):
 
     Attributes:
         classification: scalar, mean of FP_i / rank_i.
-        localization: scalar, mean of the localisation errors ranked at or above i over rank_i.
+        localization: scalar, mean of the localization errors ranked at or above i over rank_i.
     """
 
     classification: Tensor
@@ -36,14 +36,14 @@ def alrp_loss(
     delta: float = 1.0,
     algorithm: str = "exact",
 ) -> ALRPLosses:
-    """Penalise every positive by false positives and bad boxes that are ranked above it.
+    """Penalize every positive by false positives and bad boxes that are ranked above it.
 
     Loss: mean over positives i of (FP_i + sum of E_k over positives with s_k >= s_i) / rank_i, with
     rank_i = 1 + FP_i + sum of H(p_j - p_i) over the other positives. As released, the sum of E uses
     the hard step (i itself and tied positives count), the ranks use the smoothed one.
 
     Gradient with respect to E: derived, ranks held fixed. With respect to logits: error-driven. The
-    classification part is AP Loss's, -FP_i / rank_i on i; the localisation part puts
+    classification part is AP Loss's, -FP_i / rank_i on i; the localization part puts
     -(sum of H(p_k - p_i) E_k over the others) / rank_i on positives i with FP_i > 1e-5. Both go to
     the negatives by the shares H(n_j - p_i) / FP_i; all is divided by P. The released code applies
     the limit 1e-5 to the classification part, too, which is continuous at 0 without it.
@@ -112,11 +112,11 @@ def _check_errors(loc_errors: Tensor, num_pos: int) -> None:
 
 
 class ALRPLoss(RankingLoss, EpochLoss):
-    """Module of :func:`alrp_loss` whose localisation is balanced by the previous period.
+    """Module of :func:`alrp_loss` whose localization is balanced by the previous period.
 
     :meth:`observe` renews the weight, from the terms that the calls before it have left behind. The
     gradient with respect to boxes is multiplied by this weight: ``initial_box_weight`` in the first
-    period, then mean aLRP over mean localisation of the period before, over all ranks. The
+    period, then mean aLRP over mean localization of the period before, over all ranks. The
     gradient with respect to logits is not. The value of the box loss is multiplied, too, so that it
     rises when the weight does; :meth:`statistics` has the plain one.
 
@@ -127,7 +127,7 @@ class ALRPLoss(RankingLoss, EpochLoss):
     Args:
         num_classes: C, number of foreground classes.
         delta: see :func:`alrp_loss`.
-        algorithm: likewise.
+        algorithm: see there.
         iou_threshold: tau, from which IoU on a row is foreground; 0.7 in an RPN.
         initial_box_weight: weight in the first period, >= 0.
         iterations_per_epoch: length of a period. None: ``EpochLengthHook`` sets it; without it the

@@ -18,7 +18,7 @@ def ap_loss(
     interpolate: bool = False,
     algorithm: str = "exact",
 ) -> Tensor:
-    """Penalise every positive by its precision error: the share of negatives ranked above it.
+    """Penalize every positive by its precision error: the share of negatives ranked above it.
 
     Loss: mean over positives i of FP_i / (rank+_i + FP_i), with FP_i = sum of H(n_j - p_i) over
     negatives and rank+_i = 1 + sum of H(p_j - p_i) over the other positives. The gradient is
@@ -85,8 +85,8 @@ class APLoss(RankingLoss):
     Args:
         num_classes: C, number of foreground classes.
         delta: see :func:`ap_loss`.
-        interpolate: likewise.
-        algorithm: likewise; "bucketed" is BAP.
+        interpolate: see there.
+        algorithm: see there; "bucketed" is BAP.
         box_weight: weight of the box loss, >= 0.
 
     Raises:

@@ -46,7 +46,7 @@ def pairwise_bias(matrix: Tensor, is_known: Tensor | None = None) -> Tensor:
 def class_sums(probs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Sums of the predictions for each class, over the samples of all ranks.
 
-    Call it on every rank equally often, whatever the rank's samples; only the rows of the classes
+    Call it on every rank equally often, also without samples; only the rows of the classes
     that any rank has are sent.
 
     Args:
@@ -112,7 +112,7 @@ class PairwiseConfusion(nn.Module):
     def update(self, probs: Tensor, labels: Tensor) -> None:
         """Check the predictions of one batch and take them in, of all ranks together.
 
-        Call it on every rank equally often, whatever the rank's samples.
+        Call it on every rank equally often, also without samples.
 
         Args:
             probs: ``(N, C)`` in [0, 1]: predictions over the foreground classes (PCB eq. 1).
@@ -166,7 +166,7 @@ class PairwiseConfusion(nn.Module):
             normalized: False takes M itself, for one-vs-all probabilities (PCB section 3.3).
 
         Returns:
-            ``(N, C)`` >= 0, without gradient. Rows sum to 1 where normalised; those of background
+            ``(N, C)`` >= 0, without gradient. Rows sum to 1 where normalized; those of background
             and of classes not seen yet are zero, and so are the columns of the latter.
         """
         columns = posterior(self.matrix) if normalized else self.matrix

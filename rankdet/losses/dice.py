@@ -7,7 +7,7 @@ _EPSILON = 1e-5  # As released.
 
 
 def dice_losses(logits: Tensor, masks: Tensor) -> Tensor:
-    """Penalise each mask by one minus its Dice coefficient with the ground truth.
+    """Penalize each mask by one minus its Dice coefficient with the ground truth.
 
     1 - 2 sum(p t) / (sum(p^2) + sum(t^2) + 1e-5) with p = sigmoid(logit), t the mask.
 

@@ -9,8 +9,8 @@ we use the focal loss".
 So the score p of the focal loss, in its logarithm and in its modulator, is the surrogate s-hat =
 sigmoid(2 f + bias) by default. ``modulates_by_score`` has sigmoid(f), the score at test time, in
 the modulator instead. The paper leaves open whether the weights m_c of its eq. 10 multiply; here
-they do, as in its loss of two-stage detectors. Without a background class m_c is close to 1 but for
-classes with a large share of all instances (0.86 at a quarter, 0.69 at a half).
+they do, as in its loss of two-stage detectors. Without a background class m_c is close to 1,
+except for classes with a large share of all instances (0.86 at a quarter, 0.69 at a half).
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Normalised discounted cumulative gain as a ranking loss (aLRP paper, appendix D)."""
+"""Normalized discounted cumulative gain as a ranking loss (aLRP paper, appendix D)."""
 
 import math
 
@@ -14,7 +14,7 @@ from rankdet.losses.ranking import RankingLoss, ranking_inputs, weighted_mean
 def ndcg_loss(
     logits: Tensor, targets: Tensor, *, delta: float = 1.0, algorithm: str = "exact"
 ) -> Tensor:
-    """Penalise every positive by the gain that negatives above it cost.
+    """Penalize every positive by the gain that negatives above it cost.
 
     Loss: sum over positives i of (G*_i - G_i) / G_max with the gain G_i = 1 / log2(1 + rank_i), the
     gain without negatives G*_i = 1 / log2(1 + rank+_i) and G_max = sum of 1 / log2(1 + i) over
@@ -64,7 +64,7 @@ class NDCGLoss(RankingLoss):
     Args:
         num_classes: C, number of foreground classes.
         delta: see :func:`ndcg_loss`.
-        algorithm: likewise.
+        algorithm: see there.
         box_weight: weight of the box loss, >= 0.
 
     Raises:

@@ -95,7 +95,7 @@ class RankSortLoss(RankingLoss):
     Args:
         num_classes: C, number of foreground classes.
         delta: see :func:`rank_sort_loss`.
-        algorithm: likewise; "bucketed" is BRS.
+        algorithm: see there; "bucketed" is BRS.
     """
 
     algorithms = ALL_ALGORITHMS

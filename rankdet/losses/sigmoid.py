@@ -8,7 +8,7 @@ from rankdet.losses.base import ClassificationLoss, independent_scores
 
 
 def sigmoid_bce_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Penalise every class's sigmoid against "is it this class?", summed over classes.
+    """Penalize every class's sigmoid against "is it this class?", summed over classes.
 
     Detectron2's ``use_sigmoid_ce`` has the same value, but carries an unused background logit.
 

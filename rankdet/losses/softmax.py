@@ -9,7 +9,7 @@ from rankdet.losses.base import SoftTargetLoss
 
 
 def softmax_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Penalise a low softmax probability of the label.
+    """Penalize a low softmax probability of the label.
 
     Source: Girshick, Fast R-CNN, 2015, section 2.3.
 

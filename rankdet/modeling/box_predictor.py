@@ -120,7 +120,7 @@ class BoxPredictor(FastRCNNOutputLayers):
 
         Args:
             predictions: logits ``(N, L)`` and box deltas ``(N, 4 or 4 C)``.
-            proposals: labelled, one ``Instances`` per image.
+            proposals: labeled, one ``Instances`` per image.
 
         Returns:
             Weighted scalars, ``loss_box_reg`` and those of the loss.

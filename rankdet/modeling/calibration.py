@@ -185,13 +185,13 @@ class MeanScoreCalibration(Calibration):
 
 
 class NorCal(Calibration):
-    """Normalised calibration by the class counts of the training set.
+    """Normalized calibration by the class counts of the training set.
 
     Foreground scores are divided by count^gamma, background by 1, and all C + 1 keep their sum.
     So background gains against the foreground, even where all classes have the same count above 1.
 
     Source: Pan et al., "On Model Calibration for Long-Tailed Object Detection and Instance
-    Segmentation", arXiv 2107.02170, as released for softmax: on probabilities, renormalised.
+    Segmentation", arXiv 2107.02170, as released for softmax: on probabilities, renormalized.
 
     Args:
         class_counts: ``(C,)`` training images of each class, as released; 0 counts as 1.

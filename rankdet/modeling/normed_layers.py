@@ -1,4 +1,4 @@
-"""Cosine classifiers: linear and convolution layers of normalised input and weight."""
+"""Cosine classifiers: linear and convolution layers of normalized input and weight."""
 
 from collections.abc import Callable
 
@@ -28,7 +28,7 @@ def normalize(x: Tensor, dim: int) -> Tensor:
 
 
 class NormedLinear(nn.Linear):
-    """Linear layer on normalised features and weight rows: temperature * cosine + bias.
+    """Linear layer on normalized features and weight rows: temperature * cosine + bias.
 
     Source: Wang et al., Seesaw Loss, 2021; ECM appendix F uses temperature 20.
 
@@ -56,7 +56,7 @@ class NormedLinear(nn.Linear):
 
 
 class NormedConv2d(nn.Conv2d):
-    """1 x 1 convolution on features that are normalised over channels at every position.
+    """1 x 1 convolution on features that are normalized over channels at every position.
 
     Source: Wang et al., Seesaw Loss, 2021, as last layer of the mask head.
 

@@ -163,7 +163,7 @@ def tree_digest(tree: dict[str, bytes]) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def licence() -> bytes:
+def license() -> bytes:
     """Return the Apache License 2.0, which Detectron2 has, too, from the checkout or the wheel.
 
     Raises:
@@ -188,7 +188,7 @@ def pack_wheel(tree: dict[str, bytes], folder: Path) -> Path:
         f"{info}/METADATA": _metadata().encode(),
         f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: rankdet\n"
         b"Root-Is-Purelib: true\nTag: py3-none-any\n",
-        f"{info}/LICENSE": licence(),
+        f"{info}/LICENSE": license(),
     }
     record = "".join(f"{path},{_record_entry(data)}\n" for path, data in files.items())
     files[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n".encode()
@@ -252,8 +252,8 @@ def _check_digest(name: str, found: str, expected: str) -> None:
 
 def _metadata() -> str:
     header = f"Metadata-Version: 2.1\nName: detectron2\nVersion: {VERSION}\n"
-    licence = "License: Apache-2.0\nLicense-File: LICENSE\nRequires-Python: >=3.7\n"
-    return header + licence + "".join(f"Requires-Dist: {name}\n" for name in REQUIREMENTS)
+    license = "License: Apache-2.0\nLicense-File: LICENSE\nRequires-Python: >=3.7\n"
+    return header + license + "".join(f"Requires-Dist: {name}\n" for name in REQUIREMENTS)
 
 
 def _record_entry(data: bytes) -> str:

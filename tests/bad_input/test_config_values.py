@@ -140,7 +140,7 @@ BUILT_CASES = [
         "hooks.epoch_length is a SoftmaxCrossEntropyLoss; give a HookBase",
     ),
     Case("hook of odd values", {"hooks.background_ratio.num_iterations": 0}, "num_iterations is 0"),
-    Case("optimiser of odd values", {"optimizer.eps": "x"}, "optimizer can't be built"),
+    Case("optimizer of odd values", {"optimizer.eps": "x"}, "optimizer can't be built"),
     Case("loss of odd values", {"model.roi_heads.box_predictor.prior_prob": 2}, "prior_prob is 2"),
     Case("classes of another number", {"model.roi_heads.num_classes": 12}, "num_classes is 12"),
     Case("classes below one", {"model.roi_heads.num_classes": 0}, "num_classes is 0"),

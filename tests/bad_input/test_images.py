@@ -80,7 +80,7 @@ HEADER_CASES = [
     Case("EXIF turns it to its size", turned((HEIGHT, WIDTH)), meaning="Detectron2 turns it, too"),
     Case("EXIF is damaged", encoded(kind="JPEG", exif=b"Exif\0\0junk"), meaning="ignored"),
     Case("JPEG called PNG", JPEG, meaning="the content decides"),
-    Case("grey image", encoded(mode="L"), meaning="becomes color"),
+    Case("gray image", encoded(mode="L"), meaning="becomes color"),
     Case("palette image", encoded(mode="P"), meaning="becomes color"),
     Case("black and white image", encoded(mode="1"), meaning="becomes color"),
     Case("transparent image", encoded(mode="RGBA"), meaning="transparency is dropped"),

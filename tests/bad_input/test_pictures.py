@@ -11,8 +11,8 @@ from PIL import Image
 from rankdet.tools.pictures import read_picture
 from rankdet.tools.predict import predict_images
 
-GREY16 = np.array([[0, 256, 32896, 65535]], dtype=np.uint16)
-COLOUR = np.array([[[255, 0, 0], [0, 255, 0]]], dtype=np.uint8)
+GRAY16 = np.array([[0, 256, 32896, 65535]], dtype=np.uint16)
+COLOR = np.array([[[255, 0, 0], [0, 255, 0]]], dtype=np.uint8)
 RED, GREEN = [255, 0, 0], [0, 255, 0]
 
 
@@ -24,7 +24,7 @@ def png_of_size(width, height):
 
 
 def transparent_palette():
-    image = Image.fromarray(COLOUR).convert("P", palette=Image.Palette.ADAPTIVE)
+    image = Image.fromarray(COLOR).convert("P", palette=Image.Palette.ADAPTIVE)
     image.info["transparency"] = b"\x00\xff"
     return image
 
@@ -34,7 +34,7 @@ def save(image, path):
     image.save(path, **options)
 
 
-def grey(values, dtype):
+def gray(values, dtype):
     return Image.fromarray(np.array([values], dtype=dtype))
 
 
@@ -49,32 +49,32 @@ DAMAGED_CASES = [
     Case("400 million pixels", png_of_size(20_000, 20_000), "400000000 pixels"),
 ]
 KIND_CASES = [
-    Case("16-bit grey", (Image.fromarray(GREY16), "a.png", rgb([0, 1, 128, 255])), meaning="/257"),
-    Case("16-bit TIFF", (Image.fromarray(GREY16), "a.tif", rgb([0, 1, 128, 255])), meaning="/257"),
+    Case("16-bit gray", (Image.fromarray(GRAY16), "a.png", rgb([0, 1, 128, 255])), meaning="/257"),
+    Case("16-bit TIFF", (Image.fromarray(GRAY16), "a.tif", rgb([0, 1, 128, 255])), meaning="/257"),
     Case(
         "32-bit integers",
-        (grey([-100, 155, 410], np.int32), "a.tif", rgb([0, 128, 255])),
+        (gray([-100, 155, 410], np.int32), "a.tif", rgb([0, 128, 255])),
         meaning="scaled from least to largest, with a warning",
     ),
     Case(
         "floats",
-        (grey([0, 500, 1000], np.float32), "a.tif", rgb([0, 128, 255])),
+        (gray([0, 500, 1000], np.float32), "a.tif", rgb([0, 128, 255])),
         meaning="scaled from least to largest, with a warning",
     ),
     Case(
         "floats in the range of bytes",
-        (grey([0, 7, 255], np.float32), "a.tif", rgb([0, 7, 255])),
+        (gray([0, 7, 255], np.float32), "a.tif", rgb([0, 7, 255])),
         meaning="as they are",
     ),
-    Case("one bit", (grey([0, 255], np.uint8).convert("1"), "a.png",
+    Case("one bit", (gray([0, 255], np.uint8).convert("1"), "a.png",
                      rgb([0, 255])), meaning="black and white"),
-    Case("grey and alpha", (Image.new("LA", (1, 1), (9, 0)), "a.png", rgb([9])),
+    Case("gray and alpha", (Image.new("LA", (1, 1), (9, 0)), "a.png", rgb([9])),
          meaning="no alpha"),
     Case("color and alpha", (Image.new("RGBA", (1, 1), (*RED, 0)), "a.png", [[RED]]),
          meaning="no alpha"),
     Case("transparent palette", (transparent_palette(), "a.png", None), meaning="its colors"),
     Case("CMYK", (Image.new("CMYK", (1, 1), (0, 255, 255, 0)), "a.tif", [[RED]]), meaning="RGB"),
-    Case("color", (Image.fromarray(COLOUR), "a.png", [[RED, GREEN]]), meaning="as it is"),
+    Case("color", (Image.fromarray(COLOR), "a.png", [[RED, GREEN]]), meaning="as it is"),
 ]  # fmt: skip
 
 
@@ -99,7 +99,7 @@ def test_predict_goes_on_and_says_which_are_left_out(case, tmp_path, caplog):
 def test_kinds_of_pictures_are_read_for_what_they_mean(case, tmp_path, recwarn):
     image, name, expected = case.bad
     save(image, tmp_path / name)
-    expected = COLOUR if expected is None else expected
+    expected = COLOR if expected is None else expected
     np.testing.assert_array_equal(read_picture(tmp_path / name), np.array(expected, dtype=np.uint8))
     assert not recwarn.list
 

@@ -9,7 +9,7 @@ from rankdet.evaluation.matching import match_images
 
 Record = dict[str, Any]
 CAT, DOG, BIRD, FISH = 1, 2, 3, 4
-"""There are cats and a dog, no bird, and nobody looked for fish; dogs may be unlabelled."""
+"""There are cats and a dog, no bird, and nobody looked for fish; dogs may be unlabeled."""
 CAT_BOX, DOG_BOX, SECOND_CAT_BOX = [0, 0, 100, 100], [200, 0, 100, 100], [290, 0, 100, 100]
 NEAR_CAT = [0, 0, 100, 90]
 

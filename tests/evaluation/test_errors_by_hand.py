@@ -12,7 +12,7 @@ LEFT, RIGHT = [0, 0, 100, 100], [200, 0, 100, 100]
 HALF_LEFT, NOWHERE = [0, 0, 100, 40], [400, 0, 100, 100]
 
 
-def analyse(
+def analyze(
     objects: list[tuple[int, list[int]]], detections: list[tuple[int, list[int]]]
 ) -> ErrorAnalysis:
     """Errors of the detections, the most confident first, on one image."""
@@ -39,7 +39,7 @@ def test_confusion_costs_both_classes() -> None:
 
     AP is 0 for cats and 1/2 for dogs; 1 and 1 if the wrong class were right.
     """
-    analysis = analyse([(CAT, LEFT), (DOG, RIGHT)], [(DOG, LEFT), (DOG, RIGHT)])
+    analysis = analyze([(CAT, LEFT), (DOG, RIGHT)], [(DOG, LEFT), (DOG, RIGHT)])
     assert analysis.groups["all"].ap50 == pytest.approx(25)
     assert lost(analysis) == pytest.approx({"classification": 75})
     assert [tuple(pair) for pair in analysis.confusions] == [(CAT, DOG, 1, pytest.approx(75))]
@@ -53,7 +53,7 @@ def test_better_localized_detection_replaces_the_one_that_finds_the_object_later
     the second true positive, which both reach. The duplicate comes too late to cost anything.
     """
     boxes = [HALF_LEFT, LEFT, NOWHERE, RIGHT, RIGHT]
-    analysis = analyse([(CAT, LEFT), (CAT, RIGHT)], [(CAT, box) for box in boxes])
+    analysis = analyze([(CAT, LEFT), (CAT, RIGHT)], [(CAT, box) for box in boxes])
     group = analysis.groups["all"]
     assert group.ap50 == pytest.approx(50)
     expected = {"localization": 100 * (51 + 50 * 2 / 3) / 101 - 50, "background": 100 * 2 / 3 - 50}
@@ -68,7 +68,7 @@ def test_misses_and_what_is_wrong_twice() -> None:
     100 without the missed dog. To remove the dog detection, wrong twice, finds no dog.
     """
     objects = [(CAT, LEFT), (CAT, RIGHT), (DOG, NOWHERE)]
-    analysis = analyse(objects, [(DOG, HALF_LEFT), (CAT, RIGHT)])
+    analysis = analyze(objects, [(DOG, HALF_LEFT), (CAT, RIGHT)])
     group = analysis.groups["all"]
     assert group.ap50 == pytest.approx(100 * 51 / 101 / 2)
     assert lost(analysis) == pytest.approx({"miss": (100 * 50 / 101 + 100) / 2})

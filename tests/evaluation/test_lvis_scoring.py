@@ -247,7 +247,7 @@ def test_annotations_without_categories_are_named() -> None:
 def test_boundary_ap_looks_at_a_rim_of_the_masks() -> None:
     """2 % of the diagonal of 200 x 200 pixels are 6 pixels.
 
-    Of squares of 60 and 58 pixels around the same centre, the rims have 60^2 - 48^2 and 58^2 - 46^2
+    Of squares of 60 and 58 pixels around the same center, the rims have 60^2 - 48^2 and 58^2 - 46^2
     pixels, 58^2 - 48^2 of them in common: an IoU of 0.71. That of the masks is 58^2 / 60^2 = 0.93.
     """
     truth, found = square(50, 110), square(51, 109)

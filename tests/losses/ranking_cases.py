@@ -160,7 +160,7 @@ ROUNDOFF = 1e-14  # absolute, of one H
 def assert_same(actual, expected, case: Case, rtol: float = 1e-10) -> None:
     """Compare terms relative to the largest magnitude of each vector, plus `ROUNDOFF`."""
     assert len(actual) == len(expected)
-    # Only aLRP divides its localisation part by FP(i), and returns that part second.
+    # Only aLRP divides its localization part by FP(i), and returns that part second.
     floors = (ROUNDOFF, ROUNDOFF / smallest_false_positives(case))
     for terms, expected_terms, floor in zip(actual, expected, floors, strict=False):
         for x, y in zip(terms, expected_terms, strict=True):

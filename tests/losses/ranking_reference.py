@@ -20,7 +20,7 @@ class Case(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """One returned scalar and its gradients with respect to logits and localisation errors."""
+    """One returned scalar and its gradients with respect to logits and localization errors."""
 
     value: Tensor
     gradient: Tensor

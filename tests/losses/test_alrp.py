@@ -60,7 +60,7 @@ def test_weighted_one_to_one_it_is_equation_14(algorithm, case):
 
 
 @algorithms
-def test_poorly_localised_positives_push_those_below_by_hand(algorithm):
+def test_poorly_localized_positives_push_those_below_by_hand(algorithm):
     """Hard step. Positive (E 0.8) > negative > positive (E 0.3): ranks 1 and 3."""
     logits, loc_errors = vector(2, 1, 0), vector(0.8, 0.3)
     classification, localization = alrp_loss(

@@ -24,7 +24,7 @@ def run(loss, batches):
 
 
 def plain_terms(batch):
-    """Classification and unbalanced localisation of a batch."""
+    """Classification and unbalanced localization of a batch."""
     losses = ALRPLoss(3, initial_box_weight=1.0).eval()(*batch)
     return losses["loss_cls"].item(), losses["loss_box_reg"].item()
 
@@ -100,7 +100,7 @@ def test_a_period_without_positives_keeps_the_weight():
     assert weights == pytest.approx([50] * 4 + [1 + classification / localization])
 
 
-def test_the_localisation_error_is_relative_to_the_threshold_of_foreground():
+def test_the_localization_error_is_relative_to_the_threshold_of_foreground():
     (batch,) = make_batches(1)
     low, high = (ALRPLoss(3, iou_threshold=x)(*batch)["loss_box_reg"].item() for x in (0.5, 0.75))
     assert high == pytest.approx(2 * low)

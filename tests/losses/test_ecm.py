@@ -48,8 +48,8 @@ def test_margins_are_a_partition_of_one_and_mirror_each_other(pos, neg):
 
 
 @given(counts, counts)
-def test_margins_minimise_the_generalisation_bound(pos, neg):
-    """ECM appendix C: gamma+ minimises 1 / (gamma+ sqrt n+) + 1 / (gamma- sqrt n-)."""
+def test_margins_minimize_the_generalization_bound(pos, neg):
+    """ECM appendix C: gamma+ minimizes 1 / (gamma+ sqrt n+) + 1 / (gamma- sqrt n-)."""
 
     def bound(gamma):
         return 1 / (gamma * math.sqrt(pos)) + 1 / ((1 - gamma) * math.sqrt(neg))

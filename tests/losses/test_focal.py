@@ -11,7 +11,7 @@ from rankdet.losses.focal import FocalLoss, QualityFocalLoss, VarifocalLoss
 C = 4
 
 
-def labelled_batch():
+def labeled_batch():
     """A batch without ignored rows, and its one-vs-all targets."""
     batch = random_batch(labels=torch.arange(30) % (C + 1), num_classes=C)
     return batch, one_hot(batch.labels, batch.logits)
@@ -30,21 +30,21 @@ def same(actual, expected, logits):
 
 @pytest.mark.parametrize(("alpha", "gamma"), [(0.25, 2.0), (0.5, 0.0), (0.9, 1.5)])
 def test_focal_loss_is_torchvisions_over_the_number_of_positives(alpha, gamma):
-    batch, targets = labelled_batch()
+    batch, targets = labeled_batch()
     total = sigmoid_focal_loss(batch.logits, targets, alpha, gamma, reduction="sum")
     loss = FocalLoss(C, alpha=alpha, gamma=gamma)
     same(loss(*batch)["loss_cls"], total / len(batch.ious), batch.logits)
 
 
 def test_perfect_boxes_leave_varifocal_cross_entropy_of_positives():
-    batch, targets = labelled_batch()
+    batch, targets = labeled_batch()
     entropy = F.binary_cross_entropy_with_logits(batch.logits, targets, reduction="sum")
     loss = VarifocalLoss(C, alpha=1.0, gamma=0.0)
     same(loss(*with_ious(batch, 1.0))["loss_cls"], entropy / len(batch.ious), batch.logits)
 
 
 def test_perfect_boxes_make_quality_focal_loss_focal_loss():
-    batch, _ = labelled_batch()
+    batch, _ = labeled_batch()
     batch = with_ious(batch, 1.0)
     expected = 2 * FocalLoss(C, alpha=0.5)(*batch)["loss_cls"]
     same(QualityFocalLoss(C)(*batch)["loss_cls"], expected, batch.logits)
@@ -52,7 +52,7 @@ def test_perfect_boxes_make_quality_focal_loss_focal_loss():
 
 @pytest.mark.parametrize("make", [VarifocalLoss, QualityFocalLoss])
 def test_a_positive_whose_box_misses_is_a_negative(make):
-    loss, (batch, _) = make(C), labelled_batch()
+    loss, (batch, _) = make(C), labeled_batch()
     rows = batch.labels < C
     background = loss(batch.logits, torch.full_like(batch.labels, C), *torch.zeros(2, 0))
     missed = loss(*with_ious(batch, 0.0))["loss_cls"]
@@ -73,7 +73,7 @@ def test_scores_learn_the_iou(make):
 
 
 def test_focal_loss_does_not_look_at_the_iou():
-    batch, _ = labelled_batch()
+    batch, _ = labeled_batch()
     loss = FocalLoss(C)
     assert torch.equal(loss(*batch)["loss_cls"], loss(*with_ious(batch, 0.0))["loss_cls"])
 
@@ -85,7 +85,7 @@ def test_the_prior_is_the_score_to_start_from():
 
 @pytest.mark.parametrize("make", [FocalLoss, VarifocalLoss, QualityFocalLoss])
 def test_box_weight_multiplies_the_loss_of_boxes_alone(make):
-    batch, _ = labelled_batch()
+    batch, _ = labeled_batch()
     expected, values = make(C)(*batch), make(C, box_weight=3.0)(*batch)
     torch.testing.assert_close(values["loss_box_reg"], 3 * expected["loss_box_reg"])
     assert torch.equal(values["loss_cls"], expected["loss_cls"])

@@ -5,7 +5,7 @@ import torch
 from support.longtail_training import BATCHES, train, train_rank
 from support.two_ranks import run_two_ranks
 
-synchronised = pytest.mark.parametrize("name", ["seesaw", "eqlv2"])
+synchronized = pytest.mark.parametrize("name", ["seesaw", "eqlv2"])
 
 
 @pytest.fixture(scope="module")
@@ -14,7 +14,7 @@ def ranks(tmp_path_factory):
 
 
 @pytest.mark.slow
-@synchronised
+@synchronized
 def test_statistics_are_those_of_the_union(ranks, name):
     """Also where a rank has no foreground or, at the end, no sample at all."""
     for rank in ranks:
@@ -24,7 +24,7 @@ def test_statistics_are_those_of_the_union(ranks, name):
 
 
 @pytest.mark.slow
-@synchronised
+@synchronized
 def test_mean_gradients_are_those_of_the_union(ranks, name):
     expected = [gradient for gradient, _ in train(name, [0, 1])]
     for rank in ranks:

@@ -45,7 +45,7 @@ def test_a_positive_counts_itself_by_half_in_its_rank(algorithm):
 
 @everything
 def test_sorting_by_hand(algorithm):
-    """Hard step. The well localised positive (IoU 0.9) is below the poor one (0.5).
+    """Hard step. The well localized positive (IoU 0.9) is below the poor one (0.5).
 
     Its current error is (0.1 + 0.5) / 2, its target 0.1; the other one is where it belongs.
     """

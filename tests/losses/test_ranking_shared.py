@@ -157,7 +157,7 @@ def test_gradients_of_positives_and_negatives_balance(variant, case):
 @quick
 @given(case=exact_cases, rise=st.sampled_from((0.125, 1.0, 7.0)), which=st.integers(0, 99))
 def test_a_rising_negative_never_helps(variant, case, rise, which):
-    """Except aLRP's localisation part, whose ranks grow; and RS's sorting part ignores it."""
+    """Except aLRP's localization part, whose ranks grow; and RS's sorting part ignores it."""
     negatives = (case.targets == 0).nonzero().flatten()
     assume(len(negatives))
     logits = case.logits.detach().clone()

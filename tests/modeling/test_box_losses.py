@@ -13,7 +13,7 @@ from torchvision.ops import box_iou
 from rankdet.modeling.box_losses import GIoUBoxLoss, L1BoxLoss, SmoothL1BoxLoss
 
 TRANSFORMS = {
-    "centre and size": Box2BoxTransform((10.0, 10.0, 5.0, 5.0)),
+    "center and size": Box2BoxTransform((10.0, 10.0, 5.0, 5.0)),
     "distances": Box2BoxTransformLinear(),
 }
 LOSSES = {

@@ -160,7 +160,7 @@ def test_classifier_is_injected():
     assert (features.grad == 0).all()
 
 
-def test_an_injected_classifier_keeps_its_own_initialisation():
+def test_an_injected_classifier_keeps_its_own_initialization():
     def constant(in_features, out_features):
         layer = torch.nn.Linear(in_features, out_features)
         torch.nn.init.constant_(layer.weight, 0.5)

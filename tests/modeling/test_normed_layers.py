@@ -57,7 +57,7 @@ def test_gradcheck():
     assert torch.autograd.gradcheck(lambda x: normalize(x, dim=1), x)
 
 
-def test_half_precision_is_normalised_in_float32():
+def test_half_precision_is_normalized_in_float32():
     x = torch.full((1, 4), 300.0, dtype=torch.float16)  # the square overflows float16
     torch.testing.assert_close(normalize(x, dim=1), torch.full((1, 4), 0.5))
 

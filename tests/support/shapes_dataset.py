@@ -1,4 +1,4 @@
-"""A user's own data set: six images of coloured rectangles, of three classes."""
+"""A user's own data set: six images of colored rectangles, of three classes."""
 
 import json
 from functools import partial

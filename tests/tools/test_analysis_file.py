@@ -7,7 +7,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from rankdet.tools import analysis_file
 from rankdet.tools.analysis_file import read_kept, write_analysis
 
-NAMES = ["analysed", "glyphs_smoke_train"]
+NAMES = ["analyzed", "glyphs_smoke_train"]
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from matplotlib.figure import Figure
 from rankdet.tools.frequency_colors import class_colors, legend_handles, name_classes
 
 
-def test_legend_shows_the_colours_of_the_classes():
+def test_legend_shows_the_colors_of_the_classes():
     handles = legend_handles("s")
     assert [handle.get_label() for handle in handles] == ["rare", "common", "frequent"]
     colors = [handle.get_color() for handle in handles]

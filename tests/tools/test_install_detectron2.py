@@ -107,7 +107,7 @@ def test_download_refuses_another_file(carrier, tmp_path, monkeypatch):
         installer.download_carrier(folder, FakeRun(carrier))
 
 
-def test_packed_wheel_has_true_records_and_a_licence(tmp_path):
+def test_packed_wheel_has_true_records_and_a_license(tmp_path):
     wheel = zipfile.ZipFile(installer.pack_wheel(UPSTREAM, tmp_path))
     info = f"detectron2-{installer.VERSION}.dist-info"
     records = {
@@ -249,16 +249,16 @@ def test_runs_by_path_before_anything_is_installed():
     assert "--route" in result.stdout
 
 
-def test_a_wheel_brings_the_licence(tmp_path, monkeypatch):
+def test_a_wheel_brings_the_license(tmp_path, monkeypatch):
 
     class File(importlib.metadata.PackagePath):
         def locate(self):
             return tmp_path / self.name
 
-    (tmp_path / "LICENSE").write_bytes(b"licence of the wheel")
+    (tmp_path / "LICENSE").write_bytes(b"license of the wheel")
     monkeypatch.setattr(installer, "CHECKOUT", tmp_path)
     monkeypatch.setattr(importlib.metadata, "files", lambda name: [File("LICENSE")])
-    assert installer.licence() == b"licence of the wheel"
+    assert installer.license() == b"license of the wheel"
     monkeypatch.setattr(importlib.metadata, "files", lambda name: None)
     with pytest.raises(installer.InstallError, match="has no LICENSE of rankdet"):
-        installer.licence()
+        installer.license()

@@ -136,8 +136,8 @@ def test_a_video_without_a_frame_is_not_written(tmp_path):
 def test_video_keeps_length_size_and_speed(predict, tmp_path):
     source = tmp_path / "in.avi"
     writer = cv2.VideoWriter(str(source), cv2.VideoWriter.fourcc(*"MJPG"), 5, (SIZE, 64))
-    for grey in (0, 100, 200):
-        writer.write(np.full((64, SIZE, 3), grey, dtype=np.uint8))
+    for gray in (0, 100, 200):
+        writer.write(np.full((64, SIZE, 3), gray, dtype=np.uint8))
     writer.release()
     predict("--video-input", source, "--output", tmp_path, "--confidence-threshold", 1)
     video = cv2.VideoCapture(str(tmp_path / "in.mp4"))

@@ -1,7 +1,7 @@
 """Kill, starve and resume trainings, and count which promises hold: ``make torture``.
 
 Kills come at random moments, and at every stage of writing a checkpoint. What is left is resumed,
-and must end as an uninterrupted run: the same weights, optimiser state, images and results.
+and must end as an uninterrupted run: the same weights, optimizer state, images and results.
 """
 
 import argparse

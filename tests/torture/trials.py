@@ -76,7 +76,7 @@ class Torture:
         if status:
             return
         same = equal(training.state(), whole.state())
-        check(f"killed {how}: weights and optimiser bit-equal", same, folder)
+        check(f"killed {how}: weights and optimizer bit-equal", same, folder)
         same = training.images() == whole.images()
         check("no image is lost or seen twice", same, folder)
         found = training.iterations()
@@ -179,4 +179,4 @@ class Torture:
         for job in (jobs[0], jobs[2]):
             job.communicate()
         states = [torch.load(f / "model_final.pth", weights_only=True) for f in (whole, killed)]
-        check("killed rank: weights and optimiser bit-equal", equal(*states), killed)
+        check("killed rank: weights and optimizer bit-equal", equal(*states), killed)

@@ -11,7 +11,7 @@ from .retinanet_r18_fpn import model
 
 model.head._target_ = FCOSHead
 model.head.pop("num_anchors")
-model.anchor_generator.offset = 0.5  # Anchors are chosen by their centres: in those of the cells.
+model.anchor_generator.offset = 0.5  # Anchors are chosen by their centers: in those of the cells.
 model.box2box_transform.weights = (10, 10, 5, 5)
 model.assigner = L(ATSSAssigner)(num_classes="${..num_classes}", num_candidates=9)
 model.loss.box_weight = 2.0

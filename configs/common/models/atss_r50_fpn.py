@@ -1,6 +1,6 @@
 """ATSS R50-FPN: one square anchor of 8 strides per location, head with group norm.
 
-Unlike in mmdetection's ATSS there is no learned scale per level, and anchors lie in the centres of
+Unlike in mmdetection's ATSS there is no learned scale per level, and anchors lie in the centers of
 the cells, not in their corners; box weight 2, centerness and group norm are the same.
 """
 

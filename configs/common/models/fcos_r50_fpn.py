@@ -1,6 +1,6 @@
-"""FCOS R50-FPN, Detectron2's: centre sampling, GIoU, centerness on the branch of the boxes.
+"""FCOS R50-FPN, Detectron2's: center sampling, GIoU, centerness on the branch of the boxes.
 
-Unlike the first release it normalises distances by the stride and has no learned scale per level.
+Unlike the first release it normalizes distances by the stride and has no learned scale per level.
 The ECM paper does not say which of FCOS's forms it trains.
 """
 

@@ -19,7 +19,7 @@ model.head = L(VarifocalHead)(
     norm="GN",
     first_distance=2.0,  # The first boxes start from about the size of the anchors.
 )
-model.anchor_generator.offset = 0.5  # Locations are the centres of the cells, as in ATSS.
+model.anchor_generator.offset = 0.5  # Locations are the centers of the cells, as in ATSS.
 model.assigner = L(ATSSAssigner)(num_classes="${..num_classes}")
 model.loss = varifocal
 model.loss.box_weight = 2.0

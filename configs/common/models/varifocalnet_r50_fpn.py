@@ -1,7 +1,7 @@
 """VarifocalNet R50-FPN: ATSS's anchors, three convolutions with group norm per branch.
 
 Unlike in mmdetection's VarifocalNet there is no learned scale per level, and anchors lie in the
-centres of the cells, not in their corners.
+centers of the cells, not in their corners.
 """
 
 from detectron2 import model_zoo

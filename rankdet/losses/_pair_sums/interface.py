@@ -37,7 +37,7 @@ class LabelSums(Protocol):
     """Sums over pairs of positives that a comparison of their labels y selects."""
 
     def above(self, values: Tensor) -> Tensor:
-        """Sum ``values[j] * H(p_j - p_i)`` over j with y_j >= y_i; ``(..., P)`` likewise."""
+        """Sum ``values[j] * H(p_j - p_i)`` over j with y_j >= y_i; ``(..., P)``."""
 
     def below(self, values: Tensor) -> Tensor:
         """Sum ``values[i] * H(p_k - p_i)`` over i with y_i > y_k; ``(P,)`` to ``(P,)``."""
@@ -56,7 +56,7 @@ class StepSums(Protocol):
         """Sum ``values[i] * H(n_j - p_i)`` over all positives i; ``(P,)`` to ``(M,)``."""
 
     def above(self, values: Tensor) -> Tensor:
-        """Sum ``values[j] * H(p_j - p_i)`` over all positives j, i too; ``(..., P)`` likewise."""
+        """Sum ``values[j] * H(p_j - p_i)`` over all positives j, i too; ``(..., P)``."""
 
     def by_label(self, labels: Tensor) -> LabelSums:
         """Sums over the pairs that ``(P,)`` labels select."""

@@ -27,7 +27,7 @@ class NegativeIntervals:
 
     The ends are rounded down to the floating-point grid of the logits. No negative can lie in what
     the rounding cuts off, so N is constant there and that part (``rests``) is added exactly. A step
-    that rises between the neighbours of its logit on that grid is a jump, all rest: only negatives
+    that rises between the neighbors of its logit on that grid is a jump, all rest: only negatives
     that tie are at neither 0 nor 1. So no digit is lost for any delta that a loss takes, or for 0.
 
     Args:

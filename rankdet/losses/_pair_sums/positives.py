@@ -11,9 +11,9 @@ class PositiveOrder:
     """Positives in ranking order, and where the step of each of them starts and stops.
 
     Depths are in units of 2 delta, so that H rises over the depths within 1/2 of one's own. A sum
-    over these neighbours is the difference of two sums over all, in which digits would be lost if
+    over these neighbors is the difference of two sums over all, in which digits would be lost if
     depths grew large. So they are read on two dials of circumference 4, half a turn apart: on one
-    of them, one's own depth is at least 1 away from where the dial starts anew.
+    of them, one's own depth is at least 1 away from where the dial starts again.
 
     Args:
         depths: ``(P,)`` float64, ascending.
@@ -21,7 +21,7 @@ class PositiveOrder:
 
     Attributes:
         dials: ``(2, P)`` depths on both dials, in [0, 4).
-        uses_second: ``(P,)`` bool, whose neighbourhood crosses the start of the first dial.
+        uses_second: ``(P,)`` bool, whose neighborhood crosses the start of the first dial.
         limits: ``(2, P)`` how many of the first positives are certainly at H = 1, and how many at
             H > 0, as seen from each. Between them H rises linearly; for delta = 0 there are ties.
     """
@@ -44,7 +44,7 @@ class PositiveOrder:
         self.depths = torch.where(self.uses_second, self.dials[1], self.dials[0])
 
     def above(self, values: Tensor) -> Tensor:
-        """Sum of ``values[j] * H(p_j - p_i)`` over j, in ranking order; ``(..., P)`` likewise."""
+        """Sum of ``values[j] * H(p_j - p_i)`` over j, in ranking order; ``(..., P)``."""
         return self.from_above(prefix_sums(self.with_moments(values))[..., self.limits])
 
     def with_moments(self, values: Tensor) -> Tensor:

@@ -35,7 +35,7 @@ class Assigner(Protocol):
             gt_instances: ``gt_boxes`` and ``gt_classes`` of I images; an image may have none.
             logits: ``(I, A, C)`` predicted, without gradient, whose sigmoid the loss brings to 0
                 or 1; most rules ignore them.
-            deltas: ``(I, A, 4)`` likewise.
+            deltas: ``(I, A, 4)`` predicted, without gradient.
 
         Returns:
             One label and box per anchor.
@@ -124,10 +124,10 @@ class IoUAssigner:
 
 
 class CenterAssigner:
-    """FCOS's rule: an anchor point near the centre of an object, at the level of the object's size.
+    """FCOS's rule: an anchor point near the center of an object, at the level of the object's size.
 
     A point belongs to an object if it lies inside its box, less than ``radius`` strides from its
-    centre along either axis, and the farthest side of the box is between 4 and 8 strides away
+    center along either axis, and the farthest side of the box is between 4 and 8 strides away
     (nearer at the finest level, farther at the coarsest); of several objects to the smallest.
 
     Source: Detectron2's FCOS, which compares areas in steps of 8 square pixels; here, exactly. Of

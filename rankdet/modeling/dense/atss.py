@@ -18,13 +18,13 @@ class ATSSAssigner:
     """Anchors near an object are its own if their IoU is high among those near it.
 
     Candidates of an object are, on each level, the ``num_candidates`` anchors (all, if there are
-    fewer) whose centres are nearest to its centre. It takes those whose IoU is at least the mean
-    plus the standard deviation over its candidates, and whose centre lies inside its box. An
+    fewer) whose centers are nearest to its center. It takes those whose IoU is at least the mean
+    plus the standard deviation over its candidates, and whose center lies inside its box. An
     anchor that several objects take goes to the one of largest IoU. In a tie the anchor, or the
     object, that comes first wins.
 
     Source: ATSS (Zhang et al., CVPR 2020), algorithm 1. As in the release, the standard deviation
-    is that of a sample (the sum of squares over K - 1), and a centre inside has 0.01 pixels to
+    is that of a sample (the sum of squares over K - 1), and a center inside has 0.01 pixels to
     each side. That of a single candidate is 0 here; the release has NaN there and takes none.
 
     Args:
@@ -61,7 +61,7 @@ class ATSSAssigner:
         return _best_objects(candidates, ious.where(is_match, -1), len(all_anchors))
 
     def _candidates(self, anchors: list[Boxes], gt_boxes: Boxes) -> Tensor:
-        """Anchors whose centres are nearest to that of each object; ``(G, K)`` of A."""
+        """Anchors whose centers are nearest to that of each object; ``(G, K)`` of A."""
         candidates, start = [], 0
         for level in anchors:
             offsets = gt_boxes.get_centers()[:, None] - level.get_centers()

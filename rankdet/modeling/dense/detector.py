@@ -101,7 +101,7 @@ class OneStageDetector(DenseDetector):
         predictions: tuple[list[Tensor], ...],
         gt_instances: list[Instances],
     ) -> dict[str, Tensor]:
-        """Label the anchors and penalise the predictions.
+        """Label the anchors and penalize the predictions.
 
         Args:
             images: I.
@@ -128,7 +128,7 @@ class OneStageDetector(DenseDetector):
     def losses(
         self, labels: Tensor, positives: Positives, logits: Tensor, deltas: Tensor, *others: Tensor
     ) -> dict[str, Tensor]:
-        """Penalise the predictions of labelled anchors.
+        """Penalize the predictions of labeled anchors.
 
         Args:
             labels: ``(I, A)`` in [0, C], C background, -1 ignored.

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 _SMALLEST_VARIANCE = 1e-6  # Added to every variance, as scikit-learn does.
-_SMALLEST_COUNT = 10 * torch.finfo(torch.float64).eps  # Likewise, to every responsibility sum.
+_SMALLEST_COUNT = 10 * torch.finfo(torch.float64).eps  # As there, to every responsibility sum.
 
 
 class Mixture(NamedTuple):
@@ -33,14 +33,14 @@ class Mixture(NamedTuple):
 def fit_mixture(
     samples: Tensor, is_sample: Tensor, *, tolerance: float = 1e-3, max_iterations: int = 100
 ) -> Mixture:
-    """Fit one mixture to each row by expectation maximisation.
+    """Fit one mixture to each row by expectation maximization.
 
     Components start at the smallest and the largest sample, with equal weights and variance 1. A
     row stops by itself, when its mean log likelihood changes by less than ``tolerance``, so no row
     depends on another.
 
     Source: what PAA (Kim and Lee, ECCV 2020) as released gives to scikit-learn's
-    ``GaussianMixture``, with its stopping rule and its regularisation, one call per object. Here
+    ``GaussianMixture``, with its stopping rule and its regularization, one call per object. Here
     all objects are fitted together.
 
     Args:

@@ -26,9 +26,9 @@ from rankdet.modeling.dense.gaussian_mixture import fit_mixture
 class PAAAssigner:
     """Splits the anchors around each object by how well the model predicts it from them.
 
-    An anchor may have the object with which its IoU is largest, if it is at least
-    ``iou_threshold``. The anchors with the largest IoU of an object may have this object whatever
-    the IoU; the last such object counts. Candidates of an object are, on each level, the
+    Each anchor is a candidate for the object it overlaps most, if that IoU reaches
+    ``iou_threshold``. The best anchors of an object are candidates for it at any IoU; if an anchor
+    is best for several objects, the last one wins. The object keeps, on each level, the
     ``num_candidates`` of these anchors (all, if there are fewer) with the smallest loss: focal loss
     (alpha 0.25, gamma 2) of all classes plus GIoU loss of the predicted box. A mixture of two
     Gaussians is fitted to the losses of all levels together; the object takes the candidates of

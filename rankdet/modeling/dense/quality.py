@@ -41,15 +41,15 @@ class Quality(ABC):
     def __call__(
         self, logits: Tensor, anchors: Tensor, gt_boxes: Tensor, ious: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Penalise the prediction, and weigh the boxes by what it should be.
+        """Penalize the prediction, and weigh the boxes by what it should be.
 
         Source: FCOS, ATSS and PAA as released, which weigh box losses by the target.
 
         Args:
             logits: ``(F,)`` predicted.
             anchors: see :meth:`targets`.
-            gt_boxes: likewise.
-            ious: likewise.
+            gt_boxes: see there.
+            ious: see there.
 
         Returns:
             ``(F,)`` weights of the box losses with a mean of 1 over all ranks, and the binary
@@ -77,9 +77,9 @@ class Quality(ABC):
 
 
 class Centerness(Quality):
-    """How central the anchor lies in its object's box: 1 in the centre, 0 on the border.
+    """How central the anchor lies in its object's box: 1 in the center, 0 on the border.
 
-    Source: FCOS, eq. 3; ATSS has it, too. An anchor whose centre is outside counts 0.
+    Source: FCOS, eq. 3; ATSS has it, too. An anchor whose center is outside counts 0.
     """
 
     def targets(self, anchors: Tensor, gt_boxes: Tensor, ious: Tensor) -> Tensor:
@@ -108,8 +108,8 @@ def mean_one_over_ranks(values: Tensor) -> tuple[Tensor, Tensor]:
         values: ``(F,)`` >= 0; a rank may have none.
 
     Returns:
-        ``(F,)`` scaled values, 0 if all are, and the mean of F over the ranks, as if the ranks had
-        one value together if they have none; scalar.
+        The scaled values ``(F,)`` (zeros stay zeros), and max(total F, 1) / number of ranks, a
+        scalar.
     """
     ones = torch.ones_like(values)
     mine = torch.stack([values.new_ones(()), ones.sum(), values.sum()])

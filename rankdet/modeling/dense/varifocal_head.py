@@ -71,7 +71,7 @@ class VarifocalHead(RetinaNetHead):
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
     def forward(self, features: list[Tensor]) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-        """Classify and localise.
+        """Classify and localize.
 
         Args:
             features: levels ``(I, channels, H, W)``.

@@ -29,16 +29,16 @@ class VarifocalNet(OneStageDetector):
         head_in_features: see there.
         anchor_generator: one anchor per location, of the size that ``assigner`` wants.
         assigner: see there.
-        loss: likewise.
-        num_classes: likewise.
+        loss: see there.
+        num_classes: see there.
         first_box_weight: weight of the GIoU loss of the first boxes.
         prior_prob: see there.
-        test_score_thresh: likewise.
-        test_topk_candidates: likewise.
-        test_nms_thresh: likewise.
-        max_detections_per_image: likewise.
-        pixel_mean: likewise.
-        pixel_std: likewise.
+        test_score_thresh: see there.
+        test_topk_candidates: see there.
+        test_nms_thresh: see there.
+        max_detections_per_image: see there.
+        pixel_mean: see there.
+        pixel_std: see there.
 
     Raises:
         ValueError: see there, the head was built for other strides, or ``first_box_weight`` is

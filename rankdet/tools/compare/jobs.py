@@ -47,8 +47,8 @@ def job_environments(num_jobs: int | None, on_gpus: bool) -> list[dict[str, str]
 def train_all(runs: Sequence[Run], environments: Sequence[dict[str, str]]) -> list[Run]:
     """Train, as many at a time as there are environments; a failure does not stop the others.
 
-    Shows the iterations of all runs on one bar, and the last lines of what failed. Whatever ends
-    this function ends the processes that it has started.
+    Shows the iterations of all runs on one bar, and the last lines of what failed. The end of
+    this function, for any reason, ends the processes that it has started.
 
     Args:
         runs: that are not finished.

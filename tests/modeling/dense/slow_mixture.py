@@ -1,4 +1,4 @@
-"""Expectation maximisation by plain loops, as scikit-learn stops and regularises it."""
+"""Expectation maximization by plain loops, as scikit-learn stops and regularizes it."""
 
 import math
 

@@ -143,7 +143,7 @@ def test_scale_of_the_image_does_not_matter(seed, factor):
 
 @pytest.mark.parametrize("stride", [8, 16, 32])
 def test_of_equally_near_anchors_the_first_are_candidates(stride):
-    """The centre of the image is as near to four anchors."""
+    """The center of the image is as near to four anchors."""
     anchors = make_anchors([stride])
     distances = (anchors[0].get_centers() - 32).square().sum(1)
     nearest = (distances == distances.min()).nonzero().flatten()
@@ -164,7 +164,7 @@ def test_of_equal_objects_the_first_gets_the_anchors():
     ("box", "label"),
     [([2, 2, 6, 6], 1), ([3.98, 2, 6, 6], 1), ([3.995, 2, 6, 6], 5), ([5, 5, 9, 9], 5)],
 )
-def test_a_single_anchor_belongs_to_an_object_around_its_centre(box, label):
+def test_a_single_anchor_belongs_to_an_object_around_its_center(box, label):
     anchors = [Boxes(torch.tensor([[0.0, 0, 8, 8]]))]
     assert assign(anchors, [object_of(box, label=1)]).labels.tolist() == [[label]]
 

@@ -18,7 +18,7 @@ class Targets(nn.Module):
 
 
 def boxes_around(count, seed=0):
-    """Anchors, and boxes that hold their centres."""
+    """Anchors, and boxes that hold their centers."""
     generator = torch.Generator().manual_seed(seed)
     centers = 100 * torch.rand(count, 2, generator=generator)
     sides = 0.1 + 30 * torch.rand(count, 4, generator=generator)
@@ -34,7 +34,7 @@ def test_centerness_is_detectron2_s(seed):
     torch.testing.assert_close(Centerness().targets(anchors, gt_boxes, ious), expected)
 
 
-def test_centerness_from_the_centre_to_the_outside():
+def test_centerness_from_the_center_to_the_outside():
     anchors = torch.tensor([[8.0, 8, 12, 12], [3.0, 8, 7, 12], [-2.0, 8, 2, 12], [20.0, 8, 24, 12]])
     gt_boxes = torch.tensor([[0.0, 0, 20, 20]]).expand(4, 4)
     targets = Centerness().targets(anchors, gt_boxes, torch.zeros(4))

@@ -32,7 +32,7 @@ def make_features(num_images=2, same=False):
     return [features[0]] * 2 if same else features
 
 
-def test_branches_are_normalised_as_the_convolution_behind_them():
+def test_branches_are_normalized_as_the_convolution_behind_them():
     head = make_head(norm="GN", channels=32)
     for layers in (head.cls_subnet, head.bbox_subnet, head.bbox_conv):
         assert sum(isinstance(layer, torch.nn.GroupNorm) for layer in layers.modules()) == 1
