@@ -12,6 +12,7 @@ from detectron2 import model_zoo
 from detectron2.config import LazyConfig, instantiate
 from detectron2.utils.registry import _convert_target_to_string
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from support.quick_experiments import QUICK
 from torch import nn
 
 from rankdet.data.class_stats import instance_counts
@@ -170,7 +171,9 @@ def is_fact(value: Any, expected: Any) -> bool:
     return value is not None and value == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(x, marks=[] if x in QUICK else pytest.mark.slow) for x in NAMES]
+)
 def test_experiment(name: str, tmp_path: Path) -> None:
     text = (ROOT / f"{name}.py").read_text()
     assert text.startswith('"""') and len(text.splitlines()) < 20
@@ -215,7 +218,10 @@ def test_there_is_a_base_for_every_method() -> None:
 ECM = [name for name in NAMES if name.endswith("_ecm") and "rcnn" not in name]
 
 
-@pytest.mark.parametrize("name", ECM)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(x, marks=[] if "glyphs" in x else pytest.mark.slow) for x in ECM],
+)
 def test_ecm_counts_the_training_set_and_changes_classification_alone(name: str) -> None:
     overrides = TEN_CLASSES[False] if name.startswith("glyphs") else []
     names = name, name.removesuffix("_ecm")

@@ -15,6 +15,7 @@ import pytest
 from detectron2.config import LazyConfig
 from detectron2.data.datasets import lvis_v0_5_categories
 from omegaconf import DictConfig
+from support.quick_experiments import QUICK
 from support.small_experiment import AUGMENTATIONS, SHORT_EDGE, small_experiment
 from support.smoke_run import ONE_STAGE_OVERRIDES, OVERRIDES
 from support.tiny_coco import forget_tiny_cityscapes, register_tiny_cityscapes, write_tiny_coco
@@ -38,28 +39,6 @@ STAND_FOR_THEM = (
     "lvis_v1/mask_rcnn_r50_fpn_2x_random_pcb",
     "lvis_v1/mask_rcnn_r50_fpn_2x_eqlv2_pcb",
     "lvis_v0_5/mask_rcnn_r50_fpn_2x_seesaw_pcb",
-)
-# ECM in Mask R-CNN on glyphs is trained by many tests of the engine.
-QUICK = (
-    "glyphs/mask_rcnn_smoke_rs",
-    "glyphs/mask_rcnn_r18_fpn_bce",
-    "glyphs/mask_rcnn_r18_fpn_rfs_pcb",
-    "glyphs/mask_rcnn_r18_fpn_eqlv2_pcb",
-    "glyphs/mask_rcnn_r18_fpn_seesaw_pcb",
-    "glyphs/faster_rcnn_r18_fpn_bap",
-    "glyphs/faster_rcnn_r18_fpn_alrp",
-    "glyphs/faster_rcnn_r18_fpn_ndcg",
-    "glyphs/retinanet_r18_fpn",
-    "glyphs/retinanet_r18_fpn_ap",
-    "glyphs/retinanet_r18_fpn_alrp",
-    "glyphs/fcos_r18_fpn_ecm",
-    "glyphs/atss_r18_fpn_brs",
-    "glyphs/paa_r18_fpn_ecm",
-    "glyphs/paa_r18_fpn_rs",
-    "glyphs/varifocalnet_r18_fpn_ecm",
-    "lvis_v1/mask_rcnn_r50_fpn_1x_ecm",
-    "coco/cascade_rcnn_r50_fpn_1x_brs",
-    "cityscapes/mask_rcnn_r50_fpn_brs",
 )
 
 
