@@ -37,6 +37,12 @@ def test_a_class_with_another_name_is_named(tmp_path):
         load_config(old_config(tmp_path, names))
 
 
+def test_a_wrong_name_in_a_module_of_today_is_no_old_name():
+    assert "is rankdet.engine.training;" in renamed.hint_of_name("rankdet.engine.train.train")
+    assert renamed.hint_of_name("rankdet.engine.training.trian") == ""
+    assert renamed.hint_of_name("rankdet.engine.launcher.lunch") == ""
+
+
 def test_an_argument_that_is_gone_is_named(tmp_path):
     keys = "cls_agnostic_bbox_reg: true", "cls_agnostic_bbox_reg: true\n      smooth_l1_beta: 1.0"
     cfg = load_config(old_config(tmp_path, keys))
