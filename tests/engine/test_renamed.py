@@ -28,8 +28,8 @@ def old_config(folder, replace):
 
 def test_a_class_with_another_name_is_named(tmp_path):
     names = (
-        "rankdet.modeling.box_predictor.BoxPredictor",
-        ("rankdet.modeling.ranking_box_predictor.RankingBoxPredictor"),
+        "rankdet.modeling.BoxPredictor",
+        "rankdet.modeling.ranking_box_predictor.RankingBoxPredictor",
     )
     with pytest.raises(
         ValueError, match=r"since rankdet 0.2, rankdet.modeling.ranking_box_pr.* is"
