@@ -1,5 +1,7 @@
 """What rankdet 0.1 called otherwise: hints for its configs, checkpoints and users."""
 
+import re
+
 _PREFIX = "rankdet."
 _NAMES = {
     "modeling.ranking_box_predictor": "modeling.box_predictor.BoxPredictor",
@@ -47,7 +49,8 @@ def hint_of_name(text: str) -> str:
         text: a dotted name, or a message that holds one.
     """
     for old, new in _NAMES.items():
-        if f"{_PREFIX}{old}" in text:
+        # A whole name: engine.train is also how engine.training begins.
+        if re.search(rf"{re.escape(_PREFIX + old)}\b", text):
             return _ending(_PREFIX + old, _PREFIX + new)
     return ""
 

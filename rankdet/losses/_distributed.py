@@ -21,6 +21,18 @@ def sum_over_ranks_(tensor: Tensor) -> Tensor:
     return tensor
 
 
+def mean_over_ranks_(tensor: Tensor) -> Tensor:
+    """Replace a tensor by its mean over all ranks; see :func:`sum_over_ranks_`.
+
+    Args:
+        tensor: any shape, float, averaged in place.
+
+    Returns:
+        The same tensor.
+    """
+    return sum_over_ranks_(tensor).div_(dist.get_world_size()) if _has_other_ranks() else tensor
+
+
 def sum_rows_over_ranks_(sums: Tensor, counts: Tensor) -> Tensor:
     """Sum over ranks the rows in which any rank has a sample, and send no others.
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rankdet.losses._distributed import sum_over_ranks_
+from rankdet.losses._distributed import mean_over_ranks_
 from rankdet.losses._error_driven import Ranking, positive_ranks, rank, safe_divide
 from rankdet.losses._inputs import check_epoch_length, check_range
 from rankdet.losses._pair_sums import ALGORITHMS
@@ -162,7 +162,8 @@ class ALRPLoss(RankingLoss, EpochLoss):
         weight = torch.tensor(initial_box_weight, dtype=torch.float64, device="cpu")
         self.register_buffer("box_weight", weight)
         # Classification and localization: sums over the iterations of this period whose losses are
-        # known, the iterations that were observed in it, and the terms of the last loss.
+        # known, the iterations that were observed in it, and the terms of the last loss. All terms
+        # are means over the ranks.
         self.register_buffer("term_sums", torch.zeros(2, dtype=torch.float64, device="cpu"))
         self.register_buffer("num_iterations", torch.zeros((), dtype=torch.int64, device="cpu"))
         self.register_buffer("last_terms", torch.zeros(2, dtype=torch.float64, device="cpu"))
@@ -181,17 +182,19 @@ class ALRPLoss(RankingLoss, EpochLoss):
         )
         box_loss = localization + extra_weight * localization.detach()
         if self.training:
-            self.last_terms = torch.stack([classification, localization]).detach().double()
+            terms = torch.stack([classification, localization]).detach().double()
+            # Those of all ranks at once: a checkpoint holds the buffers of one rank.
+            self.last_terms = mean_over_ranks_(terms)
         return {"loss_cls": classification, "loss_box_reg": box_loss + x.guard}
 
     def statistics(self) -> dict[str, Tensor]:
-        """The box loss of the last call in training without its weight, and this weight."""
+        """The last box loss in training without its weight, mean over ranks, and the weight."""
         return {"unbalanced_loss_box_reg": self.last_terms[1], "box_weight": self.box_weight}
 
     @torch.no_grad()
     def observe(self, logits: Tensor, labels: Tensor) -> None:
-        """Add the iteration before, of all ranks, to the period; at its end, start the next."""
-        self.term_sums = self.term_sums + sum_over_ranks_(self.last_terms.clone())
+        """Add the iteration before to the period; at its end, start the next."""
+        self.term_sums = self.term_sums + self.last_terms
         if self.iterations_per_epoch is not None:
             is_over = self.num_iterations >= self.iterations_per_epoch
             ratio = self.term_sums.sum() / self.term_sums[1]

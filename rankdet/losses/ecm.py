@@ -218,6 +218,10 @@ class ECMLoss(ClassificationLoss):
         background = scores[:, -1:]
         return torch.cat([scores[:, :-1] * (1 - background), background], dim=1)
 
+    def learned_logits(self, logits: Tensor) -> Tensor:
+        """Those of the surrogate score, 2 f + bias."""
+        return 2 * logits[..., :-1] + self.bias[:-1].to(logits.dtype)
+
     def initial_logits(self, prior_prob: float) -> Tensor:
         """Logits f whose surrogate score sigmoid(2 f + bias) is the prior; background 0.
 

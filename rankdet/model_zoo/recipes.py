@@ -47,7 +47,7 @@ def use_ranking(model: DictConfig, loss: DictConfig, rpn_loss: DictConfig | None
     Args:
         model: lazy config of the model.
         loss: lazy config of the loss of boxes; its ``num_classes`` is the number of classes.
-        rpn_loss: that of the RPN. None: the same loss with one class.
+        rpn_loss: that of the RPN, which gets one class. None: the same loss.
     """
     box_transform = L(Box2BoxTransform)(weights=(10, 10, 5, 5))
     rpn, roi_heads = model.proposal_generator, model.roi_heads
@@ -56,7 +56,7 @@ def use_ranking(model: DictConfig, loss: DictConfig, rpn_loss: DictConfig | None
     rpn.update(
         _target_=LossRPN,
         box2box_transform=box_transform,
-        loss=rpn_loss or _for_classes(loss, 1),
+        loss=_for_classes(rpn_loss or loss, 1),
         box_loss=L(GIoUBoxLoss)(),
         loss_weight=0.2,
     )
@@ -188,7 +188,8 @@ def steps(
 
 
 def _for_classes(loss: DictConfig, num_classes: int | str) -> DictConfig:
-    """The lazy config of the same loss, for another number of classes."""
+    """The lazy config of the same loss, for another number of classes if it is told one."""
     copied = deepcopy(loss)
-    copied.num_classes = num_classes
+    if "num_classes" in copied:  # Other losses, such as ECM, count the data set's classes.
+        copied.num_classes = num_classes
     return copied

@@ -2,9 +2,7 @@
 
 import pytest
 import torch
-from support.ranking_training import BATCHES, LOSSES, PERIOD, losses_of_batch, train_on_two_ranks
-
-INITIAL_WEIGHT = 50.0
+from support.ranking_training import BATCHES, LOSSES, losses_of_batch, train_on_two_ranks
 
 
 @pytest.fixture(scope="module")
@@ -33,15 +31,13 @@ def test_a_rank_without_any_positive_trains_on(ranks, name):
 def test_the_balance_is_that_of_the_images_of_both_ranks(ranks):
     results = [rank["aLRP"] for rank in ranks]
     for head in results[0]["terms"]:
-        terms = torch.tensor([result["terms"][head] for result in results]).sum(dim=0)
-        weights, sums = [INITIAL_WEIGHT], torch.zeros(2, dtype=torch.float64)
-        for iteration, term in enumerate(terms, 1):
-            sums = sums + term
-            if iteration % PERIOD == 0:
-                weights.append(float(sums.sum() / sums[1]))
-                sums = torch.zeros_like(sums)
+        first, second, third = torch.tensor(
+            [result["terms"][head] for result in results], dtype=torch.float64
+        ).mean(dim=0)
+        sums = first + second
         for result in results:
-            assert result["state"][f"{head}.box_weight"].item() == pytest.approx(weights[-1])
-            torch.testing.assert_close(result["state"][f"{head}.term_sums"], sums)
-            assert result["state"][f"{head}.num_iterations"] == len(terms) % PERIOD
-        assert len(weights) == 2 and weights[1] != INITIAL_WEIGHT
+            state = result["state"]
+            assert state[f"{head}.box_weight"].item() == pytest.approx(float(sums.sum() / sums[1]))
+            torch.testing.assert_close(state[f"{head}.last_terms"], third, rtol=1e-6, atol=0)
+            assert (state[f"{head}.term_sums"] == 0).all()
+            assert state[f"{head}.num_iterations"] == 1

@@ -28,13 +28,19 @@ def old_config(folder, replace):
 
 def test_a_class_with_another_name_is_named(tmp_path):
     names = (
-        "rankdet.modeling.box_predictor.BoxPredictor",
-        ("rankdet.modeling.ranking_box_predictor.RankingBoxPredictor"),
+        "rankdet.modeling.BoxPredictor",
+        "rankdet.modeling.ranking_box_predictor.RankingBoxPredictor",
     )
     with pytest.raises(
         ValueError, match=r"since rankdet 0.2, rankdet.modeling.ranking_box_pr.* is"
     ):
         load_config(old_config(tmp_path, names))
+
+
+def test_a_wrong_name_in_a_module_of_today_is_no_old_name():
+    assert "is rankdet.engine.training;" in renamed.hint_of_name("rankdet.engine.train.train")
+    assert renamed.hint_of_name("rankdet.engine.training.trian") == ""
+    assert renamed.hint_of_name("rankdet.engine.launcher.lunch") == ""
 
 
 def test_an_argument_that_is_gone_is_named(tmp_path):

@@ -190,3 +190,13 @@ def test_labels_that_are_refused_are_not_counted():
     with pytest.raises(ValueError, match="labels contains -3"):
         loss(torch.zeros(2, 3), torch.tensor([2, -3]))
     assert loss.num_samples.tolist() == [0, 0]
+
+
+def test_learned_logits_are_those_of_the_surrogate_score():
+    loss, logits = ECMLoss(COUNTS), torch.randn(1, len(COUNTS) + 1, requires_grad=True)
+    start = loss.learned_logits(loss.initial_logits(0.3).unsqueeze(0))
+    torch.testing.assert_close(start.sigmoid(), torch.full((1, len(COUNTS)), 0.3))
+    (gradient,) = torch.autograd.grad(loss(logits, torch.tensor([2])), logits)
+    is_own = torch.eye(len(COUNTS))[[2]]
+    expected = 2 * loss.weights[:-1].float() * (loss.learned_logits(logits).sigmoid() - is_own)
+    torch.testing.assert_close(gradient[:, :-1], expected)

@@ -230,7 +230,7 @@ def test_counting_on_cuda_needs_no_host_sync():
     logits, labels = (x.detach().cuda() for x in random_batch(20, loss.num_logits))
     torch.cuda.set_sync_debug_mode("error")
     try:
-        loss(logits, labels)
+        learn_and_compute(loss, logits, labels)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert torch.equal(loss.class_counts, labels.bincount(minlength=NUM_CLASSES)[:NUM_CLASSES])

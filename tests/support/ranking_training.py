@@ -1,5 +1,7 @@
 """Training of small detectors with ranking losses, in one process or on two ranks."""
 
+from functools import partial
+
 import torch
 from detectron2.engine import HookBase, SimpleTrainer
 from detectron2.engine.defaults import create_ddp_model
@@ -36,12 +38,13 @@ class Recorder(HookBase):
         self.trainer.model.register_forward_hook(self._note_losses)
         for head, module in self.trainer.model.module.named_modules():
             if isinstance(module, ALRPLoss):
-                terms = self.terms[head] = []
-                module.register_forward_hook(
-                    lambda module, args, losses, terms=terms: terms.append(
-                        [losses["loss_cls"].item(), module.localization.item()]
-                    )
-                )
+                module.losses = partial(self._note_terms, head, module, module.losses)
+
+    def _note_terms(self, head, loss, ask, *inputs):
+        losses = ask(*inputs)
+        localization = losses["loss_box_reg"].item() / loss.box_weight.item()
+        self.terms.setdefault(head, []).append([losses["loss_cls"].item(), localization])
+        return losses
 
     def _note_losses(self, model, args, losses):
         self.losses.append({key: x.item() for key, x in losses.items()})

@@ -1,0 +1,35 @@
+"""Recipes name what does not fit by what the user has given."""
+
+import pytest
+from omegaconf import OmegaConf
+
+from rankdet import model_zoo
+from rankdet.engine.build import build
+from rankdet.model_zoo.recipes import use_pcb, use_ranking
+
+ECM = {"_target_": "rankdet.losses.ECMLoss", "class_counts": [5, 3, 1]}
+
+
+def small_config():
+    model = model_zoo.get_config("common/models/mask_rcnn_r18_fpn.py").model
+    return OmegaConf.create({"model": model}, flags={"allow_objects": True})
+
+
+def test_a_loss_without_num_classes_is_told_none():
+    cfg = small_config()
+    cfg.model.roi_heads.box_predictor.loss = ECM
+    use_pcb(cfg.model, alpha=0.4)
+    with pytest.raises(ValueError, match="base is ECMLoss, which cannot take soft targets"):
+        build(cfg, "model")
+    cfg = small_config()
+    use_ranking(cfg.model, OmegaConf.create(ECM))
+    with pytest.raises(ValueError, match="the loss has num_classes=3 and 4 logits, but an RPN"):
+        build(cfg, "model")
+
+
+def test_any_loss_of_the_list_fits_the_rpn():
+    cfg, losses = small_config(), model_zoo.get_config("common/losses.py")
+    use_ranking(cfg.model, losses.rank_sort, rpn_loss=losses.focal)
+    model = build(cfg, "model")
+    assert model.proposal_generator.loss.num_classes == 1
+    assert model.roi_heads.box_predictor.loss.num_classes == 36
