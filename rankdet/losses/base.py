@@ -6,11 +6,12 @@ rows in row order.
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
-from rankdet.losses._inputs import IGNORED, CheckedInputs
+from rankdet.losses._inputs import IGNORED, CheckedInputs, check_epoch_length
 
 
 class HeadLoss(nn.Module, ABC):
@@ -123,7 +124,7 @@ class HeadLoss(nn.Module, ABC):
         return self.scores(logits)[:, : self.num_classes]
 
     def learned_logits(self, logits: Tensor) -> Tensor:
-        """Logits of the classes whose sigmoid the loss drives to 0 or 1; PAA judges anchors by it.
+        """Logits of the classes by which PAA judges anchors: one-vs-all losses learn their sigmoid.
 
         Args:
             logits: ``(..., L)``.
@@ -182,9 +183,19 @@ class ClassificationLoss(HeadLoss):
         self, logits: Tensor, labels: Tensor, ious: Tensor, box_losses: Tensor
     ) -> dict[str, Tensor]:
         """``loss_cls``, the loss of all rows that are not ignored, and ``loss_box_reg``."""
+        return self._losses_by(self, logits, labels, box_losses)
+
+    def _losses_by(
+        self,
+        classify: Callable[[Tensor, Tensor], Tensor],
+        logits: Tensor,
+        labels: Tensor,
+        box_losses: Tensor,
+    ) -> dict[str, Tensor]:
+        """:meth:`losses` by another function than ``forward``. To pick rows is a host sync."""
         rows = (labels != IGNORED).nonzero().squeeze(1)
         box_loss = box_losses.sum() / max(len(rows), 1)
-        return {"loss_cls": self(logits[rows], labels[rows]), "loss_box_reg": box_loss}
+        return {"loss_cls": classify(logits[rows], labels[rows]), "loss_box_reg": box_loss}
 
 
 class SoftTargetLoss(ClassificationLoss):
@@ -261,7 +272,12 @@ class EpochLoss:
         return self.iterations_per_epoch is None
 
     def set_epoch_length(self, num_iterations: int) -> None:
-        """Say how long an epoch is; a length that was given to the constructor stays."""
+        """Say how long an epoch is; a length that was given to the constructor stays.
+
+        Raises:
+            ValueError: ``num_iterations`` is not positive.
+        """
+        check_epoch_length(num_iterations)
         if self.iterations_per_epoch is None:
             self.iterations_per_epoch = num_iterations
 

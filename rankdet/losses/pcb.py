@@ -3,12 +3,13 @@
 import logging
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from rankdet.losses._inputs import IGNORED, check_epoch_length, check_inputs, check_num_logits
+from rankdet.losses._inputs import check_epoch_length, check_inputs, check_num_logits
 from rankdet.losses.base import ClassificationLoss, EpochLoss, SoftTargetLoss
 from rankdet.losses.confusion import PairwiseConfusion
 
@@ -114,12 +115,8 @@ class PCBLoss(ClassificationLoss, EpochLoss):
         box_losses: Tensor,
     ) -> dict[str, Tensor]:
         """See :meth:`HeadLoss.losses_of_step`; the share of L_PCB rises with the step."""
-        rows = (labels != IGNORED).nonzero().squeeze(1)
-        alpha = self.step_alpha(step, num_steps)
-        return {
-            "loss_cls": self._mixed(logits[rows], labels[rows], alpha),
-            "loss_box_reg": box_losses.sum() / max(len(rows), 1),
-        }
+        mixed = partial(self._mixed, alpha=self.step_alpha(step, num_steps))
+        return self._losses_by(mixed, logits, labels, box_losses)
 
     def scores(self, logits: Tensor) -> Tensor:
         """``(N, C + 1)``: those of the base loss."""

@@ -85,7 +85,11 @@ def use_dense_ranking(model: DictConfig, loss: DictConfig) -> None:
     Args:
         model: lazy config of the model.
         loss: lazy config of the loss.
+
+    Raises:
+        ValueError: the head is another than theirs.
     """
+    _check_head(model, "use_dense_ranking", ("FCOSHead", "RetinaNetHead"))
     sizes = [
         [4 * stride * 2 ** (octave / 3) for octave in range(3)]
         for stride in model.anchor_generator.strides
@@ -115,8 +119,16 @@ def use_pcb(
         start_epoch: epochs without PCB.
         iterations_per_epoch: None: the length of the data set. Give it where the schedule counts
             the repeats of repeat factor sampling.
+
+    Raises:
+        ValueError: the model is a cascade, or has recurrent heads already.
     """
     roi_heads = model.roi_heads
+    if "box_predictor" not in roi_heads or "step_weights" in roi_heads:
+        raise ValueError(
+            "use_pcb takes a Faster or Mask R-CNN with one box_predictor and without recurrent "
+            "heads; this model is a cascade, or use_pcb has changed it already."
+        )
     roi_heads.update(
         _target_=IterativeROIHeads,
         pooled_shape="${.box_head.input_shape}",
@@ -193,3 +205,11 @@ def _for_classes(loss: DictConfig, num_classes: int | str) -> DictConfig:
     if "num_classes" in copied:  # Other losses, such as ECM, count the data set's classes.
         copied.num_classes = num_classes
     return copied
+
+
+def _check_head(model: DictConfig, recipe: str, names: tuple[str, ...]) -> None:
+    """Raise ValueError unless the head of a one-stage detector is one of these classes."""
+    target = model.head["_target_"]
+    name = target if isinstance(target, str) else target.__name__
+    if name.rpartition(".")[2] not in names:
+        raise ValueError(f"{recipe} takes a model whose head is {' or '.join(names)}, not {name}.")

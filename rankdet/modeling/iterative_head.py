@@ -118,9 +118,9 @@ class IterativeROIHeads(StandardROIHeads):
     All steps share their weights, proposals and targets. The loss is called once per step; it
     observes the batch once, with the logits of the last step. Boxes are regressed in the last step
     alone, with weight 1: so the paper's appendix and the released code (eq. 12 sums box losses,
-    too). With a loss that knows no steps this is table 4's iterative paradigm without PCB, and with
-    :class:`DeepSupervision` as ``refinement`` table 4's DSN. With one step these are Detectron2's
-    heads.
+    too). Masks are not balanced against the loss (:meth:`HeadLoss.balance`). With a loss that knows
+    no steps this is table 4's iterative paradigm without PCB, and with :class:`DeepSupervision` as
+    ``refinement`` table 4's DSN. With one step these are Detectron2's heads.
 
     Source: PCB section 3.3; appendix A.
 

@@ -41,7 +41,7 @@ class LossRPN(RPN):
         anchor_boundary_thresh: anchors further outside the image are ignored; -1: none are.
 
     Raises:
-        ValueError: the loss has more than one class or logit.
+        ValueError: the loss has more than one class or logit, or no anchor is sampled.
     """
 
     def __init__(  # noqa: PLR0913  (Detectron2's constructor plus the losses)
@@ -63,6 +63,11 @@ class LossRPN(RPN):
         anchor_boundary_thresh: float = -1.0,
     ) -> None:
         _check_loss(loss)
+        if batch_size_per_image is not None and batch_size_per_image < 1:
+            raise ValueError(
+                f"batch_size_per_image is {batch_size_per_image}; sample at least one anchor, or "
+                "give None for all."
+            )
         super().__init__(
             in_features=in_features,
             head=head,

@@ -5,7 +5,7 @@ from omegaconf import OmegaConf
 
 from rankdet import model_zoo
 from rankdet.engine.build import build
-from rankdet.model_zoo.recipes import use_pcb, use_ranking
+from rankdet.model_zoo.recipes import use_dense_ranking, use_pcb, use_ranking
 
 ECM = {"_target_": "rankdet.losses.ECMLoss", "class_counts": [5, 3, 1]}
 
@@ -33,3 +33,16 @@ def test_any_loss_of_the_list_fits_the_rpn():
     model = build(cfg, "model")
     assert model.proposal_generator.loss.num_classes == 1
     assert model.roi_heads.box_predictor.loss.num_classes == 36
+
+
+def test_models_that_a_recipe_cannot_change_are_named():
+    cascade = model_zoo.get_config("common/models/cascade_mask_rcnn_fpn.py").model
+    with pytest.raises(ValueError, match="use_pcb takes a Faster or Mask R-CNN with one box_pred"):
+        use_pcb(cascade, alpha=0.4)
+    model = model_zoo.get_config("common/models/mask_rcnn_fpn.py").model
+    use_pcb(model, alpha=0.4)
+    with pytest.raises(ValueError, match="or use_pcb has changed it already"):
+        use_pcb(model, alpha=0.4)
+    varifocal = model_zoo.get_config("common/models/varifocalnet_r18_fpn.py").model
+    with pytest.raises(ValueError, match="whose head is FCOSHead or RetinaNetHead, not Vari"):
+        use_dense_ranking(varifocal, model_zoo.get_config("common/losses.py").rank_sort)

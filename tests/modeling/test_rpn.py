@@ -126,6 +126,8 @@ def test_alrp_logs_its_balance():
 def test_a_loss_that_does_not_fit_is_named():
     with pytest.raises(ValueError, match=r"num_classes=1 and 2 logits, but an RPN tells .* by one"):
         make_rpn(SoftmaxCrossEntropyLoss(1))
+    with pytest.raises(ValueError, match="batch_size_per_image is 0; sample at least one anchor"):
+        make_rpn(RankSortLoss(1), batch_size_per_image=0)
     with pytest.raises(ValueError, match=r"num_classes=80 and 80 .*; give it a loss .*num_classes"):
         make_rpn(RankSortLoss(80))
 
