@@ -24,6 +24,9 @@ _NAMES = {
     "losses.bounds": "evaluation.ranking_theory",
     "evaluation.lvis_evaluation": 'evaluation.RankdetEvaluator(metrics=("ap",))',
     "evaluation.lrp_evaluation": 'evaluation.RankdetEvaluator(metrics=("lrp",))',
+    "evaluation.score_calibration": "evaluation.reliability",
+    "evaluation.what_if": "evaluation.fixed_errors",
+    "evaluation.class_groups": "data.frequency_groups",
     "engine.train": "engine.training",
     "engine.launch": "engine.launcher",
 }
@@ -64,11 +67,19 @@ def hint_of_argument(message: str) -> str:
     return ""
 
 
+def hint_of_key(key: str) -> str:
+    """What a key of a config of rankdet 0.1 is now, as the end of a sentence; else empty."""
+    return _ending(key, _ARGUMENTS[key]) if key in _ARGUMENTS else ""
+
+
 def hint_of_weight(name: str) -> str:
     """Why a weight is missing or unknown if rankdet 0.1 has written the checkpoint; else empty."""
     if not any(part in name for part in _WEIGHTS):
         return ""
-    return ", which rankdet 0.1 did not name so: CHANGELOG.md says what changed in 0.2"
+    return (
+        "; it seems to be of rankdet 0.1, which named weights otherwise (CHANGELOG.md lists all "
+        "changes): train the model again, or use rankdet 0.1"
+    )
 
 
 def _ending(old: str, new: str) -> str:
