@@ -237,22 +237,18 @@ def _is_weight(item: tuple[object, object]) -> bool:
     return isinstance(name, str) and (is_array or isinstance(value, Tensor))
 
 
-def _named(weights: list[str]) -> str:
-    """The first of the weights, with a hint if rankdet 0.1 had another name for one of them."""
-    return weights[0] + next(filter(None, map(hint_of_weight, weights)), "")
-
-
 def _raise_for(incompatible: Any) -> None:
     problem = ""
     if incompatible.incorrect_shapes:
         name, found, expected = incompatible.incorrect_shapes[0]
         problem = f"{name} has shape {found} in the checkpoint and {expected} in the model"
     elif incompatible.missing_keys:
-        problem = f"it lacks {_named(incompatible.missing_keys)}"
+        problem = f"it lacks {incompatible.missing_keys[0]}"
     elif incompatible.unexpected_keys:
-        problem = f"the model has no {_named(incompatible.unexpected_keys)}"
+        problem = f"the model has no {incompatible.unexpected_keys[0]}"
     if problem:
-        raise ValueError(
-            f"the checkpoint does not fit the model: {problem}; use the config and the classes "
-            "that it was trained with."
-        )
+        # A weight with another name is both missing and unexpected; only one name may be the old.
+        weights = [*incompatible.missing_keys, *incompatible.unexpected_keys]
+        hint = next(filter(None, map(hint_of_weight, weights)), "")
+        remedy = hint or "; use the config and the classes that it was trained with"
+        raise ValueError(f"the checkpoint does not fit the model: {problem}{remedy}.")

@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from rankdet.engine.config_file import read_config
 from rankdet.engine.config_schema import check_config
+from rankdet.engine.renamed import hint_of_key
 
 SECTIONS = ("train", "model", "dataloader", "optimizer", "lr_multiplier", "hooks")
 
@@ -141,4 +142,6 @@ def _unknown_key(parts: list[str], allowed: list[str]) -> str:
     near = difflib.get_close_matches(parts[-1], allowed, n=1, cutoff=0.0)
     hint = f"the nearest is {'.'.join([*parts[:-1], near[0]])!r}" if near else "it has no keys"
     where = f"{prefix!r} has no such key" if prefix else "there is no such section"
-    return f"unknown config key {'.'.join(parts)!r}: {where}; {hint}."
+    return (
+        f"unknown config key {'.'.join(parts)!r}: {where}{hint_of_key(parts[-1]) or f'; {hint}'}."
+    )

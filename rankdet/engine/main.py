@@ -8,6 +8,7 @@ from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
 from rankdet.engine.arguments import parse_arguments
+from rankdet.engine.checkpoint import ensure_checkpoint
 from rankdet.engine.config import load_config
 from rankdet.engine.config_file import find_config_file
 from rankdet.engine.known_warnings import silence_known_warnings
@@ -37,6 +38,8 @@ def run(args: Namespace) -> None:
         args.config_file
     )  # Detectron2 writes its content to the log.
     cfg = load_config(args.config_file, args.opts, args.trust)
+    if args.eval_only and not args.resume:
+        ensure_checkpoint(cfg.train.init_checkpoint)  # Before anything is written.
     with claimed_output_folder(cfg, args):
         default_setup(cfg, args)
         setup_logger(cfg.train.output_dir, comm.get_rank(), name="rankdet")

@@ -24,6 +24,7 @@ _NAMES = {
     "losses.soft_targets": "losses.base.SoftTargetLoss",
     "losses.classification": "losses.base",
     "losses.joint": "losses.base",
+    "losses.dense": "losses.focal",
     "losses.dense_ecm": "losses.ecm_surrogate",
     "losses.calibration": "modeling.calibration",
     "losses.bounds": "evaluation.ranking_theory",
@@ -32,6 +33,8 @@ _NAMES = {
     "evaluation.detection_matches": "evaluation.matching",
     "evaluation.lvis_evaluation": 'evaluation.RankdetEvaluator(metrics=("ap",))',
     "evaluation.lrp_evaluation": 'evaluation.RankdetEvaluator(metrics=("lrp",))',
+    "evaluation.score_calibration": "evaluation.reliability",
+    "evaluation.class_groups": "data.frequency_groups",
     "engine.train": "engine.training",
     "engine.launch": "engine.launcher",
 }
@@ -73,11 +76,19 @@ def hint_of_argument(message: str) -> str:
     return ""
 
 
+def hint_of_key(key: str) -> str:
+    """What a key of a config of rankdet 0.1 is now, as the end of a sentence; else empty."""
+    return _ending(key, _ARGUMENTS[key]) if key in _ARGUMENTS else ""
+
+
 def hint_of_weight(name: str) -> str:
     """Why a weight is missing or unknown if rankdet 0.1 has written the checkpoint; else empty."""
     if not any(part in name for part in _WEIGHTS):
         return ""
-    return ", which rankdet 0.1 did not name so: CHANGELOG.md says what changed in 0.2"
+    return (
+        "; it seems to be of rankdet 0.1, which named weights otherwise (CHANGELOG.md lists all "
+        "changes): train the model again, or use rankdet 0.1"
+    )
 
 
 def _ending(old: str, new: str) -> str:

@@ -73,8 +73,8 @@ class BoxPredictor(FastRCNNOutputLayers):
         calibration: corrects the scores of a trained model at test time. None: as trained.
 
     Raises:
-        ValueError: ``num_classes`` differs from the loss's or the calibration's, or ``prior_prob``
-            is no probability.
+        ValueError: ``num_classes`` differs from the loss's or the calibration's, ``prior_prob`` is
+            no probability, or ``loss_weight`` no number.
     """
 
     def __init__(  # noqa: PLR0913  (Detectron2's constructor plus the injected parts)
@@ -96,6 +96,8 @@ class BoxPredictor(FastRCNNOutputLayers):
     ) -> None:
         check_num_classes(num_classes, loss)
         _check_calibration(num_classes, calibration)
+        if not isinstance(loss_weight, int | float):
+            raise ValueError(f"loss_weight is {loss_weight}; give one number for all losses.")
         super().__init__(
             input_shape,
             box2box_transform=box2box_transform,
@@ -216,7 +218,8 @@ def check_num_classes(num_classes: int, loss: HeadLoss) -> None:
     if loss.num_classes != num_classes:
         raise ValueError(
             f"num_classes is {num_classes}, but the loss was built for {loss.num_classes} "
-            "classes; count the classes of the data set that the model is trained on."
+            f"classes; set model.roi_heads.num_classes={loss.num_classes} (one-stage detectors: "
+            "model.num_classes), or count the classes of the data set that the model is trained on."
         )
 
 

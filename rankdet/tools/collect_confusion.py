@@ -34,7 +34,7 @@ from rankdet.tools.run_folder import find_checkpoint, find_config, load_model, l
 
 _EXAMPLE = """
 example, with all of it on one line:
-  python train_net.py --eval-only --config-file RUN_FOLDER/config.yaml
+  rankdet eval --config-file RUN_FOLDER/config.yaml
     train.init_checkpoint=RUN_FOLDER/model_final.pth train.output_dir=RUN_FOLDER/calibrated
     'model.roi_heads.box_predictor.calibration={_target_: PART, path: FILE}'
   PART: rankdet.modeling.calibration.ConfusionCalibration or .MeanScoreCalibration

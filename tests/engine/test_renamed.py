@@ -57,13 +57,23 @@ def test_a_config_file_that_imports_an_old_module_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["attention.mlp_cls.0.weight", "loss.num_calls"])
-def test_a_checkpoint_with_other_names_is_named(tmp_path, name):
+@pytest.mark.parametrize("lacks_another", [False, True])
+def test_a_checkpoint_with_other_names_is_named(tmp_path, name, lacks_another):
     loss = PCBLoss(SoftmaxCrossEntropyLoss(2))
-    torch.save(
-        {"model": {**loss.state_dict(), f"heads.{name}": torch.zeros(1)}}, tmp_path / "a.pth"
-    )
-    with pytest.raises(ValueError, match=r"the model has no heads.*rankdet 0.1 did not name so"):
+    weights = {**loss.state_dict(), f"heads.{name}": torch.zeros(1)}
+    if lacks_another:  # As where a weight has another name: the checkpoint also lacks the new one.
+        del weights[next(iter(loss.state_dict()))]
+    torch.save({"model": weights}, tmp_path / "a.pth")
+    problem = "it lacks" if lacks_another else "the model has no heads"
+    with pytest.raises(ValueError, match=rf"{problem}.*; it seems to be of rankdet 0.1") as raised:
         Checkpointer(loss).load_strictly(str(tmp_path / "a.pth"))
+    assert "use the config" not in str(raised.value), "it is of the right config and classes"
+
+
+def test_an_override_that_is_gone_is_named(tmp_path):
+    key = "model.roi_heads.box_predictor.smooth_l1_beta"
+    with pytest.raises(ValueError, match=rf"{key}.*no such key .since rankdet 0.2, .* box_loss, a"):
+        smoke_config(tmp_path, f"{key}=1.0")
 
 
 def test_all_new_names_exist_and_no_old_one_does():

@@ -213,6 +213,11 @@ def test_bad_prior_is_named(prior_prob):
         make_predictor(SigmoidBCELoss(NUM_CLASSES), prior_prob=prior_prob)
 
 
+def test_weights_by_the_name_of_a_loss_are_refused():
+    with pytest.raises(ValueError, match=r"loss_weight is .*; give one number for all losses"):
+        make_predictor(SigmoidBCELoss(NUM_CLASSES), loss_weight={"loss_cls": 1.0})
+
+
 def test_a_misspelt_option_is_an_error():
     with pytest.raises(TypeError, match="test_nms_tresh"):
         make_predictor(SigmoidBCELoss(NUM_CLASSES), test_nms_tresh=0.5)

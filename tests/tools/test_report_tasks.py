@@ -1,7 +1,7 @@
 import pytest
 from support.finished_run import write_run
 
-from rankdet.tools.report import errors, metrics, plots
+from rankdet.tools.report import classes, errors, metrics, plots
 from rankdet.tools.report.methods import Spread, group_methods, missing_tasks, with_runs
 from rankdet.tools.report.reported_run import read_run
 
@@ -57,3 +57,9 @@ def test_bars_of_the_methods_that_are_shown_stand_around_their_label(methods, mo
         places.clear()
         metrics._group_bars(methods, "segm")
     assert sum(places) == pytest.approx(2 * 0 + 2 * 1), "of all, and of rare classes"
+
+
+def test_classes_without_any_ap_have_a_picture_without_a_warning(methods):
+    rows = [classes.ClassRow("T", "rare", 5, [Spread(0.0, float("nan"), 1)] * len(methods))]
+    with plots.style():
+        classes._panel(methods[:1], rows, "classes")

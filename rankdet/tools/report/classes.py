@@ -128,7 +128,8 @@ def _panel(methods: Sequence[Method], rows: list[ClassRow], label: str) -> Marku
     _part_groups(axes, rows)
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_ylim(0, 1.06 * max(_mean(ap) for row in rows for ap in row.aps if ap))
+    highest = max(_mean(ap) for row in rows for ap in row.aps if ap)
+    axes.set_ylim(0, 1.06 * highest or 1)  # All APs can be 0, which leaves no axis.
     return plots.svg(axes, label)
 
 
