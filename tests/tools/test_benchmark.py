@@ -46,6 +46,7 @@ def test_class_stats_prints_both_calls_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_file_of_lvis_size_is_valid_and_long_tailed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

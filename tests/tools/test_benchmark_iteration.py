@@ -63,6 +63,7 @@ def test_every_preset_is_run_unless_told_otherwise(monkeypatch: pytest.MonkeyPat
     assert compared[len(PRESETS) :] == [("train.seed=4", 7)] * 2
 
 
+@pytest.mark.slow
 def test_only_the_predictor_differs_from_detectron2s() -> None:
     for (_, experiments), num_classes in zip(classification_losses(SMALL), (36, 1203), strict=True):
         reference, *others = experiments.values()
@@ -75,6 +76,7 @@ def test_only_the_predictor_differs_from_detectron2s() -> None:
             assert cfg.model == reference.model
 
 
+@pytest.mark.slow
 def test_ranking_losses_get_the_proposals_of_the_baseline() -> None:
     ((_, experiments),) = ranking_losses(SMALL)
     assert list(experiments) == ["softmax CE", "AP", "BAP", "aLRP", "NDCG", "RS", "BRS"]
@@ -85,7 +87,9 @@ def test_ranking_losses_get_the_proposals_of_the_baseline() -> None:
     assert set(sizes.values()) <= {None, sizes["AP"]}
 
 
-@pytest.mark.parametrize("detector", DETECTORS)
+@pytest.mark.parametrize(
+    "detector", [pytest.param(x, marks=[] if x == "atss" else pytest.mark.slow) for x in DETECTORS]
+)
 def test_only_the_loss_or_the_whole_experiment_differs(detector: str) -> None:
     ((title, experiments),) = dense_losses(detector, [*SMALL, "model.num_classes=10"])
     own, *others = [name for name in experiments if not name.endswith(" config")]

@@ -41,6 +41,7 @@ def measurement(ratio: float = 1.0, *, seconds: float = 1.0, extra_bytes: int = 
     return Measurement(seconds / ratio, seconds, (0.9 * ratio, ratio, 1.1 * ratio), extra_bytes, 9)
 
 
+@pytest.mark.slow
 def test_a_quick_run_measures_every_loss_and_algorithm_and_writes_its_files(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -124,6 +124,7 @@ def test_packed_wheel_has_true_records_and_a_license(tmp_path):
     assert b"Requires-Dist: fvcore>=0.1.5,<0.1.6\n" in wheel.read(f"{info}/METADATA")
 
 
+@pytest.mark.slow
 def test_pip_installs_the_packed_wheel(tmp_path):
     wheel = installer.pack_wheel(UPSTREAM, tmp_path)
     target = tmp_path / "site"
@@ -143,6 +144,7 @@ def test_official_route_checks_the_repository_then_builds_the_pinned_commit():
     assert {"--no-build-isolation", "--constraint=pins.txt"} <= set(build)
 
 
+@pytest.mark.slow
 def test_official_route_installs_from_a_real_repository(tmp_path, monkeypatch):
     repository, target = tmp_path / "repository", tmp_path / "site"
     (repository / "detectron2").mkdir(parents=True)
