@@ -55,7 +55,9 @@ def train_and_detect(model):
 
 
 @losses
-@pytest.mark.parametrize("make_roi_heads", [make_heads, make_cascade])
+@pytest.mark.parametrize(
+    "make_roi_heads", [make_heads, pytest.param(make_cascade, marks=pytest.mark.slow)]
+)
 def test_two_stages(make, make_roi_heads):
     fits_rpn = make(1).num_logits == 1
     rpn_loss = make if fits_rpn else LOSSES["SigmoidBCELoss"]

@@ -8,7 +8,7 @@ from rankdet.tools.benchmark import evaluation
 from rankdet.tools.benchmark.lvis_like_data import federated_annotations, random_detections
 
 
-@pytest.mark.parametrize("task", ["bbox", "segm"])
+@pytest.mark.parametrize("task", ["bbox", pytest.param("segm", marks=pytest.mark.slow)])
 def test_data_are_federated_and_detections_near_the_objects(task: str) -> None:
     rng = np.random.default_rng(0)
     content = federated_annotations(20, rng)
@@ -25,7 +25,7 @@ def test_data_are_federated_and_detections_near_the_objects(task: str) -> None:
     assert 5 < score_lvis(content, results, task).metrics["AP"] < 95
 
 
-@pytest.mark.parametrize("task", ["bbox", "segm"])
+@pytest.mark.parametrize("task", ["bbox", pytest.param("segm", marks=pytest.mark.slow)])
 def test_prints_each_scorer_and_compares_the_same_ap(
     task: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

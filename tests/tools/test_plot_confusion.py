@@ -57,6 +57,7 @@ def test_draws_two_runs_and_says_where_and_which_has_no_curve(tmp_path, drawn, c
     assert printed.endswith(f"Wrote {output}.\n")
 
 
+@pytest.mark.slow
 def test_picture_has_many_colors(tmp_path):
     main([str(write_run(tmp_path / "run")), "--output", str(tmp_path / "confusion.png")])
     pixels = np.asarray(Image.open(tmp_path / "confusion.png")).reshape(-1, 4)

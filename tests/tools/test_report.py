@@ -159,6 +159,7 @@ def test_what_is_missing_is_said(tmp_path):
     assert "Training curves" not in page.text and "0 of 6" in page.text
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_plots")
 def test_one_stage_runs_stand_beside_two_stage_ones(tmp_path, monkeypatch):
     def write(folder, num_images, trust):
