@@ -94,6 +94,7 @@ def test_a_missing_lvis(monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_every_layer_over_detectron2_names_the_remedy_and_losses_need_torch_alone():
     probe = """
 import importlib, sys

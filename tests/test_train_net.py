@@ -72,6 +72,7 @@ def test_one_process_and_its_saved_config(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_run_killed_in_the_middle_is_resumed(tmp_path):
     folder, console = tmp_path / "run", tmp_path / "console"
     options = ("train.max_iter=40", "train.checkpointer.period=4")

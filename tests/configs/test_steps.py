@@ -1,6 +1,6 @@
 """Experiments train and evaluate a step on tiny data sets, at reduced size.
 
-``QUICK`` has one of each kind of detector and loss, and one of each data set; the others are slow.
+``QUICK`` has one of each kind of detector and loss; the others, and all of COCO, are slow.
 Some stand for those left out: RS differs from BRS, as AP from BAP, in the algorithm of the loss
 alone. Of LVIS's experiments with EQL v2, Seesaw or PCB, one of each base stands for all; of its
 one-stage detectors, R50 for 12 epochs: R101 differs in the depth and 24 epochs in the schedule.

@@ -1,4 +1,4 @@
-"""Experiments that stand for all in quick tests: each kind of detector and loss, each data set."""
+"""Experiments that stand for all in quick tests: each kind of detector and of loss."""
 
 # ECM in Mask R-CNN on glyphs is trained by many tests of the engine.
 QUICK = (
@@ -12,5 +12,4 @@ QUICK = (
     "glyphs/paa_r18_fpn_ecm",
     "glyphs/varifocalnet_r18_fpn_ecm",
     "lvis_v1/mask_rcnn_r50_fpn_1x_ecm",
-    "coco/cascade_rcnn_r50_fpn_1x_brs",
 )
