@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from detectron2.data import DatasetMapper
+from detectron2.modeling.proposal_generator import RPN
 from detectron2.modeling.roi_heads import FastRCNNOutputLayers, ROIHeads
 from detectron2.utils import comm
 from torch import nn
@@ -19,7 +20,7 @@ from rankdet.data.class_stats import (
 from rankdet.data.dataset_warnings import deep_images_warning
 from rankdet.data.image_files import check_images
 from rankdet.data.registered import annotation_path, ensure_dataset, load_dicts
-from rankdet.losses.base import ClassificationLoss
+from rankdet.losses import HeadLoss
 from rankdet.modeling.dense.detector import OneStageDetector
 
 logger = logging.getLogger(__name__)
@@ -168,8 +169,10 @@ def _check_masks(name: str, counted: DatasetCounts, mapper: Mapping[str, Any] | 
 
 
 def _check_num_classes(model: nn.Module, dataset_name: str, num_classes: int) -> None:
-    kinds = (ROIHeads, FastRCNNOutputLayers, ClassificationLoss, OneStageDetector)
-    parts = (m for m in model.modules() if isinstance(m, kinds))
+    kinds = (ROIHeads, FastRCNNOutputLayers, HeadLoss, OneStageDetector)
+    # An RPN tells objects from background only: its loss has one class.
+    of_rpns = {part for rpn in model.modules() if isinstance(rpn, RPN) for part in rpn.modules()}
+    parts = (m for m in model.modules() if isinstance(m, kinds) and m not in of_rpns)
     other = sorted({part.num_classes for part in parts} - {num_classes})
     if other:
         raise ValueError(

@@ -11,8 +11,7 @@ from torch import nn
 
 from rankdet.engine.checks import check_datasets, check_device
 from rankdet.engine.training import build_model
-from rankdet.losses.rank_sort import RankSortLoss
-from rankdet.losses.softmax import SoftmaxCrossEntropyLoss
+from rankdet.losses import RankSortLoss, SigmoidBCELoss, SoftmaxCrossEntropyLoss
 
 
 class SemanticHead(nn.Module):
@@ -51,8 +50,8 @@ def test_fitting_data_sets_pass():
 
 
 def test_the_one_class_of_an_rpn_is_no_class_of_the_data_but_those_of_a_predictor_are():
-    rpn = make_rpn(RankSortLoss(1))
-    check_datasets(rpn, ["glyphs_smoke_train"], [])
+    for loss in (RankSortLoss(1), SigmoidBCELoss(1)):
+        check_datasets(make_rpn(loss), ["glyphs_smoke_train"], [])
     with pytest.raises(ValueError, match=r"num_classes=3, but data set .* has 10 classes"):
         check_datasets(make_predictor(RankSortLoss(3)), ["glyphs_smoke_train"], [])
 
