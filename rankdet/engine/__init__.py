@@ -1,9 +1,9 @@
 """Builds and runs Detectron2's trainer from a LazyConfig; its public names are imported on use."""
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from rankdet.environment import check_environment
+from rankdet.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from rankdet.engine.checkpoint import Checkpointer
@@ -63,14 +63,4 @@ _MODULES = {
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
-
-def __getattr__(name: str) -> object:
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _MODULE_OF)

@@ -3,10 +3,10 @@
 The names below are imported when they are first used, so that one of them does not bring them all.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rankdet.environment import check_environment
+from rankdet.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from rankdet.evaluation.error_analysis import (
@@ -89,14 +89,4 @@ __all__ = [
     "score_lvis",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Import a public name from its module."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    """The public names, loaded or not."""
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)
