@@ -34,15 +34,11 @@ def category_evaluations(
     annotated exhaustively.
 
     Args:
-        content: a parsed annotation file. It is not changed.
-        results: detections with ``image_id``, ``category_id``, ``score`` and ``bbox`` (x, y, width,
-            height) or ``segmentation`` (RLE). They are not changed. Those that lack what the
-            task needs are left out.
-        task: "bbox", "segm" or "boundary".
-        max_dets_per_image: only so many detections of an image count, the highest-scoring ones
-            of all categories together; None: all of them.
-        max_dets_per_class: only so many detections of a category count, the highest-scoring ones
-            of all images together; None: all of them.
+        content: see :func:`rankdet.evaluation.lvis_scoring.score_lvis`, as for what follows.
+        results: see there.
+        task: see there.
+        max_dets_per_image: see there.
+        max_dets_per_class: see there.
 
     Yields:
         An evaluation per category, in the order of the category ids, whose ``evaluate`` was not
