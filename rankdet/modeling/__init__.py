@@ -24,6 +24,7 @@ from rankdet.modeling.dense.assignment import (  # noqa: E402
     Assigner,
     CenterAssigner,
     IoUAssigner,
+    OnImageAssigner,
 )
 from rankdet.modeling.dense.atss import ATSSAssigner  # noqa: E402
 from rankdet.modeling.dense.detector import OneStageDetector  # noqa: E402
@@ -68,6 +69,7 @@ __all__ = [
     "NorCal",
     "NormedConv2d",
     "NormedLinear",
+    "OnImageAssigner",
     "OneStageDetector",
     "PAAAssigner",
     "PredictedIoU",
