@@ -1,13 +1,16 @@
 """Which anchor is trained to find which object: the interface, and the rules of Detectron2."""
 
+from collections import defaultdict
 from typing import NamedTuple, Protocol
 
 import torch
+from detectron2.modeling.anchor_generator import DefaultAnchorGenerator
 from detectron2.modeling.matcher import Matcher
 from detectron2.structures import Boxes, Instances, pairwise_iou
 from torch import Tensor
 
 from rankdet.losses import IGNORED
+from rankdet.modeling.padding import is_on_image, padded_size
 
 
 class AnchorTargets(NamedTuple):
@@ -96,6 +99,60 @@ def targets_of_matches(
         gt_boxes = gt.gt_boxes.tensor
         boxes.append(torch.cat([gt_boxes, gt_boxes.new_zeros(1, 4)])[matched])
     return AnchorTargets(torch.stack(labels), torch.stack(boxes))
+
+
+class OnImageAssigner:
+    """Another rule, for the anchors of each image alone; those over its padding are ignored.
+
+    They are no candidates of the rule either. Images of one padded size go to it together.
+
+    Source: mmdetection, whose RetinaNet, ATSS and PAA do so; in its VarifocalNet they are no
+    candidates either, but background, and its FCOS has no such rule.
+
+    Args:
+        assigner: the rule.
+        anchor_generator: makes the anchors.
+        divisor: images have anchors up to a multiple of so many pixels; see
+            :func:`rankdet.modeling.padding.is_on_image`.
+        label: of anchors over padding; -1 ignores them, the number of classes is background.
+    """
+
+    def __init__(
+        self,
+        assigner: Assigner,
+        anchor_generator: DefaultAnchorGenerator,
+        divisor: int = 32,
+        label: int = IGNORED,
+    ) -> None:
+        self.assigner = assigner
+        self.anchor_generator = anchor_generator
+        self.divisor = divisor
+        self.label = label
+
+    @torch.no_grad()
+    def __call__(
+        self, anchors: list[Boxes], gt_instances: list[Instances], logits: Tensor, deltas: Tensor
+    ) -> AnchorTargets:
+        """See :meth:`Assigner.__call__`."""
+        labels = torch.full(deltas.shape[:2], self.label, device=deltas.device)
+        targets = AnchorTargets(labels, anchors[0].tensor.new_zeros(deltas.shape))
+        images_by_size = defaultdict(list)
+        for image, gt in enumerate(gt_instances):
+            images_by_size[padded_size(gt.image_size, self.divisor)].append(image)
+        for size, images in images_by_size.items():
+            mask = is_on_image(anchors, self.anchor_generator, size, self.divisor)
+            masks = mask.split([len(level) for level in anchors])
+            # The places of these images and anchors in (I, A).
+            places = torch.tensor(images, device=mask.device)[:, None], mask.nonzero().flatten()
+            found = self.assigner(
+                [level[part] for level, part in zip(anchors, masks, strict=True)],
+                [gt_instances[image] for image in images],
+                logits[places],
+                deltas[places],
+            )
+            for target, part in zip(targets, found, strict=True):
+                target[places] = part
+        return targets
 
 
 class IoUAssigner:

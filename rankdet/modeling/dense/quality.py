@@ -64,7 +64,8 @@ class Quality(ABC):
     def scores(self, scores: Tensor, logits: Tensor) -> Tensor:
         """Scores by which detections are ranked: the geometric mean of class and quality.
 
-        Source: FCOS (2020), eq. 4; PAA.
+        Source: FCOS (2020), eq. 4; PAA. mmdetection's FCOS and ATSS have the product. The root of
+        it keeps the order, so of a detection only the printed score differs.
 
         Args:
             scores: ``(A, C)`` of the classes.
