@@ -23,6 +23,7 @@ from omegaconf import DictConfig
 from rankdet.losses import PCBLoss
 from rankdet.modeling.box_losses import GIoUBoxLoss
 from rankdet.modeling.box_predictor import BoxPredictor
+from rankdet.modeling.cascade_heads import CascadeHeads
 from rankdet.modeling.iterative_head import IterativeROIHeads, PredictionAttention
 from rankdet.modeling.mask_head import DiceMaskHead
 from rankdet.modeling.rpn import LossRPN
@@ -60,17 +61,7 @@ def use_ranking(model: DictConfig, loss: DictConfig, rpn_loss: DictConfig | None
         box_loss=L(GIoUBoxLoss)(),
         loss_weight=0.2,
     )
-    stages = roi_heads.get("box_predictors")
-    roi_heads._target_ = UnsampledCascadeROIHeads if stages else UnsampledROIHeads
-    for predictor in stages or [roi_heads.box_predictor]:
-        predictor.update(
-            _target_=BoxPredictor,
-            box2box_transform=box_transform,
-            loss=loss,
-            box_loss=L(GIoUBoxLoss)(),
-        )
-    if "mask_head" in roi_heads:
-        roi_heads.mask_head.update(_target_=DiceMaskHead, max_positives=200)
+    _rank_proposals(roi_heads, loss, box_transform)
 
 
 def use_dense_ranking(model: DictConfig, loss: DictConfig) -> None:
@@ -207,9 +198,35 @@ def _for_classes(loss: DictConfig, num_classes: int | str) -> DictConfig:
     return copied
 
 
+def _rank_proposals(roi_heads: DictConfig, loss: DictConfig, box_transform: DictConfig) -> None:
+    stages, mask_heads = roi_heads.get("box_predictors", []), roi_heads.get("mask_heads", [])
+    if _target_name(roi_heads) == CascadeHeads.__name__:
+        roi_heads.batch_size_per_image = None
+        for part in [*stages, *mask_heads]:
+            part.pop("loss_weight", None)  # All stages weigh the same, as released.
+    else:
+        roi_heads._target_ = UnsampledCascadeROIHeads if stages else UnsampledROIHeads
+    for predictor in stages or [roi_heads.box_predictor]:
+        predictor.update(
+            _target_=BoxPredictor,
+            box2box_transform=box_transform,
+            loss=loss,
+            box_loss=L(GIoUBoxLoss)(),
+        )
+    if "mask_head" in roi_heads:
+        mask_heads = [roi_heads.mask_head]
+    for mask_head in mask_heads:
+        mask_head.update(_target_=DiceMaskHead, max_positives=200)
+
+
 def _check_head(model: DictConfig, recipe: str, names: tuple[str, ...]) -> None:
     """Raise ValueError unless the head of a one-stage detector is one of these classes."""
-    target = model.head["_target_"]
-    name = target if isinstance(target, str) else target.__name__
-    if name.rpartition(".")[2] not in names:
+    name = _target_name(model.head)
+    if name not in names:
         raise ValueError(f"{recipe} takes a model whose head is {' or '.join(names)}, not {name}.")
+
+
+def _target_name(part: DictConfig) -> str:
+    """Name of the class that a lazy config makes."""
+    target = part["_target_"]
+    return target.rpartition(".")[2] if isinstance(target, str) else str(target.__name__)

@@ -5,6 +5,7 @@ from rankdet.environment import check_environment
 check_environment()
 
 # The imports below need the environment that the line above has just checked.
+from rankdet.modeling.box_head import XavierBoxHead  # noqa: E402
 from rankdet.modeling.box_losses import (  # noqa: E402
     BoxLoss,
     GIoUBoxLoss,
@@ -19,6 +20,7 @@ from rankdet.modeling.calibration import (  # noqa: E402
     MeanScoreCalibration,
     NorCal,
 )
+from rankdet.modeling.cascade_heads import CascadeHeads  # noqa: E402
 from rankdet.modeling.dense.assignment import (  # noqa: E402
     AnchorTargets,
     Assigner,
@@ -52,6 +54,7 @@ __all__ = [
     "BoxLoss",
     "BoxPredictor",
     "Calibration",
+    "CascadeHeads",
     "CenterAssigner",
     "Centerness",
     "ConfusionCalibration",
@@ -79,4 +82,5 @@ __all__ = [
     "UnsampledROIHeads",
     "VarifocalHead",
     "VarifocalNet",
+    "XavierBoxHead",
 ]
