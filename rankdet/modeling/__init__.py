@@ -39,6 +39,7 @@ from rankdet.modeling.iterative_head import (  # noqa: E402
     PredictionAttention,
 )
 from rankdet.modeling.mask_head import DiceMaskHead, MaskHead  # noqa: E402
+from rankdet.modeling.matching import BestAnchorMatcher  # noqa: E402
 from rankdet.modeling.normed_layers import NormedConv2d, NormedLinear  # noqa: E402
 from rankdet.modeling.rpn import LossRPN  # noqa: E402
 from rankdet.modeling.unsampled_roi_heads import (  # noqa: E402
@@ -50,6 +51,7 @@ __all__ = [
     "ATSSAssigner",
     "AnchorTargets",
     "Assigner",
+    "BestAnchorMatcher",
     "BoxLoss",
     "BoxPredictor",
     "Calibration",
