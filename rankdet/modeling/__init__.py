@@ -5,6 +5,7 @@ from rankdet.environment import check_environment
 check_environment()
 
 # The imports below need the environment that the line above has just checked.
+from rankdet.modeling.box_head import XavierBoxHead  # noqa: E402
 from rankdet.modeling.box_losses import (  # noqa: E402
     BoxLoss,
     GIoUBoxLoss,
@@ -19,6 +20,7 @@ from rankdet.modeling.calibration import (  # noqa: E402
     MeanScoreCalibration,
     NorCal,
 )
+from rankdet.modeling.cascade_heads import CascadeHeads  # noqa: E402
 from rankdet.modeling.dense.assignment import (  # noqa: E402
     AnchorTargets,
     Assigner,
@@ -51,6 +53,7 @@ from rankdet.modeling.iterative_head import (  # noqa: E402
     PredictionAttention,
 )
 from rankdet.modeling.mask_head import DiceMaskHead, MaskHead  # noqa: E402
+from rankdet.modeling.matching import BestAnchorMatcher  # noqa: E402
 from rankdet.modeling.normed_layers import NormedConv2d, NormedLinear  # noqa: E402
 from rankdet.modeling.rpn import LossRPN  # noqa: E402
 from rankdet.modeling.unsampled_roi_heads import (  # noqa: E402
@@ -62,10 +65,12 @@ __all__ = [
     "ATSSAssigner",
     "AnchorTargets",
     "Assigner",
+    "BestAnchorMatcher",
     "BoxLoss",
     "BoxPredictor",
     "Calibration",
     "Candidates",
+    "CascadeHeads",
     "CenterAssigner",
     "Centerness",
     "ClassQualityHead",
@@ -103,4 +108,5 @@ __all__ = [
     "UpToLikeliest",
     "VarifocalHead",
     "VarifocalNet",
+    "XavierBoxHead",
 ]

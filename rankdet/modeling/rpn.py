@@ -1,9 +1,10 @@
 """Region proposal network whose losses are injected."""
 
+from collections.abc import Callable
+
 import torch
 from detectron2.modeling.anchor_generator import DefaultAnchorGenerator
 from detectron2.modeling.box_regression import Box2BoxTransform
-from detectron2.modeling.matcher import Matcher
 from detectron2.modeling.proposal_generator import RPN
 from detectron2.structures import Boxes, Instances, pairwise_iou
 from detectron2.utils.memory import retry_if_cuda_oom
@@ -30,7 +31,7 @@ class LossRPN(RPN):
         in_features: names of the feature maps.
         head: as in Detectron2, like all that is not described here.
         anchor_generator: see there.
-        anchor_matcher: see there.
+        anchor_matcher: see there, or ``BestAnchorMatcher`` with ``min_iou=0.3``, as in mmdetection.
         box2box_transform: see there.
         pre_nms_topk: see there, for (training, test).
         post_nms_topk: see there.
@@ -55,7 +56,7 @@ class LossRPN(RPN):
         in_features: list[str],
         head: nn.Module,
         anchor_generator: DefaultAnchorGenerator,
-        anchor_matcher: Matcher,
+        anchor_matcher: Callable[[Tensor], tuple[Tensor, Tensor]],
         box2box_transform: Box2BoxTransform,
         pre_nms_topk: tuple[int, int],
         post_nms_topk: tuple[int, int],

@@ -1,11 +1,11 @@
 """Which anchor is trained to find which object: the interface, and the rules of Detectron2."""
 
 from collections import defaultdict
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import torch
 from detectron2.modeling.anchor_generator import DefaultAnchorGenerator
-from detectron2.modeling.matcher import Matcher
 from detectron2.structures import Boxes, Instances, pairwise_iou
 from torch import Tensor
 
@@ -159,12 +159,15 @@ class IoUAssigner:
     """RetinaNet's rule: an anchor belongs to the object with which its IoU is largest.
 
     Args:
-        matcher: Detectron2's, for RetinaNet with thresholds (.4, .5), labels (0, -1, 1) and
-            low-quality matches.
+        matcher: ``(G, A)`` IoUs -> object and label of each anchor; for RetinaNet
+            :class:`rankdet.modeling.matching.BestAnchorMatcher` or Detectron2's matcher with
+            low-quality matches, thresholds (.4, .5) and labels (0, -1, 1).
         num_classes: C.
     """
 
-    def __init__(self, matcher: Matcher, num_classes: int) -> None:
+    def __init__(
+        self, matcher: Callable[[Tensor], tuple[Tensor, Tensor]], num_classes: int
+    ) -> None:
         self.matcher = matcher
         self.num_classes = num_classes
 
