@@ -8,6 +8,7 @@ from rankdet.evaluation.rankdet_evaluation import RankdetEvaluator
 from .repeat_factors import sampler
 
 dataloader = model_zoo.get_config("common/data/coco.py").dataloader
+dataloader.train.mapper.image_format = "RGB"
 dataloader.train.dataset.names = "lvis_v1_train"
 dataloader.train.sampler = sampler
 dataloader.test.dataset.names = "lvis_v1_val"
