@@ -41,7 +41,7 @@ from rankdet.tools.convert.two_stage import (
 
 _EXAMPLE = """
 example:
-  python -m rankdet.tools.convert mask_rcnn_r50_fpn_1x_coco.pth
+  python -m rankdet.tools.convert ranksort_mask_rcnn_r50_fpn_1x_coco.pth
     --to coco/mask_rcnn_r50_fpn_1x_rs.py --output converted.pth
   rankdet eval --config-file coco/mask_rcnn_r50_fpn_1x_rs.py train.init_checkpoint=converted.pth
 """
@@ -83,9 +83,9 @@ def convert(
         FileNotFoundError: a file does not exist.
         ValueError: the checkpoint is damaged, or does not fit the config.
     """
+    source = read_source(checkpoint, source_config)
     if output.exists() and output.samefile(checkpoint):
         raise ValueError(f"--output {output} is the checkpoint itself; give another file.")
-    source = read_source(checkpoint, source_config)
     target = build_target(load_config(to, overrides, trust), class_counts(source))
     conversion = Conversion(source, target)
     check_facts(conversion)
@@ -93,6 +93,7 @@ def convert(
     summary = summarize(conversion, result, complete(conversion, result))
     weights = {name: result.weights[name] for name in target.weights if name in result.weights}
     content = {"model": weights, "converted_from": _origin(source, to, overrides)}
+    output.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(output, "wb") as file:
         torch.save(content, file)
     return summary

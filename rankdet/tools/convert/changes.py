@@ -76,7 +76,7 @@ def order_anchors(piece: Piece) -> Changed:
 
 def drop_background(piece: Piece) -> Changed:
     """Take the background of mmdetection 1, its first class, out."""
-    if piece.groups.get("roi_head"):
+    if not _is_mmdetection_1(piece):
         return Changed(piece.tensor)
     expected = piece.conversion.target.weights[piece.target_name].shape[0]
     surplus = piece.tensor.shape[0] - expected
@@ -87,9 +87,18 @@ def drop_background(piece: Piece) -> Changed:
 
 def background_last(piece: Piece) -> Changed:
     """Put the background of mmdetection 1, its first class, behind the others."""
-    if piece.groups.get("roi_head"):
+    if not _is_mmdetection_1(piece):
         return Changed(piece.tensor)
+    piece.conversion.assume(
+        "this is a checkpoint of mmdetection 1, whose boxes are coded and pooled a little "
+        "differently: expect its numbers roughly"
+    )
     return Changed(piece.tensor.roll(-1, 0), "background of mmdetection 1 put last")
+
+
+def _is_mmdetection_1(piece: Piece) -> bool:
+    """Whether the weight of a RoI head has the name of before version 2."""
+    return not piece.source_name.startswith("roi_head.")
 
 
 def fit_boxes(head: str) -> Change:
@@ -159,5 +168,5 @@ def _path(head: str, piece: Piece, stage: int) -> tuple[str | int, ...]:
         return ("rpn_head",)
     if head == "dense":
         return ("bbox_head",)
-    roi_head = ("roi_head",) if piece.groups.get("roi_head") else ()
+    roi_head = () if _is_mmdetection_1(piece) else ("roi_head",)
     return (*roi_head, "bbox_head", stage)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from rankdet.losses.base import HeadLoss
-from rankdet.tools.convert.rules import Conversion, Converted
+from rankdet.tools.convert.rules import ONE_PER_LEVEL, Conversion, Converted
 
 _BACKBONE = "backbone.bottom_up."
 _NEUTRAL = (
@@ -67,7 +67,7 @@ def _loss_names(model: nn.Module) -> list[str]:
 def _check_rows(result: Converted) -> None:
     for name, used in result.used.items():
         weight = result.weights[name]
-        if "numbers in one vector" in "".join(used.changes) and weight.isnan().any():
+        if ONE_PER_LEVEL in used.changes and weight.isnan().any():
             number = int(weight.isnan().nonzero()[0])
             raise ValueError(
                 f"the checkpoint lacks number {number} of the {len(weight)} of {name}; give a "

@@ -7,6 +7,8 @@ from detectron2.data import MetadataCatalog
 from detectron2.modeling.backbone.fpn import LastLevelP6P7
 from detectron2.modeling.backbone.resnet import BottleneckBlock
 
+from rankdet.modeling.dense.dense_head import ClassQualityHead
+from rankdet.modeling.dense.distances import ExponentialDistances
 from rankdet.tools.convert.rules import Conversion
 
 
@@ -24,6 +26,7 @@ def check_facts(conversion: Conversion) -> None:
     Raises:
         ValueError: they differ.
     """
+    _check_kind(conversion)
     for fact in _facts(conversion):
         if fact.source is None:
             conversion.assume(f"{fact.what}: {fact.target}, as in the config")
@@ -35,13 +38,24 @@ def check_facts(conversion: Conversion) -> None:
     _check_class_order(conversion)
 
 
+def _check_kind(conversion: Conversion) -> None:
+    is_two_stage = any(name.startswith("rpn_head.") for name in conversion.source.weights)
+    if not conversion.source.is_backbone and is_two_stage == conversion.target.is_one_stage:
+        kinds = ("a two-stage", "a one-stage") if is_two_stage else ("a one-stage", "a two-stage")
+        raise ValueError(
+            f"the checkpoint is of {kinds[0]} detector, the config of {kinds[1]} one; give a "
+            "config of the same detector."
+        )
+
+
 def _facts(conversion: Conversion) -> Iterator[_Fact]:
     yield from _stride_fact(conversion)
     if conversion.source.is_backbone:
         return
     yield from _top_block_fact(conversion)
+    yield from _anchor_fact(conversion)
     if conversion.target.is_one_stage:
-        yield from _distance_facts(conversion)
+        yield from _fcos_facts(conversion)
 
 
 def _stride_fact(conversion: Conversion) -> Iterator[_Fact]:
@@ -58,7 +72,8 @@ def _stride_fact(conversion: Conversion) -> Iterator[_Fact]:
             "convolution of a block that has the stride",
             source,
             "1 x 1" if is_first else "3 x 3",
-            "give the config the same stride_in_1x1 in its stages",
+            "set model.backbone.bottom_up.stages.stride_in_1x1 to the other value here and in each "
+            "command that loads the file",
         )
 
 
@@ -76,8 +91,43 @@ def _top_block_fact(conversion: Conversion) -> Iterator[_Fact]:
     )
 
 
-def _distance_facts(conversion: Conversion) -> Iterator[_Fact]:
-    yield from ()
+def _anchor_fact(conversion: Conversion) -> Iterator[_Fact]:
+    """Anchors of mmdetection are around the corners of cells, FCOS's points in their centers."""
+    settings = conversion.source.settings
+    head = "bbox_head" if conversion.target.is_one_stage else "rpn_head"
+    anchors, points = (settings.get(head, f"{x}_generator") or {} for x in ("anchor", "point"))
+    offset = points.get("offset", 0.5)
+    if anchors or "FCOS" not in str(settings.get(head, "type")):
+        offset = anchors.get("center_offset", 0.0)
+    yield _Fact(
+        "place of the first anchor, in strides",
+        f"{offset:g}" if settings.is_known else None,
+        f"{conversion.target.anchor_generator.offset:g}",
+        "give the config's anchor_generator the other offset",
+    )
+
+
+def _fcos_facts(conversion: Conversion) -> Iterator[_Fact]:
+    model, settings = conversion.target.model, conversion.source.settings
+    names = conversion.source.weights
+    if not any(name.startswith(("bbox_head.conv_reg.", "bbox_head.fcos_reg.")) for name in names):
+        return
+    is_linear = bool(settings.get("bbox_head", "norm_on_bbox", default=False))
+    has_logs = isinstance(model.box2box_transform, ExponentialDistances)
+    yield _Fact(
+        "distances of FCOS",
+        ("in strides" if is_linear else "logs of pixels") if settings.is_known else None,
+        "logs of pixels" if has_logs else "in strides",
+        "give the config the other box2box_transform: ExponentialDistances for logs, else "
+        "Box2BoxTransformLinear(normalize_by_size=True)",
+    )
+    is_on_boxes = bool(settings.get("bbox_head", "centerness_on_reg", default=False))
+    yield _Fact(
+        "branch of FCOS's centerness",
+        ("boxes" if is_on_boxes else "classes") if settings.is_known else None,
+        "classes" if isinstance(model.head, ClassQualityHead) else "boxes",
+        "give the config the other head: ClassQualityHead for that of the classes, else QualityHead",
+    )
 
 
 def _check_class_order(conversion: Conversion) -> None:

@@ -48,6 +48,8 @@ class Piece(NamedTuple):
     conversion: Conversion
 
 
+ONE_PER_LEVEL = "one number for each level"
+
 Change = Callable[[Piece], Changed]
 
 
@@ -93,7 +95,7 @@ class Rule:
 class Used(NamedTuple):
     """A weight that was filled."""
 
-    source_name: str
+    source_names: list[str]
     changes: list[str]
 
 
@@ -144,7 +146,7 @@ def _apply(
     if rule.row:
         return _fill_row(int(rule.row.format(**groups)), name, target_name, conversion, result)
     if target_name in result.used:
-        other = result.used[target_name].source_name
+        (other,) = result.used[target_name].source_names
         raise ValueError(f"{other} and {name} of the checkpoint are both {target_name}.")
     tensor, whats = conversion.source.weights[name], []
     for change in rule.changes:
@@ -154,7 +156,7 @@ def _apply(
     if tensor.shape != expected.shape:
         raise ValueError(_shape_message(conversion, name, target_name, rule))
     result.weights[target_name] = like(tensor, expected)
-    result.used[target_name] = Used(name, whats)
+    result.used[target_name] = Used([name], whats)
     return True
 
 
@@ -171,7 +173,7 @@ def _fill_row(
         )
     vector = result.weights.setdefault(target_name, torch.full_like(expected, math.nan))
     vector[row] = tensor.reshape(())
-    result.used[target_name] = Used(name, [f"{row + 1} numbers in one vector"])
+    result.used.setdefault(target_name, Used([], [ONE_PER_LEVEL])).source_names.append(name)
     return True
 
 

@@ -13,7 +13,7 @@ from rankdet.tools.convert.changes import (
 from rankdet.tools.convert.rules import Changed, Piece, Rule
 
 _KIND = r"(?P<kind>weight|bias)"
-_ROI_HEAD = r"(?P<roi_head>roi_head\.)?"  # mmdetection 1 has no such part.
+_ROI_HEAD = r"(roi_head\.)?"  # mmdetection 1 has no such part.
 _STAGE = r"(?P<stage>\d\.)?"
 _BOX = rf"{_ROI_HEAD}bbox_head\.{_STAGE}"
 _MASK = rf"{_ROI_HEAD}mask_head\.{_STAGE}"
