@@ -126,7 +126,8 @@ def _fcos_facts(conversion: Conversion) -> Iterator[_Fact]:
         "branch of FCOS's centerness",
         ("boxes" if is_on_boxes else "classes") if settings.is_known else None,
         "classes" if isinstance(model.head, ClassQualityHead) else "boxes",
-        "give the config the other head: ClassQualityHead for that of the classes, else QualityHead",
+        "give the config the other head: ClassQualityHead for the branch of the classes, "
+        "QualityHead for that of the boxes",
     )
 
 

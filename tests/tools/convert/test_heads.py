@@ -164,8 +164,7 @@ def test_a_scaled_head_multiplies_boxes_by_the_number_of_the_level():
         head=head, anchor_generator=anchors, box2box_transform=Box2BoxTransform((10, 10, 5, 5))
     )
     shapes = {
-        f"bbox_head.atss_{x}": (n, D, 3, 3)
-        for x, n in (("cls", C), ("reg", 4), ("centerness", 1))
+        f"bbox_head.atss_{x}": (n, D, 3, 3) for x, n in (("cls", C), ("reg", 4), ("centerness", 1))
     }
     shapes |= {f"bbox_head.{x}_convs.0.conv": (D, D, 3, 3) for x in ("cls", "reg")}
     weights = random_weights({f"{name}.weight": shape for name, shape in shapes.items()})
@@ -244,9 +243,7 @@ def test_a_varifocal_head_reads_the_star_as_deformable_convolutions_do():
 def rpn_case(config, ours):
     anchors = generator([[32.0]], RATIOS, [4])
     head = StandardRPNHead(in_channels=D, num_anchors=3)
-    rpn = Parts(
-        rpn_head=head, anchor_generator=anchors, box2box_transform=Box2BoxTransform(ours)
-    )
+    rpn = Parts(rpn_head=head, anchor_generator=anchors, box2box_transform=Box2BoxTransform(ours))
     target = tiny_target(proposal_generator=rpn, roi_heads=nn.Identity())
     weights = random_weights(
         {

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 from tools.convert.layouts import (
     as_shapes,
     dense_head,
@@ -70,6 +71,13 @@ LAYOUTS = {
     "lvis_v1/mask_rcnn_r50_fpn_2x_eqlv2_pcb.py": pcb(C + 1, C, normalizes=True),
     SEESAW: pcb(C + 2, C, depth=101, **{f"{LOSS}cum_samples": (C + 1,)}),
 }
+
+
+@pytest.fixture(autouse=True)
+def no_random_starts(monkeypatch):
+    """Leave models as they are made: random starts take most of the time."""
+    for name in ("kaiming_normal_", "kaiming_uniform_", "normal_", "trunc_normal_", "uniform_"):
+        monkeypatch.setattr(torch.nn.init, name, lambda tensor, *args, **kwargs: tensor)
 
 
 def load(name, change=None):
