@@ -51,6 +51,12 @@ LAYOUTS = {
     "coco/retinanet_r50_fpn_100ep_ap.py": one_stage(
         dense_head("retina", 80, anchors=6, third=False, scales=0), extra=2048
     ),
+    "coco/retinanet_r50_fpn_100ep_alrp.py": one_stage(
+        dense_head("retina", 80, anchors=6, third=False, scales=0), extra=2048
+    ),
+    "coco/atss_r50_fpn_100ep_alrp.py": one_stage(
+        dense_head("retina", 80, anchors=2, third=False, scales=0), extra=2048
+    ),
     "coco/atss_r50_fpn_1x.py": one_stage(dense_head("atss", 80)),
     "coco/atss_r50_fpn_1x_brs.py": one_stage(dense_head("atss", 80, anchors=3, third=False)),
     "coco/paa_r50_fpn_1x.py": one_stage(dense_head("atss", 80)),

@@ -21,6 +21,7 @@ from torchvision.ops import deform_conv2d
 from rankdet.modeling.dense.dense_head import QualityHead
 from rankdet.modeling.dense.varifocal_head import VarifocalHead
 from rankdet.tools.convert.anchors import source_of_anchors
+from rankdet.tools.convert.completion import complete
 from rankdet.tools.convert.one_stage import one_stage_rules
 from rankdet.tools.convert.rules import convert_weights
 
@@ -148,11 +149,12 @@ def test_other_anchors_are_an_error():
         source_of_anchors(tiny_conversion({}, target, config))
 
 
-def test_a_scaled_head_multiplies_boxes_by_the_number_of_the_level():
+def scaled_case(scales):
+    """A head of three levels, and a checkpoint with these numbers of its levels."""
     head = QualityHead(
-        input_shape=[ShapeSpec(channels=D)] * 2, num_classes=C, conv_dims=[D], norm=""
+        input_shape=[ShapeSpec(channels=D)] * 3, num_classes=C, conv_dims=[D], norm=""
     )
-    anchors = generator([[64.0], [128.0]], [1.0], STRIDES)
+    anchors = generator([[64.0], [128.0], [256.0]], [1.0], [8, 16, 32])
     target = tiny_target(
         head=head, anchor_generator=anchors, box2box_transform=Box2BoxTransform((10, 10, 5, 5))
     )
@@ -162,11 +164,15 @@ def test_a_scaled_head_multiplies_boxes_by_the_number_of_the_level():
     shapes |= {f"bbox_head.{x}_convs.0.conv": (D, D, 3, 3) for x in ("cls", "reg")}
     weights = random_weights({f"{name}.weight": shape for name, shape in shapes.items()})
     weights |= random_weights({f"{name}.bias": shape[:1] for name, shape in shapes.items()}, 1)
-    scales = [0.5, 2.0]
-    weights |= {f"bbox_head.scales.{i}.scale": torch.tensor(s) for i, s in enumerate(scales)}
-    conversion = tiny_conversion(weights, target)
-    load_converted(conversion, convert_weights(conversion, one_stage_rules(target)))
-    features = [torch.randn(1, D, 3, 3), torch.randn(1, D, 2, 2)]
+    weights |= {f"bbox_head.scales.{i}.scale": torch.tensor(s) for i, s in scales.items()}
+    return head, weights, tiny_conversion(weights, target)
+
+
+def test_a_scaled_head_multiplies_boxes_by_the_number_of_the_level():
+    scales = {0: 0.5, 1: 2.0, 2: 3.0}
+    head, weights, conversion = scaled_case(scales)
+    load_converted(conversion, convert_weights(conversion, one_stage_rules(conversion.target)))
+    features = [torch.randn(1, D, 3, 3), torch.randn(1, D, 2, 2), torch.randn(1, D, 1, 1)]
 
     def layer(name, x):
         return slow_conv(x, weights[f"bbox_head.{name}.weight"], weights[f"bbox_head.{name}.bias"])
@@ -182,6 +188,19 @@ def test_a_scaled_head_multiplies_boxes_by_the_number_of_the_level():
             )
             for found, one in zip(outputs, expected, strict=True):
                 assert torch.allclose(found, one, atol=1e-4)
+
+
+def test_a_level_without_its_number_is_an_error():
+    _, _, conversion = scaled_case({0: 0.5, 2: 3.0})
+    result = convert_weights(conversion, one_stage_rules(conversion.target))
+    with pytest.raises(ValueError, match="lacks number 1 of the 3 of head.scales"):
+        complete(conversion, result)
+
+
+def test_a_number_of_a_level_that_is_not_there_is_an_error():
+    _, _, conversion = scaled_case({0: 0.5, 1: 1.0, 2: 3.0, 3: 1.0})
+    with pytest.raises(ValueError, match=r"is no number 3 of head.scales \(3,\)"):
+        convert_weights(conversion, one_stage_rules(conversion.target))
 
 
 def test_a_varifocal_head_reads_the_star_as_deformable_convolutions_do():
