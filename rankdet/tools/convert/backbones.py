@@ -116,7 +116,7 @@ def neck_rules(target: Target) -> list[Rule]:
         source = rf"neck\.fpn_convs\.{number + index}"
         rules += conv_rules(source, f"backbone.top_block.p{6 + index}")
     rest = r"neck\.(lateral|fpn)_convs\..+"
-    return [*rules, Rule(rest, "another FPN level", remedy=_LEVELS)]
+    return [*rules, Rule(rest, "place for it among its FPN levels", remedy=_LEVELS)]
 
 
 def conv_rules(source: str, target: str, remedy: str = _LEVELS) -> list[Rule]:

@@ -193,7 +193,7 @@ def test_a_scaled_head_multiplies_boxes_by_the_number_of_the_level():
 def test_a_level_without_its_number_is_an_error():
     _, _, conversion = scaled_case({0: 0.5, 2: 3.0})
     result = convert_weights(conversion, one_stage_rules(conversion.target))
-    with pytest.raises(ValueError, match="lacks number 1 of the 3 of head.scales"):
+    with pytest.raises(ValueError, match="lacks number 1 of the 3 of head"):
         complete(conversion, result)
 
 
