@@ -3,8 +3,7 @@
 from rankdet.model_zoo.recipes import use_ranking
 
 from ..common.losses import rank_sort
-from ..common.lvis_v1_schedule import ranking_lr_multiplier_1x as lr_multiplier
-from .mask_rcnn_r50_fpn_1x import dataloader, hooks, model, optimizer, train
+from .mask_rcnn_r50_fpn_1x import dataloader, hooks, lr_multiplier, model, optimizer, train
 
 use_ranking(model, rank_sort)
 model.roi_heads.box_predictor.test_score_thresh = 0.6

@@ -3,8 +3,7 @@
 from rankdet.model_zoo.recipes import use_pcb
 
 from ..common.lvis_v1_schedule import pcb_epoch
-from ..common.lvis_v1_schedule import pcb_lr_multiplier_2x as lr_multiplier
-from .mask_rcnn_r50_fpn_2x import dataloader, hooks, model, optimizer, train
+from .mask_rcnn_r50_fpn_2x import dataloader, hooks, lr_multiplier, model, optimizer, train
 
 use_pcb(model, alpha=0.4, **pcb_epoch)
 train.output_dir = "output/lvis_v1/mask_rcnn_r50_fpn_2x_pcb"

@@ -1,8 +1,7 @@
 """Mask R-CNN R50-FPN, Seesaw loss with repeat factor sampling, 24 epochs."""
 
-from ..common.lvis_v1_schedule import pcb_lr_multiplier_2x as lr_multiplier
 from ..common.seesaw import box, mask
-from .mask_rcnn_r50_fpn_2x import dataloader, hooks, model, optimizer, train
+from .mask_rcnn_r50_fpn_2x import dataloader, hooks, lr_multiplier, model, optimizer, train
 
 model.roi_heads.box_predictor.update(box)
 model.roi_heads.mask_head.update(mask)

@@ -78,9 +78,11 @@ def _check_interpolation(interpolate: bool, algorithm: str) -> None:
 
 
 class APLoss(RankingLoss):
-    """Module of :func:`ap_loss` with a score-weighted box loss of constant weight.
+    """Module of :func:`ap_loss` with a mean box loss of constant weight.
 
-    Source: AP Loss on ATSS in the release of the bucketed losses; nothing is self-balanced there.
+    Source: AP Loss on ATSS in the release of the bucketed losses, where the mean is weighted by
+    scores, and on RetinaNet in the release of aLRP, where all boxes count alike. Nothing is
+    self-balanced in either.
 
     Args:
         num_classes: C, number of foreground classes.
@@ -88,6 +90,7 @@ class APLoss(RankingLoss):
         interpolate: see there.
         algorithm: see there; "bucketed" is BAP.
         box_weight: weight of the box loss, >= 0.
+        score_weighted_boxes: whether the mean of box losses is weighted by scores.
 
     Raises:
         ValueError: a setting is out of its range; see also :func:`ap_loss`.
@@ -103,12 +106,14 @@ class APLoss(RankingLoss):
         interpolate: bool = False,
         algorithm: str = "exact",
         box_weight: float = 2.0,
+        score_weighted_boxes: bool = True,
     ) -> None:
         super().__init__(num_classes, delta=delta, algorithm=algorithm)
         _check_interpolation(interpolate, algorithm)
         self.interpolate = interpolate
         check_range("box_weight", box_weight, 0)
         self.box_weight = box_weight
+        self.score_weighted_boxes = score_weighted_boxes
 
     def losses(
         self, logits: Tensor, labels: Tensor, ious: Tensor, box_losses: Tensor
@@ -122,5 +127,6 @@ class APLoss(RankingLoss):
             interpolate=self.interpolate,
             algorithm=self.algorithm,
         )
-        box_loss = self.box_weight * weighted_mean(box_losses, x.weights)
+        weights = x.weights if self.score_weighted_boxes else torch.ones_like(x.weights)
+        box_loss = self.box_weight * weighted_mean(box_losses, weights)
         return {"loss_rank": ranking, "loss_box_reg": box_loss + x.guard}

@@ -25,6 +25,7 @@ from rankdet.modeling.box_losses import GIoUBoxLoss
 from rankdet.modeling.box_predictor import BoxPredictor
 from rankdet.modeling.iterative_head import IterativeROIHeads, PredictionAttention
 from rankdet.modeling.mask_head import DiceMaskHead
+from rankdet.modeling.matching import BestAnchorMatcher
 from rankdet.modeling.rpn import LossRPN
 from rankdet.modeling.unsampled_roi_heads import UnsampledCascadeROIHeads, UnsampledROIHeads
 
@@ -35,14 +36,17 @@ def use_ranking(model: DictConfig, loss: DictConfig, rpn_loss: DictConfig | None
     """Train a Faster, Mask or Cascade R-CNN by a ranking loss: RPN and boxes.
 
     RPN and RoI heads each have a ranking of their own, over all anchors and all proposals: none are
-    sampled. Boxes are trained by GIoU. Box deltas are in units of a tenth and a fifth of the anchor
-    or proposal everywhere, in the RPN and in all stages of a cascade. Biases start at 0, as in the
+    sampled. A ranking spans the images of one process; in the RS and BRS releases these are the
+    four of one of four GPUs, in aLRP's eight. An anchor of the RPN is positive from an IoU of 0.7
+    on, the best one of an object from 0.3 on; anchors over the padding of the batch are ignored.
+
+    Boxes are trained by GIoU. Box deltas are in units of a tenth and a fifth of the anchor or
+    proposal everywhere, in the RPN and in all stages of a cascade. Biases start at 0, as in the
     RS release; the prior of 0.01 that aLRP gives the RPN would change nothing, as neither its loss
     nor the choice of proposals heeds a constant that is added to all logits. Masks have Dice loss.
 
-    Unlike in the releases, an anchor that is the best one of an object need not have an IoU of 0.3
-    with it to be positive, and the ResNet is Detectron2's: weights of MSRA, fixed affine parameters
-    of its norms.
+    Unlike in the releases, the ResNet is Detectron2's: weights of MSRA, fixed affine parameters of
+    its norms.
 
     Args:
         model: lazy config of the model.
@@ -55,6 +59,8 @@ def use_ranking(model: DictConfig, loss: DictConfig, rpn_loss: DictConfig | None
         rpn.pop(sampling, None)
     rpn.update(
         _target_=LossRPN,
+        anchor_matcher=L(BestAnchorMatcher)(thresholds=[0.3, 0.7], labels=[0, -1, 1], min_iou=0.3),
+        padding_divisor=32,
         box2box_transform=box_transform,
         loss=_for_classes(rpn_loss or loss, 1),
         box_loss=L(GIoUBoxLoss)(),

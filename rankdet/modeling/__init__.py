@@ -24,6 +24,7 @@ from rankdet.modeling.dense.assignment import (  # noqa: E402
     Assigner,
     CenterAssigner,
     IoUAssigner,
+    OnImageAssigner,
 )
 from rankdet.modeling.dense.atss import ATSSAssigner  # noqa: E402
 from rankdet.modeling.dense.detector import OneStageDetector  # noqa: E402
@@ -38,6 +39,7 @@ from rankdet.modeling.iterative_head import (  # noqa: E402
     PredictionAttention,
 )
 from rankdet.modeling.mask_head import DiceMaskHead, MaskHead  # noqa: E402
+from rankdet.modeling.matching import BestAnchorMatcher  # noqa: E402
 from rankdet.modeling.normed_layers import NormedConv2d, NormedLinear  # noqa: E402
 from rankdet.modeling.rpn import LossRPN  # noqa: E402
 from rankdet.modeling.unsampled_roi_heads import (  # noqa: E402
@@ -49,6 +51,7 @@ __all__ = [
     "ATSSAssigner",
     "AnchorTargets",
     "Assigner",
+    "BestAnchorMatcher",
     "BoxLoss",
     "BoxPredictor",
     "Calibration",
@@ -68,6 +71,7 @@ __all__ = [
     "NorCal",
     "NormedConv2d",
     "NormedLinear",
+    "OnImageAssigner",
     "OneStageDetector",
     "PAAAssigner",
     "PredictedIoU",

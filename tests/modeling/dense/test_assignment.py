@@ -13,8 +13,10 @@ from rankdet.modeling.dense.assignment import (
     AnchorTargets,
     CenterAssigner,
     IoUAssigner,
+    OnImageAssigner,
     find_positives,
 )
+from rankdet.modeling.dense.atss import ATSSAssigner
 
 NUM_CLASSES, SIZE = 5, 96
 UNUSED = torch.empty(0)
@@ -34,8 +36,8 @@ def make_gt(num_objects, seed):
     )
 
 
-def anchors_of(generator):
-    return generator([torch.zeros(1, 1, SIZE // stride, SIZE // stride) for stride in STRIDES])
+def anchors_of(generator, height=SIZE, width=SIZE):
+    return generator([torch.zeros(1, 1, height // stride, width // stride) for stride in STRIDES])
 
 
 def detectron2_retinanet():
@@ -114,6 +116,45 @@ def test_the_order_of_objects_does_not_matter(rule, seed):
     first, second = (assign(anchors, [x], UNUSED, UNUSED) for x in (gt, shuffled))
     assert torch.equal(first.labels == NUM_CLASSES, second.labels == NUM_CLASSES)
     assert torch.equal(first.labels == -1, second.labels == -1)
+
+
+class LogitAssigner:
+    """Anchors take the label 0 or background by the sign of their logit, and their own deltas."""
+
+    def __call__(self, anchors, gt_instances, logits, deltas):
+        assert logits.shape[:2] == (len(gt_instances), sum(len(level) for level in anchors))
+        return AnchorTargets((logits[..., 0] > 0).long() * NUM_CLASSES, deltas)
+
+
+SIZES = [(60, 33), (96, 64), (50, 64), (64, 96)]  # padded to 64 x 64, 96 x 64, 64 x 64, 64 x 96
+ON_IMAGE = [IoUAssigner(make_matcher(), NUM_CLASSES), ATSSAssigner(NUM_CLASSES), LogitAssigner()]
+
+
+@pytest.mark.parametrize("assign", ON_IMAGE, ids=lambda x: type(x).__name__)
+def test_an_image_in_a_batch_is_labeled_as_alone_and_padding_is_ignored(assign):
+    generator = retinanet_anchors()
+    anchors = anchors_of(generator)
+    num_anchors = sum(len(level) for level in anchors)
+    logits, deltas = torch.randn(4, num_anchors, NUM_CLASSES), torch.randn(4, num_anchors, 4)
+    gts = [Instances(size, **make_gt(4, seed).get_fields()) for seed, size in enumerate(SIZES)]
+    for gt, (height, width) in zip(gts, SIZES, strict=True):
+        gt.gt_boxes.clip((height, width))
+    targets = OnImageAssigner(assign, generator)(anchors, gts, logits, deltas)
+    for image, gt in enumerate(gts):
+        height, width = (32 * -(-side // 32) for side in gt.image_size)
+        is_own = torch.cat(
+            [
+                (level.tensor[:, 0] + level.tensor[:, 2] < 2 * width)
+                & (level.tensor[:, 1] + level.tensor[:, 3] < 2 * height)
+                for level in anchors
+            ]
+        )
+        own = slice(image, image + 1), is_own
+        alone = anchors_of(generator, height, width)
+        expected = assign(alone, [gt], logits[own], deltas[own])
+        assert torch.equal(targets.labels[own], expected.labels)
+        assert torch.equal(targets.gt_boxes[own], expected.gt_boxes)
+        assert (targets.labels[image, ~is_own] == -1).all() and (~is_own).any()
 
 
 def test_fcos_takes_the_smaller_of_two_objects_of_almost_equal_size():
