@@ -1,7 +1,7 @@
 """Mask R-CNN R50-FPN, Bucketed Rank & Sort loss on Cityscapes, from COCO's weights.
 
 They are mmdetection's Mask R-CNN, as released; configs/cityscapes/README.md says how to get them.
-Layers of another shape, the last ones of box and mask head, start anew; the RPN's boxes move in
+Layers of another shape, the last ones of box and mask head, start at random; RPN boxes move in
 other units at first. Needs ``pip install cityscapesscripts shapely``.
 """
 
