@@ -126,7 +126,8 @@ def found(key: str, cfg: DictConfig, model: nn.Module) -> list[Any]:
         return [getattr(loss, *others) for loss in ranking_losses(model)]
     if first == "built":
         return list(attributes(model, others))
-    return [plain(OmegaConf.to_container(OmegaConf.create({"x": OmegaConf.select(cfg, key)}))["x"])]
+    selected = OmegaConf.create({"x": OmegaConf.select(cfg, key)}, flags={"allow_objects": True})
+    return [plain(OmegaConf.to_container(selected)["x"])]
 
 
 def check_schedule(cfg: DictConfig, facts: dict[str, Any]) -> None:
