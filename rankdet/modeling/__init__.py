@@ -8,6 +8,7 @@ check_environment()
 from rankdet.modeling.backbone import (  # noqa: E402
     FixedStatisticsBatchNorm2d,
     StochasticDepthSwin,
+    XavierFPN,
 )
 from rankdet.modeling.box_losses import (  # noqa: E402
     BoxLoss,
@@ -85,4 +86,5 @@ __all__ = [
     "UnsampledROIHeads",
     "VarifocalHead",
     "VarifocalNet",
+    "XavierFPN",
 ]

@@ -16,7 +16,7 @@ from rankdet.model_zoo.backbones import (
     use_swin,
     use_torchvision_resnet,
 )
-from rankdet.modeling.backbone import FixedStatisticsBatchNorm2d
+from rankdet.modeling.backbone import FixedStatisticsBatchNorm2d, XavierFPN
 
 RGB_MEAN, RGB_STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 
@@ -128,7 +128,8 @@ def test_fpn_keeps_its_levels_whatever_the_order_of_recipes(name):
     for recipe in (use_swin, use_resnext, use_swin, use_torchvision_resnet):
         recipe(model)
         device = "cpu" if recipe is use_swin else "meta"  # Detectron2's Swin reads numbers.
-        assert backbone(model, device).output_shape() == expected
+        built = backbone(model, device)
+        assert built.output_shape() == expected and type(built) is XavierFPN
 
 
 @pytest.mark.parametrize(("size", "millions"), [("tiny", 27.52), ("small", 48.84), ("base", 86.74)])

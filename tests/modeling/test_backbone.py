@@ -3,12 +3,17 @@ import copy
 import pytest
 import torch
 from detectron2.layers import FrozenBatchNorm2d
+from detectron2.modeling.backbone.fpn import FPN, LastLevelP6P7
 from detectron2.modeling.backbone.resnet import BasicStem
 from detectron2.modeling.backbone.swin import SwinTransformer
 from detectron2.solver.build import get_default_optimizer_params
 from torch import nn
 
-from rankdet.modeling.backbone import FixedStatisticsBatchNorm2d, StochasticDepthSwin
+from rankdet.modeling.backbone import (
+    FixedStatisticsBatchNorm2d,
+    StochasticDepthSwin,
+    XavierFPN,
+)
 
 TINY = dict(embed_dim=8, depths=[2, 3], num_heads=[1, 2], window_size=2, out_indices=(0, 1))
 
@@ -111,3 +116,33 @@ def test_swin_drops_later_blocks_more_often():
 def test_swin_names_a_rate_that_is_none(rate):
     with pytest.raises(ValueError, match=rf"drop_path_rate is {rate}; give one from 0"):
         StochasticDepthSwin(**TINY, drop_path_rate=rate)
+
+
+def fpn(kind):
+    swin = StochasticDepthSwin(**TINY)
+    top_block = LastLevelP6P7(16, 64, in_feature="p1")
+    return kind(bottom_up=swin, in_features=["p0", "p1"], out_channels=64, top_block=top_block)
+
+
+def test_fpn_starts_from_uniform_weights_of_the_bound_of_glorot_and_bengio():
+    torch.manual_seed(0)
+    model = fpn(XavierFPN)
+    layers = {name: layer for name, layer in model.named_children() if name.startswith("fpn_")}
+    layers.update(model.top_block.named_children())
+    assert sorted(layers) == "fpn_lateral2 fpn_lateral3 fpn_output2 fpn_output3 p6 p7".split()
+    for layer in layers.values():
+        outputs, inputs, height, width = layer.weight.shape
+        bound = (6 / ((inputs + outputs) * height * width)) ** 0.5
+        assert layer.weight.abs().max().item() == pytest.approx(bound, rel=0.02)
+        assert layer.weight.mean().item() == pytest.approx(0, abs=0.1 * bound)
+        assert layer.weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.05)
+        assert (layer.bias == 0).all()
+
+
+def test_fpn_computes_what_detectron2_s_does():
+    ours, plain = fpn(XavierFPN).eval(), fpn(FPN).eval()
+    plain.load_state_dict(ours.state_dict())
+    x = torch.randn(1, 3, 32, 64)
+    found, expected = ours(x), plain(x)
+    assert list(found) == list(expected) == ["p2", "p3", "p4", "p5"]
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
