@@ -1,11 +1,15 @@
+from collections import OrderedDict
+
 import pytest
 import torch
 import torchvision
 from detectron2.modeling.backbone.resnet import BasicStem, ResNet
 from detectron2.modeling.backbone.swin import SwinTransformer
+from torch import nn
 from torchvision.models import get_model_weights
 
 from rankdet import model_zoo
+from rankdet.engine.checkpoint import Checkpointer
 from rankdet.engine.imagenet_weights import backbone_weights, is_imagenet
 
 
@@ -25,6 +29,20 @@ def test_swin_keeps_its_names_and_loses_its_classifier():
     swin = SwinTransformer(**options, out_indices=()).state_dict()
     classifier = {name: torch.ones(1) for name in ("norm.weight", "norm.bias", "head.weight")}
     assert backbone_weights({**swin, **classifier}).keys() == swin.keys()
+
+
+def test_file_of_a_swin_transformer_loads_into_a_detector(tmp_path):
+    options = dict(embed_dim=8, depths=[1, 1], num_heads=[1, 1], drop_path_rate=0.0)
+    options["out_indices"] = (0, 1)
+    weights = SwinTransformer(**options).state_dict()
+    published = {name: x for name, x in weights.items() if not name.startswith("norm")}
+    classifier = {"norm.weight": torch.full((16,), 7.0), "head.weight": torch.zeros(3, 16)}
+    torch.save({"model": {**published, **classifier}}, tmp_path / "swin.pth")
+    swin = SwinTransformer(**options)
+    norm = nn.Sequential(OrderedDict(norm=nn.LayerNorm(16)))  # Of a head: another layer.
+    Checkpointer(nn.ModuleDict({"bottom_up": swin, "head": norm})).load(str(tmp_path / "swin.pth"))
+    assert all(torch.equal(x, swin.state_dict()[name]) for name, x in published.items())
+    assert (norm.norm.weight == 1).all()
 
 
 @pytest.mark.parametrize(
