@@ -4,6 +4,7 @@ As released, anchors across the image border are ignored, in the cascade only. T
 the ground truth to the proposals of every stage, Detectron2 to those of the first.
 """
 
+from rankdet.model_zoo.backbones import use_torchvision_resnet
 from rankdet.model_zoo.recipes import use_ranking
 
 from ..common.losses import rank_sort
@@ -12,7 +13,7 @@ from .faster_rcnn_r50_fpn_1x_rs import dataloader, hooks, lr_multiplier, optimiz
 
 use_ranking(model, rank_sort)
 model.proposal_generator.anchor_boundary_thresh = 0
-model.backbone.bottom_up.freeze_at = 2
+use_torchvision_resnet(model)
 for stage in model.roi_heads.box_predictors:
     stage.update(test_score_thresh=0.4, test_topk_per_image=100)
 train.output_dir = "output/coco/cascade_rcnn_r50_fpn_1x_rs"

@@ -1,5 +1,6 @@
 """Faster R-CNN R50-FPN, Rank & Sort loss, 12 epochs of COCO."""
 
+from rankdet.model_zoo.backbones import use_torchvision_resnet
 from rankdet.model_zoo.recipes import use_ranking
 
 from ..common.losses import rank_sort
@@ -8,6 +9,6 @@ from .mask_rcnn_r50_fpn_1x_rs import dataloader, hooks, lr_multiplier, optimizer
 
 dataloader.train.mapper.use_instance_mask = False
 use_ranking(model, rank_sort)
-model.backbone.bottom_up.freeze_at = 2
+use_torchvision_resnet(model)
 model.roi_heads.box_predictor.update(test_score_thresh=0.4, test_topk_per_image=100)
 train.output_dir = "output/coco/faster_rcnn_r50_fpn_1x_rs"

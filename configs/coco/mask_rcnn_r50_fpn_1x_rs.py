@@ -2,17 +2,10 @@
 
 from rankdet.model_zoo.recipes import use_ranking
 
-from ..common.coco_schedule import lr_multiplier_1x as lr_multiplier
-from ..common.coco_schedule import schedule_1x
-from ..common.data.coco import dataloader
 from ..common.losses import rank_sort
-from ..common.models.mask_rcnn_fpn import model
-from ..common.optim import SGD as optimizer
-from ..common.train import hooks, train
+from .mask_rcnn_r50_fpn_1x import dataloader, hooks, lr_multiplier, model, optimizer, train
 
 use_ranking(model, rank_sort)
-model.backbone.bottom_up.freeze_at = 2
-model.roi_heads.box_predictor.update(test_score_thresh=0.4, test_topk_per_image=100)
+model.roi_heads.box_predictor.test_score_thresh = 0.4
 optimizer.lr = 0.012
-train.update(output_dir="output/coco/mask_rcnn_r50_fpn_1x_rs", eval_period=0, **schedule_1x)
-train.init_checkpoint = "detectron2://ImageNetPretrained/MSRA/R-50.pkl"
+train.output_dir = "output/coco/mask_rcnn_r50_fpn_1x_rs"

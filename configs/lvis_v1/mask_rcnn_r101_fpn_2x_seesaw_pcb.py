@@ -1,5 +1,6 @@
 """Mask R-CNN R101-FPN, Seesaw loss and PCB with repeat factor sampling, 24 epochs."""
 
+from ..common.imagenet import r101
 from .mask_rcnn_r50_fpn_2x_seesaw_pcb import (
     dataloader,
     hooks,
@@ -10,5 +11,5 @@ from .mask_rcnn_r50_fpn_2x_seesaw_pcb import (
 )
 
 model.backbone.bottom_up.stages.depth = 101
-train.init_checkpoint = "detectron2://ImageNetPretrained/MSRA/R-101.pkl"
+train.update(**r101)
 train.output_dir = "output/lvis_v1/mask_rcnn_r101_fpn_2x_seesaw_pcb"

@@ -14,6 +14,7 @@ from detectron2.utils.file_io import PathManager
 from torch import Tensor
 
 from rankdet.data.atomic_file import atomic_file, write_atomically
+from rankdet.engine.imagenet_weights import backbone_weights
 from rankdet.engine.renamed import hint_of_weight
 
 FINAL = "model_final"
@@ -79,13 +80,14 @@ def _fetched(url: str) -> str:
 
 
 class Checkpointer(DetectionCheckpointer):
-    """Detectron2's checkpointer with two more guarantees.
+    """Detectron2's checkpointer with two more guarantees, and ImageNet weights of others.
 
     A run killed at any moment, and a machine that stops, leave a ``last_checkpoint`` that names a
     complete file to continue from: files get their names when they are on the disk. And a run
     that continues or judges a model loads all of its weights or none (:meth:`load_strictly`):
     Detectron2 skips weights of another shape with a warning, which is what fine-tuning wants, and
-    what makes an evaluation meaningless.
+    what makes an evaluation meaningless. Which weights of others it reads,
+    :mod:`rankdet.engine.imagenet_weights` says.
     """
 
     is_strict = False
@@ -158,7 +160,7 @@ class Checkpointer(DetectionCheckpointer):
             loaded = read(filename)
             if not all(map(_is_weight, loaded["model"].items())):
                 raise TypeError("the values of the model are no arrays")
-            return loaded
+            return _of_backbone(loaded) or loaded
         except Exception as error:  # Damaged and hostile files make the readers raise anything.
             reason = type(error).__name__
             if isinstance(error, pickle.UnpicklingError):
@@ -226,6 +228,12 @@ def _read_pycls(filename: str) -> dict[str, Any]:
     content = torch.load(filename, map_location="cpu", weights_only=True)["model_state"]
     weights = {k: v for k, v in content.items() if not k.endswith("num_batches_tracked")}
     return {"model": weights, "__author__": "pycls", "matching_heuristics": True}
+
+
+def _of_backbone(loaded: Any) -> dict[str, Any] | None:
+    """The same weights where they are of a backbone alone and of other names than Detectron2's."""
+    weights = backbone_weights(loaded["model"])
+    return weights and {"model": weights, "__author__": "others", "matching_heuristics": True}
 
 
 _READERS = {".pkl": _read_pickle, ".pyth": _read_pycls}

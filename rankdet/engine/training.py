@@ -33,6 +33,7 @@ from rankdet.engine.hooks import (
     FiniteLossHook,
     NonFiniteLossError,
 )
+from rankdet.engine.imagenet_weights import is_imagenet
 from rankdet.engine.output_folder import (
     RESULTS_FILE,
     drop_later_metrics,
@@ -111,7 +112,7 @@ def evaluate_checkpoint(cfg: DictConfig, resume: bool = False) -> Metrics:
         ValueError: the weights are of another model.
     """
     last = last_checkpoint(cfg.train.output_dir) if resume else None
-    is_trained = "ImageNetPretrained" not in cfg.train.init_checkpoint
+    is_trained = not is_imagenet(cfg.train.init_checkpoint)
     path = ensure_checkpoint(last or (cfg.train.init_checkpoint if is_trained else ""))
     model = build_model(cfg, splits=["test"])
     Checkpointer(model).load_strictly(path)

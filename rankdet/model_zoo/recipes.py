@@ -21,6 +21,7 @@ from fvcore.common.param_scheduler import MultiStepParamScheduler
 from omegaconf import DictConfig
 
 from rankdet.losses import PCBLoss
+from rankdet.model_zoo.backbones import use_torchvision_resnet
 from rankdet.modeling.box_losses import GIoUBoxLoss
 from rankdet.modeling.box_predictor import BoxPredictor
 from rankdet.modeling.iterative_head import IterativeROIHeads, PredictionAttention
@@ -44,9 +45,6 @@ def use_ranking(model: DictConfig, loss: DictConfig, rpn_loss: DictConfig | None
     proposal everywhere, in the RPN and in all stages of a cascade. Biases start at 0, as in the
     RS release; the prior of 0.01 that aLRP gives the RPN would change nothing, as neither its loss
     nor the choice of proposals heeds a constant that is added to all logits. Masks have Dice loss.
-
-    Unlike in the releases, the ResNet is Detectron2's: weights of MSRA, fixed affine parameters of
-    its norms.
 
     Args:
         model: lazy config of the model.
@@ -153,8 +151,8 @@ def use_r50_fpn(model: DictConfig, published: DictConfig) -> None:
     """Give a one-stage detector for small images the backbone, levels and widths of another.
 
     This is the size of Detectron2's RetinaNet and FCOS: ResNet-50 and the FPN levels p3 to p7.
-    Settings are COCO's: 80 classes, 100 detections. The ResNet is Detectron2's: weights of MSRA,
-    stem and first stage frozen, fixed affine parameters of its norms.
+    Settings are COCO's: 80 classes, 100 detections. The ResNet is torchvision's, see
+    :func:`rankdet.model_zoo.backbones.use_torchvision_resnet`.
 
     Args:
         model: lazy config of the model.
@@ -162,7 +160,7 @@ def use_r50_fpn(model: DictConfig, published: DictConfig) -> None:
     """
     strides = [8, 16, 32, 64, 128]
     model.backbone = published.backbone
-    model.backbone.bottom_up.freeze_at = 2
+    use_torchvision_resnet(model)
     model.head_in_features = published.head_in_features
     model.anchor_generator.update(sizes=[[8 * stride] for stride in strides], strides=strides)
     model.head.update(
@@ -171,8 +169,6 @@ def use_r50_fpn(model: DictConfig, published: DictConfig) -> None:
     )
     model.update(
         num_classes=80,
-        pixel_mean=published.pixel_mean,
-        pixel_std=published.pixel_std,
         test_score_thresh=0.05,
         max_detections_per_image=100,
     )

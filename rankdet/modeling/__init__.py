@@ -5,6 +5,11 @@ from rankdet.environment import check_environment
 check_environment()
 
 # The imports below need the environment that the line above has just checked.
+from rankdet.modeling.backbone import (  # noqa: E402
+    FixedStatisticsBatchNorm2d,
+    StochasticDepthSwin,
+    XavierFPN,
+)
 from rankdet.modeling.box_losses import (  # noqa: E402
     BoxLoss,
     GIoUBoxLoss,
@@ -61,6 +66,7 @@ __all__ = [
     "ConfusionStatistics",
     "DeepSupervision",
     "DiceMaskHead",
+    "FixedStatisticsBatchNorm2d",
     "GIoUBoxLoss",
     "IoUAssigner",
     "IterativeROIHeads",
@@ -79,8 +85,10 @@ __all__ = [
     "Quality",
     "ScoreVoting",
     "SmoothL1BoxLoss",
+    "StochasticDepthSwin",
     "UnsampledCascadeROIHeads",
     "UnsampledROIHeads",
     "VarifocalHead",
     "VarifocalNet",
+    "XavierFPN",
 ]
