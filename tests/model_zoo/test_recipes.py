@@ -51,7 +51,7 @@ def test_a_ranked_cascade_weighs_its_stages_the_same_and_samples_nothing(tmp_pat
     model = model_zoo.get_config("common/models/cascade_mask_rcnn_fpn.py").model
     cfg = OmegaConf.create({"model": model}, flags={"allow_objects": True})
     LazyConfig.save(cfg, str(tmp_path / "saved.yaml"))  # There, classes are their names.
-    for model in (cfg.model, OmegaConf.load(tmp_path / "saved.yaml").model):
+    for model in (cfg.model, LazyConfig.load(str(tmp_path / "saved.yaml")).model):
         roi_heads = ranked(model).roi_heads
         assert type(roi_heads) is CascadeHeads and not roi_heads.batch_size_per_image
         for stage in range(3):

@@ -17,9 +17,7 @@ def test_weights_start_uniform_between_the_bounds_of_inputs_and_outputs():
         bound = math.sqrt(6 / (inputs + outputs))
         largest = layer.weight.abs().max().item()
         assert 0.99 * bound < largest <= bound
-        torch.testing.assert_close(
-            layer.weight.std().item(), bound / math.sqrt(3), rtol=0.02, atol=0
-        )
+        assert layer.weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.02)
         assert not layer.bias.any()
 
 
