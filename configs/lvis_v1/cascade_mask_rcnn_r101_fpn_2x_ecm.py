@@ -6,6 +6,7 @@ from .cascade_mask_rcnn_r101_fpn_2x import dataloader, hooks, model, optimizer, 
 
 for stage in model.roi_heads.box_predictors:
     stage.update(box)
-model.roi_heads.mask_head.update(mask)
+for stage in model.roi_heads.mask_heads:
+    stage.update(mask)
 hooks.gradient_clipping = clipping
 train.output_dir = "output/lvis_v1/cascade_mask_rcnn_r101_fpn_2x_ecm"

@@ -24,6 +24,7 @@ from rankdet.losses import PCBLoss
 from rankdet.model_zoo.backbones import use_torchvision_resnet
 from rankdet.modeling.box_losses import GIoUBoxLoss
 from rankdet.modeling.box_predictor import BoxPredictor
+from rankdet.modeling.cascade_heads import CascadeHeads
 from rankdet.modeling.iterative_head import IterativeROIHeads, PredictionAttention
 from rankdet.modeling.mask_head import DiceMaskHead
 from rankdet.modeling.matching import BestAnchorMatcher
@@ -42,9 +43,10 @@ def use_ranking(model: DictConfig, loss: DictConfig, rpn_loss: DictConfig | None
     on, the best one of an object from 0.3 on; anchors over the padding of the batch are ignored.
 
     Boxes are trained by GIoU. Box deltas are in units of a tenth and a fifth of the anchor or
-    proposal everywhere, in the RPN and in all stages of a cascade. Biases start at 0, as in the
-    RS release; the prior of 0.01 that aLRP gives the RPN would change nothing, as neither its loss
-    nor the choice of proposals heeds a constant that is added to all logits. Masks have Dice loss.
+    proposal everywhere, in the RPN and in all stages of a cascade, whose weights are 1. Biases
+    start at 0, as in the RS release; the prior of 0.01 that aLRP gives the RPN would change
+    nothing, as neither its loss nor the choice of proposals heeds a constant that is added to all
+    logits. Masks have Dice loss.
 
     Args:
         model: lazy config of the model.
@@ -64,17 +66,7 @@ def use_ranking(model: DictConfig, loss: DictConfig, rpn_loss: DictConfig | None
         box_loss=L(GIoUBoxLoss)(),
         loss_weight=0.2,
     )
-    stages = roi_heads.get("box_predictors")
-    roi_heads._target_ = UnsampledCascadeROIHeads if stages else UnsampledROIHeads
-    for predictor in stages or [roi_heads.box_predictor]:
-        predictor.update(
-            _target_=BoxPredictor,
-            box2box_transform=box_transform,
-            loss=loss,
-            box_loss=L(GIoUBoxLoss)(),
-        )
-    if "mask_head" in roi_heads:
-        roi_heads.mask_head.update(_target_=DiceMaskHead, max_positives=200)
+    _rank_proposals(roi_heads, loss, box_transform)
 
 
 def use_dense_ranking(model: DictConfig, loss: DictConfig) -> None:
@@ -209,9 +201,35 @@ def _for_classes(loss: DictConfig, num_classes: int | str) -> DictConfig:
     return copied
 
 
+def _rank_proposals(roi_heads: DictConfig, loss: DictConfig, box_transform: DictConfig) -> None:
+    stages, mask_heads = roi_heads.get("box_predictors", []), roi_heads.get("mask_heads", [])
+    if _target_name(roi_heads) == CascadeHeads.__name__:
+        roi_heads.batch_size_per_image = None
+        for part in [*stages, *mask_heads]:
+            part.pop("loss_weight", None)  # All stages weigh the same, as released.
+    else:
+        roi_heads._target_ = UnsampledCascadeROIHeads if stages else UnsampledROIHeads
+    for predictor in stages or [roi_heads.box_predictor]:
+        predictor.update(
+            _target_=BoxPredictor,
+            box2box_transform=box_transform,
+            loss=loss,
+            box_loss=L(GIoUBoxLoss)(),
+        )
+    if "mask_head" in roi_heads:
+        mask_heads = [roi_heads.mask_head]
+    for mask_head in mask_heads:
+        mask_head.update(_target_=DiceMaskHead, max_positives=200)
+
+
 def _check_head(model: DictConfig, recipe: str, names: tuple[str, ...]) -> None:
     """Raise ValueError unless the head of a one-stage detector is one of these classes."""
-    target = model.head["_target_"]
-    name = target if isinstance(target, str) else target.__name__
-    if name.rpartition(".")[2] not in names:
+    name = _target_name(model.head)
+    if name not in names:
         raise ValueError(f"{recipe} takes a model whose head is {' or '.join(names)}, not {name}.")
+
+
+def _target_name(part: DictConfig) -> str:
+    """Name of the class that a lazy config makes."""
+    target = part["_target_"]
+    return target.rpartition(".")[2] if isinstance(target, str) else str(target.__name__)

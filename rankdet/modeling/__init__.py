@@ -10,6 +10,7 @@ from rankdet.modeling.backbone import (  # noqa: E402
     StochasticDepthSwin,
     XavierFPN,
 )
+from rankdet.modeling.box_head import XavierBoxHead  # noqa: E402
 from rankdet.modeling.box_losses import (  # noqa: E402
     BoxLoss,
     GIoUBoxLoss,
@@ -24,6 +25,7 @@ from rankdet.modeling.calibration import (  # noqa: E402
     MeanScoreCalibration,
     NorCal,
 )
+from rankdet.modeling.cascade_heads import CascadeHeads  # noqa: E402
 from rankdet.modeling.dense.assignment import (  # noqa: E402
     AnchorTargets,
     Assigner,
@@ -60,6 +62,7 @@ __all__ = [
     "BoxLoss",
     "BoxPredictor",
     "Calibration",
+    "CascadeHeads",
     "CenterAssigner",
     "Centerness",
     "ConfusionCalibration",
@@ -90,5 +93,6 @@ __all__ = [
     "UnsampledROIHeads",
     "VarifocalHead",
     "VarifocalNet",
+    "XavierBoxHead",
     "XavierFPN",
 ]

@@ -50,9 +50,10 @@ class RoITargets(NamedTuple):
 class BoxPredictor(FastRCNNOutputLayers):
     """Detectron2's predictor with classifier, activation and losses taken from ``loss``.
 
-    Box deltas and NMS are Detectron2's. As there, a cascade averages the scores of its stages
-    (mmdetection, and so the ECM release, averages the logits). Ranking losses want all proposals,
-    unsampled: see :class:`rankdet.modeling.unsampled_roi_heads.UnsampledROIHeads`.
+    Box deltas and NMS are Detectron2's. In a cascade,
+    :class:`rankdet.modeling.cascade_heads.CascadeHeads` asks the last stage's for the scores of the
+    stages' mean logits; Detectron2's cascade averages the scores of the stages. Ranking losses want
+    all proposals, unsampled: see :class:`rankdet.modeling.unsampled_roi_heads.UnsampledROIHeads`.
 
     Args:
         input_shape: shape of the per-proposal feature.

@@ -108,8 +108,8 @@ def calibrate_by_division(scores: Tensor, divisors: Tensor, is_calibrated: Tenso
 class Calibration(nn.Module, ABC):
     """Corrects the scores of a trained model; what ``BoxPredictor(calibration=...)`` takes.
 
-    Its buffers are not in checkpoints, so that it can be switched on for any of them. A cascade
-    averages the calibrated scores of its stages.
+    Its buffers are not in checkpoints, so that it can be switched on for any of them. In a cascade,
+    it is the last stage's; Detectron2's averages the calibrated scores of all stages.
 
     Args:
         num_classes: C.

@@ -13,9 +13,13 @@ from rankdet.losses.ranking import weighted_mean
 
 
 def conv_predictor(in_channels: int, num_classes: int) -> nn.Conv2d:
-    """Detectron2's predictor: a 1 x 1 convolution that starts at N(0, 0.001) and no bias."""
+    """Make a 1 x 1 convolution that starts without bias and at Kaiming's normal weights (fan out).
+
+    Source: mmdetection, in all releases: a standard deviation of sqrt(2 / C). Detectron2 starts at
+    0.001.
+    """
     layer = nn.Conv2d(in_channels, num_classes, kernel_size=1)
-    nn.init.normal_(layer.weight, std=0.001)
+    nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
     nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
     return layer
 
@@ -23,11 +27,13 @@ def conv_predictor(in_channels: int, num_classes: int) -> nn.Conv2d:
 class MaskHead(MaskRCNNConvUpsampleHead):
     """Detectron2's mask head with ``predictor`` as its last layer.
 
+    With the default it starts as in the releases; Detectron2's own head differs in nothing else.
+
     Args:
         input_shape: shape of the pooled feature.
         num_classes: C; one mask per class.
         conv_dims: channels of the convolutions; the last is the up-sampling one.
-        predictor: (in_channels, num_classes) -> 1 x 1 layer, e.g.
+        predictor: (in_channels, num_classes) -> initialized 1 x 1 layer, for instance
             ``NormedConv2d.with_temperature(20)``.
         loss_weight: weight of the mask loss.
     """
@@ -38,7 +44,7 @@ class MaskHead(MaskRCNNConvUpsampleHead):
         *,
         num_classes: int,
         conv_dims: list[int],
-        predictor: Callable[[int, int], nn.Module],
+        predictor: Callable[[int, int], nn.Module] = conv_predictor,
         loss_weight: float = 1.0,
     ) -> None:
         super().__init__(

@@ -54,8 +54,9 @@ class UnsampledCascadeROIHeads(_Unsampled, CascadeROIHeads):
     Each stage has its own loss, with its own state. ``batch_size_per_image`` and
     ``positive_fraction`` of the parent are not used. Detectron2 has one mask head for all stages,
     which sees the proposals of stage 0: so its weights are the scores of stage 0, and its loss is
-    balanced against stage 0's (the RS release has a mask head per stage). Detectron2 scales the
-    gradient of the pooled features by 1 / stages, too.
+    balanced against stage 0's. It adds ground truth in stage 0 alone and scales the gradient of the
+    pooled features by 1 / stages. The cascade of the RS and BRS releases is
+    :class:`rankdet.modeling.cascade_heads.CascadeHeads`.
     """
 
 

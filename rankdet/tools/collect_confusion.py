@@ -39,7 +39,7 @@ example, with all of it on one line:
     'model.roi_heads.box_predictor.calibration={_target_: PART, path: FILE}'
   PART: rankdet.modeling.calibration.ConfusionCalibration or .MeanScoreCalibration
   FILE: what this tool has written
-  A cascade has a predictor for each stage: box_predictors.0.calibration, and so on.
+  A cascade (CascadeHeads) has it in its last stage: box_predictors.2.calibration.
 """
 
 

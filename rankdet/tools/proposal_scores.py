@@ -78,8 +78,8 @@ def score_proposals(
 
     Nothing is sampled and no ground truth is added, so these are the proposals of test time. A
     proposal has the class of the object with the largest IoU if that is at least 0.5, else it is
-    background. Crowds are no objects. A cascade's scores are the mean of its stages on the
-    proposals of the first. Runs in a single process.
+    background. Crowds are no objects. A cascade's scores are those that rank its detections, on the
+    proposals of the first stage. Runs in a single process.
 
     Args:
         model: detector; its mode is restored afterwards.

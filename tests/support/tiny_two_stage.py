@@ -15,6 +15,7 @@ from torch import nn
 
 from rankdet.modeling.box_losses import GIoUBoxLoss
 from rankdet.modeling.box_predictor import BoxPredictor
+from rankdet.modeling.cascade_heads import CascadeHeads
 from rankdet.modeling.mask_head import DiceMaskHead
 from rankdet.modeling.rpn import LossRPN
 from rankdet.modeling.unsampled_roi_heads import UnsampledCascadeROIHeads, UnsampledROIHeads
@@ -91,16 +92,19 @@ def _common_parts():
         "box_pooler": _pooler(3),
         "mask_in_features": ["p3"],
         "mask_pooler": _pooler(4),
-        "mask_head": DiceMaskHead(
-            ShapeSpec(channels=CHANNELS, height=4, width=4), num_classes=NUM_CLASSES, conv_dims=[6]
-        ),
     }
+
+
+def make_mask_head(kind=DiceMaskHead, **options):
+    shape = ShapeSpec(channels=CHANNELS, height=4, width=4)
+    return kind(shape, num_classes=NUM_CLASSES, conv_dims=[6], **options)
 
 
 def make_heads(make_loss, **options):
     """Mask R-CNN's heads; ``make_loss`` takes a number of classes."""
     parts = {
         **_common_parts(),
+        "mask_head": make_mask_head(),
         "proposal_matcher": _matcher(0.5),
         "box_head": _box_head(),
         "box_predictor": make_predictor(make_loss(NUM_CLASSES)),
@@ -109,15 +113,32 @@ def make_heads(make_loss, **options):
 
 
 def make_cascade(make_loss):
-    """Cascade Mask R-CNN's heads with two stages."""
+    """Detectron2's Cascade Mask R-CNN heads with two stages."""
     return UnsampledCascadeROIHeads(
         **_common_parts(),
+        mask_head=make_mask_head(),
         box_heads=[_box_head() for _ in range(2)],
         box_predictors=[
             make_predictor(make_loss(NUM_CLASSES), cls_agnostic_bbox_reg=True) for _ in range(2)
         ],
         proposal_matchers=[_matcher(0.5), _matcher(0.6)],
     )
+
+
+def make_cascade_heads(make_loss, num_stages=2, **options):
+    """The releases' Cascade Mask R-CNN heads on all proposals; ``options`` take their place."""
+    stages = range(num_stages)
+    parts = {
+        **_common_parts(),
+        "batch_size_per_image": None,
+        "box_heads": [_box_head() for _ in stages],
+        "box_predictors": [
+            make_predictor(make_loss(NUM_CLASSES), cls_agnostic_bbox_reg=True) for _ in stages
+        ],
+        "mask_heads": [make_mask_head() for _ in stages],
+        "proposal_matchers": [_matcher(0.5 + stage / 10) for stage in stages],
+    }
+    return CascadeHeads(**{**parts, **options})
 
 
 def make_detector(make_loss, make_roi_heads=make_heads):

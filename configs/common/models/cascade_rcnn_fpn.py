@@ -1,7 +1,6 @@
-"""Detectron2's Cascade R-CNN R50-FPN without masks."""
+"""The Cascade Mask R-CNN R50-FPN without masks."""
 
-from detectron2 import model_zoo
+from .cascade_mask_rcnn_fpn import model
 
-model = model_zoo.get_config("common/models/cascade_rcnn.py").model
-for name in ("mask_in_features", "mask_pooler", "mask_head"):
+for name in ("mask_in_features", "mask_pooler", "mask_heads"):
     model.roi_heads.pop(name)
