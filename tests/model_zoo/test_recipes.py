@@ -44,5 +44,5 @@ def test_models_that_a_recipe_cannot_change_are_named():
     with pytest.raises(ValueError, match="or use_pcb has changed it already"):
         use_pcb(model, alpha=0.4)
     varifocal = model_zoo.get_config("common/models/varifocalnet_r18_fpn.py").model
-    with pytest.raises(ValueError, match="whose head is FCOSHead or RetinaNetHead, not Vari"):
+    with pytest.raises(ValueError, match="RetinaNetHead or QualityHead or ScaledHead, not Vari"):
         use_dense_ranking(varifocal, model_zoo.get_config("common/losses.py").rank_sort)

@@ -93,19 +93,6 @@ def test_losses_and_gradients_are_detectron2_s(ours, theirs, names):
         torch.testing.assert_close(gradient, scale * other, rtol=1e-4, atol=1e-6)
 
 
-@pairs
-def test_detections_are_detectron2_s(ours, theirs, names):
-    model, detectron2 = ours(), theirs()
-    detectron2.load_state_dict(model.state_dict())
-    with torch.no_grad():
-        found, expected = model.eval()(IMAGES), detectron2.eval()(IMAGES)
-    for ours_of_image, theirs_of_image in zip(found, expected, strict=True):
-        one, other = ours_of_image["instances"], theirs_of_image["instances"]
-        assert len(one) == len(other) > 0 and torch.equal(one.pred_classes, other.pred_classes)
-        torch.testing.assert_close(one.scores, other.scores)
-        torch.testing.assert_close(one.pred_boxes.tensor, other.pred_boxes.tensor)
-
-
 def test_boxes_count_by_their_centerness():
     weighted, unweighted = make_fcos(), make_fcos(quality=UnweightedCenterness())
     losses, expected = run(weighted)[0], run(unweighted)[0]
