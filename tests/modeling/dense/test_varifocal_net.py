@@ -206,3 +206,18 @@ def test_padding_is_background_but_no_candidate():
     fine = labels[1][1, :36].view(6, 6)
     assert (fine[4:] == 3).all() and (fine[:, 3:] == 3).all() and (labels[1] >= 0).all()
     assert not torch.equal(*labels) and torch.equal(labels[0][0], labels[1][0])
+
+
+def test_boxes_of_little_overlap_are_divided_by_one():
+    """As released: the sums of IoUs of one object's anchors are far below 1 here."""
+    model = make_model(first_box_weight=1.25)
+    torch.nn.init.constant_(model.head.bbox_pred.bias, -2.5)
+    losses, (labels, gt_boxes) = targets_of(model)
+    is_object = labels < 3
+    for name, weight, boxes in zip(
+        ("loss_box_reg", "loss_first_box_reg"), (2.0, 1.25), slow_boxes(model, IMAGES), strict=True
+    ):
+        matched = torch.stack(boxes)[is_object], gt_boxes[is_object]
+        ious = slow_ious(*matched)
+        assert 0 < ious.sum() < 0.9
+        torch.testing.assert_close(losses[name], weight * (ious * giou_loss(*matched)).sum())
