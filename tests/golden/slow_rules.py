@@ -60,7 +60,11 @@ def slow_centers(levels, strides, boxes, radius=1.5):
                 sides = [x - box[0], y - box[1], box[2] - x, box[3] - y]
                 middle = slow_center(box)
                 offset = max(abs(x - middle[0]), abs(y - middle[1]))
-                if min(sides) > 0 and offset < radius * stride and nearest < max(sides) < farthest:
+                if (
+                    min(sides) > 0
+                    and offset < radius * stride
+                    and nearest <= max(sides) <= farthest
+                ):
                     found.append(((box[2] - box[0]) * (box[3] - box[1]), number))
             matches.append(min(found)[1] if found else -1)
     return matches
