@@ -15,7 +15,6 @@ from copy import deepcopy
 from detectron2.config import LazyCall as L
 from detectron2.layers import ShapeSpec
 from detectron2.modeling.box_regression import Box2BoxTransform
-from detectron2.modeling.meta_arch.retinanet import RetinaNetHead
 from detectron2.solver import WarmupParamScheduler
 from fvcore.common.param_scheduler import MultiStepParamScheduler
 from omegaconf import DictConfig
@@ -25,6 +24,9 @@ from rankdet.model_zoo.backbones import use_torchvision_resnet
 from rankdet.modeling.box_losses import GIoUBoxLoss
 from rankdet.modeling.box_predictor import BoxPredictor
 from rankdet.modeling.cascade_heads import CascadeHeads
+from rankdet.modeling.dense.candidates import Locations
+from rankdet.modeling.dense.dense_head import ScaledHead
+from rankdet.modeling.dense.paa_division import LowUpToLikeliest
 from rankdet.modeling.iterative_head import IterativeROIHeads, PredictionAttention
 from rankdet.modeling.mask_head import DiceMaskHead
 from rankdet.modeling.matching import BestAnchorMatcher
@@ -76,7 +78,8 @@ def use_dense_ranking(model: DictConfig, loss: DictConfig) -> None:
     centerness or predicted IoU; the learning rate is 0.008. RS and BRS balance the box loss by
     themselves. AP and BAP have weights, on ATSS delta 1 and box weight 2, on PAA 0.5 and 1, as
     released; there, as here, AP interpolates precision and BAP does not. ATSS's candidates are
-    still 9 per level for any number of anchors per location.
+    still 9 per level for any number of anchors per location. PAA's are divided as in the releases,
+    and both keep the best locations of a level for non-maximum suppression.
 
     Args:
         model: lazy config of the model.
@@ -85,14 +88,17 @@ def use_dense_ranking(model: DictConfig, loss: DictConfig) -> None:
     Raises:
         ValueError: the head is another than theirs.
     """
-    _check_head(model, "use_dense_ranking", ("FCOSHead", "RetinaNetHead"))
+    heads = "FCOSHead", "RetinaNetHead", "QualityHead", "ScaledHead"
+    _check_head(model, "use_dense_ranking", heads)
     sizes = [
         [4 * stride * 2 ** (octave / 3) for octave in range(3)]
         for stride in model.anchor_generator.strides
     ]
     model.anchor_generator.sizes = sizes
-    model.head.update(_target_=RetinaNetHead, num_anchors=3)
-    model.update(loss=loss, quality=None)
+    model.head.update(_target_=ScaledHead, num_anchors=3)
+    if "division" in model.assigner:
+        model.assigner.division = L(LowUpToLikeliest)(regularization=1e-5)
+    model.update(loss=loss, quality=None, candidates=L(Locations)())
 
 
 def use_pcb(

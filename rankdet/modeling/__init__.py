@@ -34,10 +34,22 @@ from rankdet.modeling.dense.assignment import (  # noqa: E402
     OnImageAssigner,
 )
 from rankdet.modeling.dense.atss import ATSSAssigner  # noqa: E402
+from rankdet.modeling.dense.candidates import Candidates, Locations, Pairs  # noqa: E402
+from rankdet.modeling.dense.dense_head import (  # noqa: E402
+    ClassQualityHead,
+    QualityHead,
+    ScaledHead,
+)
 from rankdet.modeling.dense.detector import OneStageDetector  # noqa: E402
+from rankdet.modeling.dense.distances import ExponentialDistances  # noqa: E402
 from rankdet.modeling.dense.paa import PAAAssigner  # noqa: E402
+from rankdet.modeling.dense.paa_division import (  # noqa: E402
+    LowUpToLikeliest,
+    UpToLikeliest,
+)
 from rankdet.modeling.dense.paa_voting import ScoreVoting  # noqa: E402
 from rankdet.modeling.dense.quality import Centerness, PredictedIoU, Quality  # noqa: E402
+from rankdet.modeling.dense.top_block import PlainP6P7  # noqa: E402
 from rankdet.modeling.dense.varifocal_head import VarifocalHead  # noqa: E402
 from rankdet.modeling.dense.varifocal_net import VarifocalNet  # noqa: E402
 from rankdet.modeling.iterative_head import (  # noqa: E402
@@ -62,19 +74,24 @@ __all__ = [
     "BoxLoss",
     "BoxPredictor",
     "Calibration",
+    "Candidates",
     "CascadeHeads",
     "CenterAssigner",
     "Centerness",
+    "ClassQualityHead",
     "ConfusionCalibration",
     "ConfusionStatistics",
     "DeepSupervision",
     "DiceMaskHead",
+    "ExponentialDistances",
     "FixedStatisticsBatchNorm2d",
     "GIoUBoxLoss",
     "IoUAssigner",
     "IterativeROIHeads",
     "L1BoxLoss",
+    "Locations",
     "LossRPN",
+    "LowUpToLikeliest",
     "MaskHead",
     "MeanScoreCalibration",
     "NorCal",
@@ -83,14 +100,19 @@ __all__ = [
     "OnImageAssigner",
     "OneStageDetector",
     "PAAAssigner",
+    "Pairs",
+    "PlainP6P7",
     "PredictedIoU",
     "PredictionAttention",
     "Quality",
+    "QualityHead",
+    "ScaledHead",
     "ScoreVoting",
     "SmoothL1BoxLoss",
     "StochasticDepthSwin",
     "UnsampledCascadeROIHeads",
     "UnsampledROIHeads",
+    "UpToLikeliest",
     "VarifocalHead",
     "VarifocalNet",
     "XavierBoxHead",

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 from rankdet import model_zoo
 from rankdet.engine.build import build
 from rankdet.model_zoo.recipes import use_dense_ranking, use_pcb, use_ranking
+from rankdet.modeling import Locations, LowUpToLikeliest, ScaledHead
 from rankdet.modeling.cascade_heads import CascadeHeads
 from rankdet.modeling.mask_head import DiceMaskHead
 from rankdet.modeling.unsampled_roi_heads import UnsampledCascadeROIHeads
@@ -76,5 +77,18 @@ def test_models_that_a_recipe_cannot_change_are_named():
     with pytest.raises(ValueError, match="or use_pcb has changed it already"):
         use_pcb(model, alpha=0.4)
     varifocal = model_zoo.get_config("common/models/varifocalnet_r18_fpn.py").model
-    with pytest.raises(ValueError, match="whose head is FCOSHead or RetinaNetHead, not Vari"):
+    with pytest.raises(ValueError, match="RetinaNetHead or QualityHead or ScaledHead, not Vari"):
         use_dense_ranking(varifocal, model_zoo.get_config("common/losses.py").rank_sort)
+
+
+@pytest.mark.parametrize("name", ["atss", "paa"])
+def test_dense_ranking_takes_the_heads_and_candidates_of_the_releases(name):
+    model = model_zoo.get_config(f"common/models/{name}_r50_fpn.py").model
+    use_dense_ranking(model, model_zoo.get_config("common/losses.py").rank_sort)
+    cfg = OmegaConf.create({"model": model}, flags={"allow_objects": True})
+    detector = build(cfg, "model")
+    assert type(detector.head) is ScaledHead and detector.quality is None
+    assert detector.num_cell_anchors == 3 and isinstance(detector.candidates, Locations)
+    if name == "paa":
+        division = detector.assigner.division
+        assert isinstance(division, LowUpToLikeliest) and division.regularization == 1e-5

@@ -17,6 +17,7 @@ model.head = L(VarifocalHead)(
     num_classes="${..num_classes}",
     conv_dims=[64, 64],
     norm="GN",
+    conv_bias=True,
     first_distance=2.0,  # The first boxes start from about the size of the anchors.
 )
 model.anchor_generator.offset = 0.5  # Locations are the centers of the cells, as in ATSS.

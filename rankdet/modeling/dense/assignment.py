@@ -106,29 +106,35 @@ class OnImageAssigner:
 
     They are no candidates of the rule either. Images of one padded size go to it together.
 
-    Source: mmdetection, whose RetinaNet, ATSS, PAA and VarifocalNet do so; its FCOS trains padding
-    as background.
+    Source: mmdetection, whose RetinaNet, ATSS and PAA do so; in its VarifocalNet they are no
+    candidates either, but background, and its FCOS has no such rule.
 
     Args:
         assigner: the rule.
         anchor_generator: makes the anchors.
         divisor: images have anchors up to a multiple of so many pixels; see
             :func:`rankdet.modeling.padding.is_on_image`.
+        label: of anchors over padding; -1 ignores them, the number of classes is background.
     """
 
     def __init__(
-        self, assigner: Assigner, anchor_generator: DefaultAnchorGenerator, divisor: int = 32
+        self,
+        assigner: Assigner,
+        anchor_generator: DefaultAnchorGenerator,
+        divisor: int = 32,
+        label: int = IGNORED,
     ) -> None:
         self.assigner = assigner
         self.anchor_generator = anchor_generator
         self.divisor = divisor
+        self.label = label
 
     @torch.no_grad()
     def __call__(
         self, anchors: list[Boxes], gt_instances: list[Instances], logits: Tensor, deltas: Tensor
     ) -> AnchorTargets:
         """See :meth:`Assigner.__call__`."""
-        labels = torch.full(deltas.shape[:2], IGNORED, device=deltas.device)
+        labels = torch.full(deltas.shape[:2], self.label, device=deltas.device)
         targets = AnchorTargets(labels, anchors[0].tensor.new_zeros(deltas.shape))
         images_by_size = defaultdict(list)
         for image, gt in enumerate(gt_instances):
@@ -184,8 +190,9 @@ class CenterAssigner:
     center along either axis, and the farthest side of the box is between 4 and 8 strides away
     (nearer at the finest level, farther at the coarsest); of several objects to the smallest.
 
-    Source: Detectron2's FCOS, which compares areas in steps of 8 square pixels; here, exactly. Of
-    objects of equal area the first counts.
+    Source: FCOS as in mmdetection with ``center_sampling``; with an infinite radius as without.
+    4 and 8 strides belong to both levels. Detectron2's leaves both out, and compares areas in steps
+    of 8 square pixels; here, exactly. Of objects of equal area the first counts.
 
     Args:
         num_classes: C.
@@ -228,7 +235,7 @@ def _smallest_match(centers: Tensor, ranges: Tensor, gt_boxes: Boxes) -> Tensor:
     nearest, farthest, radius = ranges.unsqueeze(2)
     largest = sides.amax(dim=2)
     is_match = (sides.amin(dim=2) > 0) & (offsets < radius)
-    is_match &= (largest > nearest) & (largest < farthest)
+    is_match &= (largest >= nearest) & (largest <= farthest)
     areas: Tensor = gt_boxes.area().where(is_match, torch.inf)
     smallest, matched = areas.min(dim=1)
     return matched.where(smallest < torch.inf, -1)

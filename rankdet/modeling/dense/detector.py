@@ -11,11 +11,20 @@ from detectron2.structures import Boxes, ImageList, Instances
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
+from rankdet.losses import IGNORED
 from rankdet.losses.base import HeadLoss
 from rankdet.modeling.box_losses import BoxLoss, BoxTransform
 from rankdet.modeling.box_predictor import check_num_classes, log_statistics
-from rankdet.modeling.dense.assignment import Assigner, Positives, find_positives
+from rankdet.modeling.dense.assignment import (
+    AnchorTargets,
+    Assigner,
+    OnImageAssigner,
+    Positives,
+    find_positives,
+)
+from rankdet.modeling.dense.candidates import Candidates, Pairs
 from rankdet.modeling.dense.quality import Quality
+from rankdet.modeling.padding import check_padding_divisor
 
 
 class OneStageDetector(DenseDetector):
@@ -25,6 +34,10 @@ class OneStageDetector(DenseDetector):
     layer of classification: a list of features -> logits and deltas, lists over levels of
     ``(I, anchors of a cell * (L or 4), H, W)``, and with ``quality`` a third list (K = 1). L is the
     loss's number of logits: most losses have one per class, those with a background logit one more.
+
+    Boxes are clipped to the image before non-maximum suppression and ``box_voting``, and those that
+    have no area there are dropped. mmdetection's PAA keeps these; they overlap nothing, so no other
+    box changes.
 
     Args:
         backbone: as in Detectron2.
@@ -38,17 +51,21 @@ class OneStageDetector(DenseDetector):
         quality: meaning of the head's third output. None: it has none, and boxes are not weighted.
         num_classes: C; must be the loss's.
         prior_prob: probability of each class to start from.
-        test_score_thresh: smallest score of a detection, with ``quality`` of the combined score.
-        test_topk_candidates: how many are kept per level before non-maximum suppression.
+        candidates: what goes on to non-maximum suppression. None: :class:`Pairs`.
+        test_score_thresh: smallest score of a candidate; ``candidates`` says which score.
+        test_topk_candidates: how many are kept per level before non-maximum suppression; of what,
+            ``candidates`` says.
         test_nms_thresh: its IoU.
         max_detections_per_image: largest number of detections, LVIS: 300.
+        padding_divisor: anchors over the padding of the batch are ignored, where an image has them
+            up to a multiple of so many pixels; mmdetection: 32. None: they are trained.
         box_voting: (detections, candidates before suppression) -> detections with better boxes.
         pixel_mean: as in Detectron2.
         pixel_std: see there.
 
     Raises:
         ValueError: ``num_classes``, the loss, the anchors and the head's ``cls_score`` do not fit,
-            or ``prior_prob`` is no probability.
+            ``prior_prob`` is no probability, or ``padding_divisor`` is not positive.
     """
 
     def __init__(  # noqa: PLR0913  (Detectron2's constructor plus the injected parts)
@@ -65,15 +82,18 @@ class OneStageDetector(DenseDetector):
         quality: Quality | None = None,
         num_classes: int,
         prior_prob: float = 0.01,
+        candidates: Candidates | None = None,
         test_score_thresh: float = 0.05,
         test_topk_candidates: int = 1000,
         test_nms_thresh: float = 0.6,
         max_detections_per_image: int = 100,
+        padding_divisor: int | None = None,
         box_voting: Callable[[Instances, Instances], Instances] | None = None,
         pixel_mean: list[float],
         pixel_std: list[float],
     ) -> None:
         check_num_classes(num_classes, loss)
+        check_padding_divisor(padding_divisor)
         super().__init__(
             backbone, head, head_in_features, pixel_mean=pixel_mean, pixel_std=pixel_std
         )
@@ -86,10 +106,13 @@ class OneStageDetector(DenseDetector):
         self.box_loss = box_loss
         self.quality = quality
         self.num_classes = num_classes
+        self.candidates = candidates or Pairs()
         self.test_score_thresh = test_score_thresh
         self.test_topk_candidates = test_topk_candidates
         self.test_nms_thresh = test_nms_thresh
         self.max_detections_per_image = max_detections_per_image
+        self.padding_divisor = padding_divisor
+        self.padding_label = IGNORED
         self.box_voting = box_voting
         bias = loss.initial_logits(prior_prob).repeat(self.num_cell_anchors)
         head.get_parameter("cls_score.bias").data.copy_(bias)
@@ -115,7 +138,7 @@ class OneStageDetector(DenseDetector):
         anchors = self.anchor_generator(features)
         logits, deltas, *others = [torch.cat(x, dim=1) for x in self._by_anchor(predictions)]
         learned = self.loss.learned_logits(logits.detach())
-        targets = self.assigner(anchors, gt_instances, learned, deltas.detach())
+        targets = self._assign(anchors, gt_instances, learned, deltas.detach())
         positives = find_positives(targets, anchors, self.num_classes)
         if self.loss.training:
             self.loss.observe(logits.flatten(0, 1), targets.labels.flatten())
@@ -124,6 +147,15 @@ class OneStageDetector(DenseDetector):
         get_event_storage().put_scalar("num_pos_anchors", num_per_image)
         log_statistics(self.loss, "dense")
         return losses
+
+    def _assign(
+        self, anchors: list[Boxes], gt_instances: list[Instances], logits: Tensor, deltas: Tensor
+    ) -> AnchorTargets:
+        assigner = self.assigner
+        if self.padding_divisor is not None:
+            padding = self.padding_divisor, self.padding_label
+            assigner = OnImageAssigner(assigner, self.anchor_generator, *padding)
+        return assigner(anchors, gt_instances, logits, deltas)
 
     def losses(
         self, labels: Tensor, positives: Positives, logits: Tensor, deltas: Tensor, *others: Tensor
@@ -177,33 +209,50 @@ class OneStageDetector(DenseDetector):
             for i, size in enumerate(images.image_sizes)
         ]
 
-    def scores(self, logits: Tensor, *others: Tensor) -> Tensor:
-        """Scores ``(A, C)`` that rank detections, from what the head predicts for A anchors."""
-        scores = self.loss.foreground_scores(logits.float())
-        return scores if self.quality is None else self.quality.scores(scores, others[0])
-
     def _detections(
         self, anchors: list[Boxes], predictions: list[list[Tensor]], size: tuple[int, int]
     ) -> Instances:
-        logits, deltas, *others = predictions
-        candidates = self._decode_multi_level_predictions(
-            anchors,
-            [self.scores(*level) for level in zip(logits, *others, strict=True)],
-            [level.float() for level in deltas],
-            self.test_score_thresh,
-            self.test_topk_candidates,
-            size,
-        )
+        levels = zip(anchors, *predictions, strict=True)
+        candidates = Instances.cat([self._candidates(size, *level) for level in levels])
+        candidates = candidates[candidates.pred_boxes.nonempty()]
         boxes, classes = candidates.pred_boxes.tensor, candidates.pred_classes
         keep = batched_nms(boxes, candidates.scores, classes, self.test_nms_thresh)
         detections = candidates[keep[: self.max_detections_per_image]]
         return detections if self.box_voting is None else self.box_voting(detections, candidates)
+
+    def _candidates(
+        self, size: tuple[int, int], anchors: Boxes, logits: Tensor, deltas: Tensor, *others: Tensor
+    ) -> Instances:
+        """Boxes of one level inside the image, with class and score."""
+        class_scores = self.loss.foreground_scores(logits.float())
+        scores = class_scores
+        if self.quality is not None:
+            scores = self.quality.scores(class_scores, others[0])
+        limits = self.test_score_thresh, self.test_topk_candidates
+        indices, classes = self.candidates(class_scores, scores, *limits)
+        code = deltas[indices].float(), anchors.tensor[indices]
+        return Instances(
+            size,
+            pred_boxes=_clipped(self.box2box_transform.apply_deltas(*code), size),
+            scores=scores[indices, classes],
+            pred_classes=classes,
+        )
 
     def _by_anchor(self, predictions: tuple[list[Tensor], ...]) -> list[list[Tensor]]:
         """Outputs of the head, each by level and ``(I, anchors of the level, K)``."""
         dims = [levels[0].shape[1] // self.num_cell_anchors for levels in predictions]
         by_anchor: list[list[Tensor]] = self._transpose_dense_predictions(predictions, dims)
         return by_anchor
+
+
+def _clipped(boxes: Tensor, size: tuple[int, int]) -> Boxes:
+    """Boxes cut off at the borders of an image of this height and width.
+
+    Detectron2's ``clip`` waits for the device to see whether all are finite.
+    """
+    height, width = size
+    x, y = boxes[:, 0::2].clamp(min=0, max=width), boxes[:, 1::2].clamp(min=0, max=height)
+    return Boxes(torch.stack([x, y], dim=2).flatten(1))
 
 
 def _num_cell_anchors(anchor_generator: DefaultAnchorGenerator) -> int:

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-_SMALLEST_VARIANCE = 1e-6  # Added to every variance, as scikit-learn does.
-_SMALLEST_COUNT = 10 * torch.finfo(torch.float64).eps  # As there, to every responsibility sum.
+# Added to every sum of responsibilities, as by scikit-learn.
+_SMALLEST_COUNT = 10 * torch.finfo(torch.float64).eps
 
 
 class Mixture(NamedTuple):
@@ -31,7 +31,12 @@ class Mixture(NamedTuple):
 
 
 def fit_mixture(
-    samples: Tensor, is_sample: Tensor, *, tolerance: float = 1e-3, max_iterations: int = 100
+    samples: Tensor,
+    is_sample: Tensor,
+    *,
+    regularization: float = 1e-6,
+    tolerance: float = 1e-3,
+    max_iterations: int = 100,
 ) -> Mixture:
     """Fit one mixture to each row by expectation maximization.
 
@@ -46,6 +51,8 @@ def fit_mixture(
     Args:
         samples: ``(G, K)``; computed in float64.
         is_sample: ``(G, K)`` bool; other entries mean nothing.
+        regularization: what every variance is larger than the likeliest; scikit-learn's
+            ``reg_covar``, whose default is the one here.
         tolerance: smallest change of the mean log likelihood that goes on.
         max_iterations: largest number of steps.
 
@@ -67,7 +74,7 @@ def fit_mixture(
         log_joint = mixture.log_joint(rows)
         log_likelihoods = log_joint.logsumexp(-1)
         responsibilities = (log_joint - log_likelihoods[..., None]).exp() * is_sample[..., None]
-        step = _maximize(rows, responsibilities)
+        step = _maximize(rows, responsibilities, regularization)
         mixture = Mixture(
             *(torch.where(is_active[:, None], *x) for x in zip(step, mixture, strict=True))
         )
@@ -79,10 +86,10 @@ def fit_mixture(
     return mixture
 
 
-def _maximize(samples: Tensor, responsibilities: Tensor) -> Mixture:
+def _maximize(samples: Tensor, responsibilities: Tensor, regularization: float) -> Mixture:
     """The likeliest parameters for ``(G, K)`` samples with ``(G, K, 2)`` responsibilities."""
     counts = responsibilities.sum(1) + _SMALLEST_COUNT
     means = (responsibilities * samples[..., None]).sum(1) / counts
     squares = (samples[..., None] - means[:, None]).square()
-    variances = (responsibilities * squares).sum(1) / counts + _SMALLEST_VARIANCE
+    variances = (responsibilities * squares).sum(1) / counts + regularization
     return Mixture(counts / counts.sum(1, keepdim=True), means, variances)

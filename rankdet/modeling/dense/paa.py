@@ -20,7 +20,7 @@ from rankdet.modeling.dense.assignment import (
     find_positives,
     targets_of_matches,
 )
-from rankdet.modeling.dense.gaussian_mixture import fit_mixture
+from rankdet.modeling.dense.paa_division import UpToLikeliest
 
 
 class PAAAssigner:
@@ -31,19 +31,19 @@ class PAAAssigner:
     is best for several objects, the last one wins. The object keeps, on each level, the
     ``num_candidates`` of these anchors (all, if there are fewer) with the smallest loss: focal loss
     (alpha 0.25, gamma 2) of all classes plus GIoU loss of the predicted box. A mixture of two
-    Gaussians is fitted to the losses of all levels together; the object takes the candidates of
-    the component of low loss whose loss is at most that of the likeliest of these. One or two
-    candidates are all taken. All other anchors are background; none is ignored.
+    Gaussians is fitted to the losses of all levels together, and ``division`` says which candidates
+    the object takes. All other anchors are background; none is ignored.
 
-    Source: PAA (Kim and Lee, ECCV 2020), separation scheme (c) of the release, also for the ranking
-    losses (RS and BRS releases). Differs from the release where an object touches no anchor: it
-    takes none here. Of candidates of equal loss, all are taken or none.
+    Source: PAA (Kim and Lee, ECCV 2020) and the authors' release, with two differences: an anchor
+    that is best for an object is a candidate for that one, as in mmdetection and the RS and BRS
+    releases, not for the object it overlaps most; and an object that touches no anchor takes none.
 
     Args:
         num_classes: C.
         box2box_transform: decodes the predicted deltas.
         num_candidates: per level and object.
         iou_threshold: smallest IoU of an anchor and its object.
+        division: of an object's candidates. None: :class:`UpToLikeliest`.
 
     Raises:
         ValueError: ``num_candidates`` is not positive or ``iou_threshold`` not in [0, 1].
@@ -55,6 +55,7 @@ class PAAAssigner:
         box2box_transform: Box2BoxTransform,
         num_candidates: int = 9,
         iou_threshold: float = 0.1,
+        division: UpToLikeliest | None = None,
     ) -> None:
         check_range("num_candidates", num_candidates, 1)
         check_range("iou_threshold", iou_threshold, 0, 1)
@@ -62,6 +63,7 @@ class PAAAssigner:
         self.box2box_transform = box2box_transform
         self.num_candidates = num_candidates
         self.iou_threshold = iou_threshold
+        self.division = division or UpToLikeliest()
 
     @torch.no_grad()
     def __call__(
@@ -79,7 +81,7 @@ class PAAAssigner:
         objects = possible.images * most_objects + torch.stack(matches)[where]
         groups = objects * len(anchors) + _levels(anchors)[possible.indices]
         table_shape = len(gt_instances) * most_objects, len(anchors), self.num_candidates
-        is_taken = _is_taken(losses, groups, table_shape)
+        is_taken = self._is_taken(losses, groups, table_shape)
         targets.labels[where] = classes.where(is_taken, self.num_classes)
         return targets
 
@@ -105,51 +107,28 @@ class PAAAssigner:
         giou: Tensor = generalized_box_iou_loss(boxes, possible.gt_boxes)
         return focal + giou
 
+    def _is_taken(self, losses: Tensor, groups: Tensor, shape: tuple[int, int, int]) -> Tensor:
+        """Which of the P anchors their object takes, ``(P,)``.
+
+        Args:
+            losses: ``(P,)``.
+            groups: ``(P,)``, the same number for the anchors of one object and level.
+            shape: of the table of losses: objects, levels, candidates.
+        """
+        order = losses.argsort(stable=True)
+        order = order[groups[order].argsort(stable=True)]
+        groups = groups[order]
+        ranks = torch.arange(len(order), device=order.device) - torch.searchsorted(groups, groups)
+        # All that are not candidates share the slot behind the table.
+        slots = (groups * shape[2] + ranks).where(ranks < shape[2], math.prod(shape))
+        table = losses.new_full((math.prod(shape) + 1,), math.inf)
+        table[slots] = losses[order]
+        is_low = self.division(table[:-1].view(shape[0], shape[1] * shape[2]))
+        is_taken = torch.cat([is_low.flatten(), is_low.new_zeros(1)])[slots]
+        return torch.empty_like(is_taken).scatter(0, order, is_taken)
+
 
 def _levels(anchors: list[Boxes]) -> Tensor:
     """Level of each anchor, ``(A,)``."""
     levels = [torch.full((len(x),), n, device=x.device) for n, x in enumerate(anchors)]
     return torch.cat(levels)
-
-
-def _is_taken(losses: Tensor, groups: Tensor, shape: tuple[int, int, int]) -> Tensor:
-    """Which of the P anchors their object takes, ``(P,)``.
-
-    Args:
-        losses: ``(P,)``.
-        groups: ``(P,)``, the same number for the anchors of one object and level.
-        shape: of the table of losses: objects, levels, candidates.
-    """
-    order = losses.argsort(stable=True)
-    order = order[groups[order].argsort(stable=True)]
-    groups = groups[order]
-    ranks = torch.arange(len(order), device=order.device) - torch.searchsorted(groups, groups)
-    # All that are not candidates share the slot behind the table.
-    slots = (groups * shape[2] + ranks).where(ranks < shape[2], math.prod(shape))
-    table = losses.new_full((math.prod(shape) + 1,), math.inf)
-    table[slots] = losses[order]
-    is_low = low_losses(table[:-1].view(shape[0], shape[1] * shape[2]))
-    is_taken = torch.cat([is_low.flatten(), is_low.new_zeros(1)])[slots]
-    return torch.empty_like(is_taken).scatter(0, order, is_taken)
-
-
-def low_losses(losses: Tensor) -> Tensor:
-    """Which candidates an object takes.
-
-    Comparisons take a NaN for a low loss: its anchor is foreground, so that NaN surfaces in the
-    losses of training.
-
-    Args:
-        losses: ``(G, K)``; infinite where there is no candidate.
-
-    Returns:
-        ``(G, K)`` bool.
-    """
-    is_candidate = losses != math.inf
-    log_joint = fit_mixture(losses, is_candidate).log_joint(losses)
-    is_low = is_candidate & ~(log_joint[..., 0] < log_joint[..., 1])
-    log_likelihoods = log_joint.logsumexp(-1).masked_fill(~is_low, -math.inf)
-    is_likeliest = log_likelihoods == log_likelihoods.amax(1, keepdim=True)
-    bound = losses.where(is_low & is_likeliest, math.inf).amin(1, keepdim=True)
-    is_few = is_candidate.sum(1, keepdim=True) <= 2
-    return is_candidate & (is_few | (is_low & ~(losses > bound)))

@@ -16,7 +16,8 @@ class StarConv2d(nn.Conv2d):
     times as fast there (one thread; 256 channels at 100 x 152: 2 to 3; 64 at 16 x 16: 11 to 15);
     the price is nine feature maps kept for the backward pass.
 
-    Source: Zhang et al., VarifocalNet, CVPR 2021, section 3.2.
+    Source: Zhang et al., VarifocalNet, CVPR 2021, section 3.2. Weights start as those of MMCV's
+    deformable convolution: uniform, with the variance 2 / (9 in_channels) of Kaiming.
 
     Args:
         in_channels: channels of the input.
@@ -25,6 +26,7 @@ class StarConv2d(nn.Conv2d):
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, kernel_size=3, bias=False)
+        nn.init.kaiming_uniform_(self.weight, nonlinearity="relu")
 
     def forward(self, feature: Tensor, points: Tensor) -> Tensor:  # type: ignore[override]
         """Sample bilinearly, 0 outside, and convolve.

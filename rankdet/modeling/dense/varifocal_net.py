@@ -9,6 +9,7 @@ from rankdet.losses._inputs import check_range
 from rankdet.losses.base import HeadLoss
 from rankdet.modeling.box_losses import GIoUBoxLoss
 from rankdet.modeling.dense.assignment import Assigner, Positives
+from rankdet.modeling.dense.candidates import Candidates
 from rankdet.modeling.dense.detector import OneStageDetector
 from rankdet.modeling.dense.quality import mean_one_over_ranks
 from rankdet.modeling.dense.varifocal_head import VarifocalHead
@@ -20,8 +21,8 @@ class VarifocalNet(OneStageDetector):
     The loss sees the IoUs of the refined boxes; the paper's is ``VarifocalLoss(box_weight=2.0)``.
 
     Source: Zhang et al., VarifocalNet, CVPR 2021, eq. 2 and section 3.4, with ATSS as
-    ``assigner``. As in the release, weighted GIoU losses are divided by the sum of the weights,
-    the mean over ranks, which the release does not let fall below 1.
+    ``assigner``. As in the release, weighted GIoU losses are divided by the sum of the weights, the
+    mean over ranks, but at least by 1.
 
     Args:
         backbone: as in :class:`OneStageDetector`, like all that is not described here.
@@ -33,10 +34,13 @@ class VarifocalNet(OneStageDetector):
         num_classes: see there.
         first_box_weight: weight of the GIoU loss of the first boxes.
         prior_prob: see there.
+        candidates: see there.
         test_score_thresh: see there.
         test_topk_candidates: see there.
         test_nms_thresh: see there.
         max_detections_per_image: see there.
+        padding_divisor: anchors over the padding of the batch are no candidates of ``assigner``;
+            see there. As in the release they are background.
         pixel_mean: see there.
         pixel_std: see there.
 
@@ -57,10 +61,12 @@ class VarifocalNet(OneStageDetector):
         num_classes: int,
         first_box_weight: float = 1.5,
         prior_prob: float = 0.01,
+        candidates: Candidates | None = None,
         test_score_thresh: float = 0.05,
         test_topk_candidates: int = 1000,
         test_nms_thresh: float = 0.6,
         max_detections_per_image: int = 100,
+        padding_divisor: int | None = None,
         pixel_mean: list[float],
         pixel_std: list[float],
     ) -> None:
@@ -77,16 +83,19 @@ class VarifocalNet(OneStageDetector):
             box_loss=GIoUBoxLoss(),
             num_classes=num_classes,
             prior_prob=prior_prob,
+            candidates=candidates,
             test_score_thresh=test_score_thresh,
             test_topk_candidates=test_topk_candidates,
             test_nms_thresh=test_nms_thresh,
             max_detections_per_image=max_detections_per_image,
+            padding_divisor=padding_divisor,
             pixel_mean=pixel_mean,
             pixel_std=pixel_std,
         )
         shapes = backbone.output_shape()
         _check_strides(head.strides, [shapes[name].stride for name in head_in_features])
         self.first_box_weight = first_box_weight
+        self.padding_label = num_classes
 
     def losses(
         self, labels: Tensor, positives: Positives, logits: Tensor, deltas: Tensor, *others: Tensor
@@ -117,7 +126,7 @@ class VarifocalNet(OneStageDetector):
         """IoUs and losses, ``(F,)``, and the mean of F over ranks, at least 1."""
         boxes = positives.take(deltas), positives.anchors, positives.gt_boxes
         ious, losses = self.box_loss(*boxes, self.box2box_transform)
-        weights, num_foreground = mean_one_over_ranks(ious)
+        weights, num_foreground = mean_one_over_ranks(ious, smallest_sum=1.0)
         return ious, weights * losses, num_foreground
 
 
