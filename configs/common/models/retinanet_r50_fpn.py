@@ -6,8 +6,10 @@ and the score threshold at 0.05.
 """
 
 from detectron2 import model_zoo
+from detectron2.config import LazyCall as L
 
 from rankdet.model_zoo.recipes import use_r50_fpn
+from rankdet.modeling.dense.candidates import Locations
 from rankdet.modeling.dense.top_block import PlainP6P7
 
 from .retinanet_r18_fpn import model
@@ -21,4 +23,4 @@ model.anchor_generator.update(
     offset=0.0,
 )
 model.box2box_transform.weights = (10, 10, 5, 5)
-model.padding_divisor = 32
+model.update(candidates=L(Locations)(), padding_divisor=32)
