@@ -1,19 +1,11 @@
 """Mask R-CNN R50-FPN, Rank & Sort loss, 12 epochs of COCO."""
 
-from rankdet.model_zoo.backbones import use_torchvision_resnet
 from rankdet.model_zoo.recipes import use_ranking
 
-from ..common.coco_schedule import lr_multiplier_1x as lr_multiplier
-from ..common.coco_schedule import schedule_1x
-from ..common.data.coco import dataloader
-from ..common.imagenet import r50
 from ..common.losses import rank_sort
-from ..common.models.mask_rcnn_fpn import model
-from ..common.optim import SGD as optimizer
-from ..common.train import hooks, train
+from .mask_rcnn_r50_fpn_1x import dataloader, hooks, lr_multiplier, model, optimizer, train
 
 use_ranking(model, rank_sort)
-use_torchvision_resnet(model)
-model.roi_heads.box_predictor.update(test_score_thresh=0.4, test_topk_per_image=100)
+model.roi_heads.box_predictor.test_score_thresh = 0.4
 optimizer.lr = 0.012
-train.update(output_dir="output/coco/mask_rcnn_r50_fpn_1x_rs", eval_period=0, **schedule_1x, **r50)
+train.output_dir = "output/coco/mask_rcnn_r50_fpn_1x_rs"

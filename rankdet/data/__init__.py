@@ -22,6 +22,7 @@ from rankdet.data.frequency_groups import (  # noqa: E402
     training_groups,
 )
 from rankdet.data.glyphs import register_glyphs  # noqa: E402
+from rankdet.data.repeat_factors import whole_repeat_factors  # noqa: E402
 
 register_glyphs()
 
@@ -38,4 +39,5 @@ __all__ = [
     "read_classes",
     "register_glyphs",
     "training_groups",
+    "whole_repeat_factors",
 ]

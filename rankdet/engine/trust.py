@@ -51,6 +51,7 @@ FUNCTIONS = (
     "rankdet.data.class_stats.class_counts",
     "rankdet.data.class_stats.image_counts",
     "rankdet.data.class_stats.instance_counts",
+    "rankdet.data.repeat_factors.whole_repeat_factors",
 )
 """Functions that may be named. Single ones, because others in these modules write files."""
 

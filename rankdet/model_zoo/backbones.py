@@ -3,7 +3,8 @@
 A recipe changes a lazy config in place, of a two-stage or one-stage detector with an FPN. The FPN
 keeps its levels; where its extra levels are made of the last stage of the backbone, they still
 are. The released detectors have torchvision's ResNets. All backbones here but Detectron2's take
-RGB, as the shipped data loaders give it. Their ImageNet weights are in ``common/imagenet.py``::
+RGB, as the shipped data loaders give it, and start the FPN as mmdetection does. Their ImageNet
+weights are in ``common/imagenet.py``::
 
     from rankdet import model_zoo
     from rankdet.model_zoo.backbones import use_torchvision_resnet
@@ -15,10 +16,11 @@ RGB, as the shipped data loaders give it. Their ImageNet weights are in ``common
 from typing import Any
 
 from detectron2.config import LazyCall as L
+from detectron2.modeling.backbone.fpn import FPN
 from detectron2.modeling.backbone.resnet import BasicStem, BottleneckBlock, ResNet
 from omegaconf import DictConfig
 
-from rankdet.modeling.backbone import FixedStatisticsBatchNorm2d, StochasticDepthSwin
+from rankdet.modeling.backbone import FixedStatisticsBatchNorm2d, StochasticDepthSwin, XavierFPN
 
 _RGB = {"pixel_mean": [123.675, 116.28, 103.53], "pixel_std": [58.395, 57.12, 57.375]}
 _BGR = {"pixel_mean": [103.53, 116.28, 123.675], "pixel_std": [1.0, 1.0, 1.0]}
@@ -47,7 +49,7 @@ def use_torchvision_resnet(model: DictConfig, depth: int = 50) -> None:
     _check("depth", depth, _DEPTHS)
     stages = L(ResNet.make_default_stages)(depth=depth, stride_in_1x1=False, norm=_norm())
     _use_resnet(model, stages, norm=_norm())
-    _set_pixels(model, "RGB", _RGB)
+    _take_rgb(model)
 
 
 def use_resnext(
@@ -80,7 +82,7 @@ def use_resnext(
         for stage, num_blocks in enumerate(_BLOCKS[depth])
     ]
     _use_resnet(model, stages, norm=_norm())
-    _set_pixels(model, "RGB", _RGB)
+    _take_rgb(model)
 
 
 def use_swin(model: DictConfig, size: str = "tiny") -> None:
@@ -104,7 +106,7 @@ def use_swin(model: DictConfig, size: str = "tiny") -> None:
     model.backbone.in_features = [f"p{index}" for index in indices]
     channels = _SWIN[size]["embed_dim"] * 2 ** indices[-1]
     _follow_last_stage(model, f"p{indices[-1]}", channels)
-    _set_pixels(model, "RGB", _RGB)
+    _take_rgb(model)
 
 
 def use_detectron2_resnet(
@@ -113,7 +115,8 @@ def use_detectron2_resnet(
     """Give a detector Detectron2's ResNet, with the weights of MSRA, which take BGR.
 
     Strides are in the first 1 x 1 convolutions, pixels are not divided by their deviation, norms
-    are frozen with their weights and biases. Stem and first stage are frozen.
+    are frozen with their weights and biases. Stem and first stage are frozen. The FPN starts as
+    Detectron2's does.
 
     Args:
         model: lazy config of the model.
@@ -127,6 +130,7 @@ def use_detectron2_resnet(
     _check("depth", depth, (50, 101))
     stages = L(ResNet.make_default_stages)(depth=depth, stride_in_1x1=True, norm="FrozenBN")
     _use_resnet(model, stages, norm="FrozenBN")
+    model.backbone._target_ = FPN
     _set_pixels(model, "BGR", _BGR)
     for split in (dataloader.train, dataloader.test):
         split.mapper.image_format = "BGR"
@@ -162,6 +166,12 @@ def _follow_last_stage(model: DictConfig, name: str, channels: int) -> None:
     top_block = model.backbone.top_block
     if top_block and "in_channels" in top_block and top_block.get("in_feature") != "p5":
         top_block.update(in_feature=name, in_channels=channels)
+
+
+def _take_rgb(model: DictConfig) -> None:
+    """What all backbones of mmdetection have in common: RGB, and the start of the FPN."""
+    model.backbone._target_ = XavierFPN
+    _set_pixels(model, "RGB", _RGB)
 
 
 def _set_pixels(model: DictConfig, image_format: str, pixels: dict[str, list[float]]) -> None:

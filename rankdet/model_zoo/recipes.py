@@ -45,9 +45,10 @@ def use_ranking(model: DictConfig, loss: DictConfig, rpn_loss: DictConfig | None
     on, the best one of an object from 0.3 on; anchors over the padding of the batch are ignored.
 
     Boxes are trained by GIoU. Box deltas are in units of a tenth and a fifth of the anchor or
-    proposal everywhere, in the RPN and in all stages of a cascade. Biases start at 0, as in the
-    RS release; the prior of 0.01 that aLRP gives the RPN would change nothing, as neither its loss
-    nor the choice of proposals heeds a constant that is added to all logits. Masks have Dice loss.
+    proposal everywhere, in the RPN and in all stages of a cascade, whose weights are 1. Biases
+    start at 0, as in the RS release; the prior of 0.01 that aLRP gives the RPN would change
+    nothing, as neither its loss nor the choice of proposals heeds a constant that is added to all
+    logits. Masks have Dice loss.
 
     Args:
         model: lazy config of the model.

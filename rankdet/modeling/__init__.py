@@ -5,6 +5,11 @@ from rankdet.environment import check_environment
 check_environment()
 
 # The imports below need the environment that the line above has just checked.
+from rankdet.modeling.backbone import (  # noqa: E402
+    FixedStatisticsBatchNorm2d,
+    StochasticDepthSwin,
+    XavierFPN,
+)
 from rankdet.modeling.box_head import XavierBoxHead  # noqa: E402
 from rankdet.modeling.box_losses import (  # noqa: E402
     BoxLoss,
@@ -79,6 +84,7 @@ __all__ = [
     "DeepSupervision",
     "DiceMaskHead",
     "ExponentialDistances",
+    "FixedStatisticsBatchNorm2d",
     "GIoUBoxLoss",
     "IoUAssigner",
     "IterativeROIHeads",
@@ -103,10 +109,12 @@ __all__ = [
     "ScaledHead",
     "ScoreVoting",
     "SmoothL1BoxLoss",
+    "StochasticDepthSwin",
     "UnsampledCascadeROIHeads",
     "UnsampledROIHeads",
     "UpToLikeliest",
     "VarifocalHead",
     "VarifocalNet",
     "XavierBoxHead",
+    "XavierFPN",
 ]

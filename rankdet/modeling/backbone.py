@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 
 import torch.nn.functional as F  # noqa: N812
+from detectron2.modeling.backbone.backbone import Backbone
+from detectron2.modeling.backbone.fpn import FPN
 from detectron2.modeling.backbone.swin import SwinTransformer
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
@@ -76,3 +78,33 @@ class StochasticDepthSwin(SwinTransformer):
         for number, block in enumerate(blocks):
             rate = drop_path_rate * number / max(len(blocks) - 1, 1)
             block.drop_path = StochasticDepth(rate, mode="row")
+
+
+class XavierFPN(FPN):
+    """Detectron2's FPN whose weights start as in mmdetection: uniform ones of Glorot and Bengio.
+
+    Their size goes by the mean of a layer's inputs and outputs, in Detectron2 by the inputs alone.
+    So the layers behind the last stage of a ResNet start 4/3 as large as there; those from 256 to
+    256 channels start alike.
+
+    Args:
+        bottom_up: the backbone.
+        in_features: names of the feature maps that it takes, finest first.
+        out_channels: of all levels.
+        norm: of all convolutions but the extra levels'; empty: none.
+        top_block: extra levels, as in Detectron2.
+    """
+
+    def __init__(
+        self,
+        *,
+        bottom_up: Backbone,
+        in_features: list[str],
+        out_channels: int,
+        norm: str | Callable[[int], nn.Module] = "",
+        top_block: nn.Module | None = None,
+    ) -> None:
+        super().__init__(bottom_up, in_features, out_channels, norm, top_block)
+        extra = top_block.children() if top_block else []
+        for layer in (*self.lateral_convs, *self.output_convs, *extra):
+            nn.init.xavier_uniform_(layer.weight)

@@ -109,7 +109,8 @@ class CascadeHeads(StandardROIHeads):
             targets: ground truth of each image; training needs it.
 
         Returns:
-            Proposals of the last stage and its predecessors' losses and its own; or detections.
+            Labeled proposals of the last stage and the losses of all stages; or detections, and no
+            losses.
         """
         del images
         if self.training:

@@ -49,7 +49,8 @@ class BestAnchorMatcher(Matcher):
         if ious.numel() == 0:
             return matches, labels
         best = ious.amax(dim=1, keepdim=True)
-        is_best = (ious == best) & (best >= self.min_iou) & (best > 0)
-        objects, anchors = is_best.nonzero(as_tuple=True)
+        # No IoU equals the best one of an object without good enough anchors.
+        best = best.where((best >= self.min_iou) & (best > 0), torch.inf)
+        objects, anchors = (ious == best).nonzero(as_tuple=True)
         last = torch.full_like(matches, -1).scatter_reduce(0, anchors, objects, "amax")
         return matches.where(last < 0, last), labels.masked_fill(last >= 0, 1)

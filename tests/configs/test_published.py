@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from detectron2 import model_zoo
 from detectron2.config import LazyConfig, instantiate
 from detectron2.utils.registry import _convert_target_to_string
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from support.quick_experiments import QUICK
 from torch import nn
+from torchvision.models import ResNet50_Weights, ResNet101_Weights
 
+from rankdet import model_zoo
 from rankdet.data.class_stats import instance_counts
 from rankdet.engine.config import load_config
 from rankdet.losses.ecm_surrogate import ECMSurrogate
@@ -125,7 +126,8 @@ def found(key: str, cfg: DictConfig, model: nn.Module) -> list[Any]:
         return [getattr(loss, *others) for loss in ranking_losses(model)]
     if first == "built":
         return list(attributes(model, others))
-    return [plain(OmegaConf.to_container(OmegaConf.create({"x": OmegaConf.select(cfg, key)}))["x"])]
+    selected = OmegaConf.create({"x": OmegaConf.select(cfg, key)}, flags={"allow_objects": True})
+    return [plain(OmegaConf.to_container(selected)["x"])]
 
 
 def check_schedule(cfg: DictConfig, facts: dict[str, Any]) -> None:
@@ -156,6 +158,15 @@ def check_start_of_pcb(cfg: DictConfig, model: nn.Module, epoch: int | None) -> 
     assert loss.start_iteration() == pytest.approx(2 / 3 * cfg.train.max_iter, abs=6)
 
 
+def check_order_of_channels(cfg: DictConfig) -> None:
+    """Loaders, model and mean agree; models of glyphs start from nothing, with any mean."""
+    order = cfg.dataloader.train.mapper.image_format
+    assert cfg.dataloader.test.mapper.image_format == order
+    assert cfg.model.get("input_format", order) == order
+    mean = [123.675, 116.28, 103.53] if order == "RGB" else [103.53, 116.28, 123.675]
+    assert list(cfg.model.pixel_mean) == mean or cfg.train.init_checkpoint == ""
+
+
 SCHEDULE = {"epoch", "epochs", "drops", "warmup", "first_rate"}
 
 
@@ -184,6 +195,7 @@ def test_experiment(name: str, tmp_path: Path) -> None:
     assert not (tmp_path / "config.yaml.pkl").exists()
     for hook in cfg.hooks.values():
         instantiate(hook)
+    check_order_of_channels(cfg)
     model, facts = built(cfg.model), published(name)
     check_schedule(cfg, facts)
     if name.endswith("_pcb"):
@@ -250,11 +262,15 @@ def test_points_of_fcos_are_squares_of_a_stride_in_the_middle_of_a_cell() -> Non
         assert boxes.tensor[0].tolist() == [0, 0, stride, stride] and len(boxes) == 4
 
 
-def test_cityscapes_starts_from_all_but_the_last_layers_of_detectron2_s_coco_model() -> None:
-    cfg = load("cityscapes/mask_rcnn_r50_fpn_brs")
-    assert "COCO-InstanceSegmentation" in cfg.train.init_checkpoint
-    coco = built(model_zoo.get_config("common/models/mask_rcnn_fpn.py").model).state_dict()
+def test_cityscapes_starts_from_all_but_the_last_layers_of_a_coco_model() -> None:
+    coco = built(load("coco/mask_rcnn_r50_fpn_1x").model).state_dict()
     shapes = {name: weight.shape for name, weight in coco.items()}
-    found = built(cfg.model).state_dict().items()
+    found = built(load("cityscapes/mask_rcnn_r50_fpn_brs").model).state_dict().items()
     differing = {name for name, weight in found if shapes.get(name) != weight.shape}
     assert differing == {f"roi_heads.{part}.{p}" for part in LAST for p in ("weight", "bias")}
+
+
+def test_initial_weights_are_those_of_torchvision() -> None:
+    weights = model_zoo.get_config("common/imagenet.py")
+    assert weights.r50.init_checkpoint == ResNet50_Weights.IMAGENET1K_V1.url
+    assert weights.r101.init_checkpoint == ResNet101_Weights.IMAGENET1K_V1.url

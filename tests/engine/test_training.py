@@ -37,6 +37,13 @@ def test_weights_are_missed_before_anything_is_built(tmp_path, monkeypatch):
         evaluate_checkpoint(config(tmp_path, "train.init_checkpoint=nowhere.pth"))
 
 
+@pytest.mark.parametrize("config_name", ["coco/atss_r50_fpn_1x.py", "lvis_v1/fcos_r101_fpn_1x.py"])
+def test_weights_of_a_backbone_alone_are_not_evaluated(config_name, monkeypatch):
+    monkeypatch.setattr(engine, "build_model", None)
+    with pytest.raises(FileNotFoundError, match="no weights to load"):
+        evaluate_checkpoint(load_config(config_name))
+
+
 def test_training_misses_its_initial_weights(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nowhere.pth' does not exist"):
         build_trainer(config(tmp_path, "train.init_checkpoint=nowhere.pth"))

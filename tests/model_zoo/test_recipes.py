@@ -1,11 +1,18 @@
 """Recipes name what does not fit by what the user has given."""
 
 import pytest
+import torch
+from detectron2.config import LazyConfig
+from detectron2.model_zoo import get_config as get_detectron2_config
 from omegaconf import OmegaConf
 
 from rankdet import model_zoo
 from rankdet.engine.build import build
 from rankdet.model_zoo.recipes import use_dense_ranking, use_pcb, use_ranking
+from rankdet.modeling import Locations, LowUpToLikeliest, ScaledHead
+from rankdet.modeling.cascade_heads import CascadeHeads
+from rankdet.modeling.mask_head import DiceMaskHead
+from rankdet.modeling.unsampled_roi_heads import UnsampledCascadeROIHeads
 
 ECM = {"_target_": "rankdet.losses.ECMLoss", "class_counts": [5, 3, 1]}
 
@@ -35,6 +42,32 @@ def test_any_loss_of_the_list_fits_the_rpn():
     assert model.roi_heads.box_predictor.loss.num_classes == 36
 
 
+def ranked(model):
+    use_ranking(model, model_zoo.get_config("common/losses.py").rank_sort)
+    with torch.device("meta"):
+        return build(OmegaConf.create({"model": model}, flags={"allow_objects": True}), "model")
+
+
+def test_a_ranked_cascade_weighs_its_stages_the_same_and_samples_nothing(tmp_path):
+    model = model_zoo.get_config("common/models/cascade_mask_rcnn_fpn.py").model
+    cfg = OmegaConf.create({"model": model}, flags={"allow_objects": True})
+    LazyConfig.save(cfg, str(tmp_path / "saved.yaml"))  # There, classes are their names.
+    for model in (cfg.model, LazyConfig.load(str(tmp_path / "saved.yaml")).model):
+        roi_heads = ranked(model).roi_heads
+        assert type(roi_heads) is CascadeHeads and not roi_heads.batch_size_per_image
+        for stage in range(3):
+            predictor, mask_head = roi_heads.box_predictor[stage], roi_heads.mask_head[stage]
+            assert predictor.box2box_transform.weights == (10, 10, 5, 5)
+            assert type(mask_head) is DiceMaskHead
+            assert predictor.loss_weight == mask_head.loss_weight == 1
+
+
+def test_detectron2s_cascade_stays_detectron2s_when_it_is_ranked():
+    roi_heads = ranked(get_detectron2_config("common/models/cascade_rcnn.py").model).roi_heads
+    assert type(roi_heads) is UnsampledCascadeROIHeads
+    assert type(roi_heads.mask_head) is DiceMaskHead
+
+
 def test_models_that_a_recipe_cannot_change_are_named():
     cascade = model_zoo.get_config("common/models/cascade_mask_rcnn_fpn.py").model
     with pytest.raises(ValueError, match="use_pcb takes a Faster or Mask R-CNN with one box_pred"):
@@ -44,5 +77,18 @@ def test_models_that_a_recipe_cannot_change_are_named():
     with pytest.raises(ValueError, match="or use_pcb has changed it already"):
         use_pcb(model, alpha=0.4)
     varifocal = model_zoo.get_config("common/models/varifocalnet_r18_fpn.py").model
-    with pytest.raises(ValueError, match="whose head is FCOSHead or RetinaNetHead, not Vari"):
+    with pytest.raises(ValueError, match="RetinaNetHead or QualityHead or ScaledHead, not Vari"):
         use_dense_ranking(varifocal, model_zoo.get_config("common/losses.py").rank_sort)
+
+
+@pytest.mark.parametrize("name", ["atss", "paa"])
+def test_dense_ranking_takes_the_heads_and_candidates_of_the_releases(name):
+    model = model_zoo.get_config(f"common/models/{name}_r50_fpn.py").model
+    use_dense_ranking(model, model_zoo.get_config("common/losses.py").rank_sort)
+    cfg = OmegaConf.create({"model": model}, flags={"allow_objects": True})
+    detector = build(cfg, "model")
+    assert type(detector.head) is ScaledHead and detector.quality is None
+    assert detector.num_cell_anchors == 3 and isinstance(detector.candidates, Locations)
+    if name == "paa":
+        division = detector.assigner.division
+        assert isinstance(division, LowUpToLikeliest) and division.regularization == 1e-5

@@ -60,8 +60,7 @@ def test_detections_equal_a_loop_over_proposals():
 
 
 def test_scores_are_those_of_the_last_loss_and_calibration():
-    """Each stage has its own ECM, whose scores depend on its counts."""
-    ecm = [ECMLoss(counts) for counts in ([900, 30, 1], [1, 30, 900])]
+    ecm = [ECMLoss([900, 30, 1], foreground_calibration=x) for x in (False, True)]
     calibration = NorCal([9, 3, 1], gamma=0.6)
     stages = [make_predictor(loss, cls_agnostic_bbox_reg=True) for loss in ecm[:1]]
     stages += [make_predictor(ecm[1], cls_agnostic_bbox_reg=True, calibration=calibration)]

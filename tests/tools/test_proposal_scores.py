@@ -7,6 +7,7 @@ from detectron2.modeling.roi_heads import CascadeROIHeads
 from rankdet.engine.checkpoint import Checkpointer
 from rankdet.engine.config import load_config
 from rankdet.engine.training import build_model
+from rankdet.modeling.cascade_heads import CascadeHeads
 from rankdet.tools.proposal_scores import annotated_loader, score_proposals
 
 C = 10
@@ -76,6 +77,22 @@ def test_scores_of_a_cascade_are_the_mean_of_its_stages(run, batch):
     (found,) = score_proposals(model, [batch[:1]])
     torch.testing.assert_close(found.scores, (plain.scores + 1 / (C + 1)) / 2)
     assert torch.equal(found.labels, plain.labels)
+
+
+def test_scores_of_mean_logits_are_those_that_rank_detections(run, batch):
+    model = load_model(run)
+    (plain,) = score_proposals(model, [batch[:1]])
+    heads = model.roi_heads
+    model.roi_heads = CascadeHeads(
+        box_in_features=heads.box_in_features,
+        box_pooler=heads.box_pooler,
+        box_heads=[heads.box_head],
+        box_predictors=[heads.box_predictor],
+        proposal_matchers=[heads.proposal_matcher],
+        num_classes=C,
+    )
+    (found,) = score_proposals(model, [batch[:1]])
+    torch.testing.assert_close(found.scores, plain.scores)
 
 
 def test_without_objects_all_is_background(run, batch):

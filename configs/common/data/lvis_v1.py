@@ -5,12 +5,12 @@ from detectron2.config import LazyCall as L
 
 from rankdet.evaluation.rankdet_evaluation import RankdetEvaluator
 
-from .repeat_factors import sampler
+from .repeat_factors import mmdetection_sampler
 
 dataloader = model_zoo.get_config("common/data/coco.py").dataloader
 dataloader.train.mapper.image_format = "RGB"
 dataloader.train.dataset.names = "lvis_v1_train"
-dataloader.train.sampler = sampler
+dataloader.train.sampler = mmdetection_sampler
 dataloader.test.dataset.names = "lvis_v1_val"
 dataloader.evaluator = L(RankdetEvaluator)(
     dataset_name="${..test.dataset.names}",

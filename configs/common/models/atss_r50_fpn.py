@@ -15,4 +15,5 @@ use_r50_fpn(model, model_zoo.get_config("common/models/fcos.py").model)
 model.head._target_ = QualityHead
 model.backbone.top_block._target_ = PlainP6P7
 model.anchor_generator.offset = 0.0
+model.quality.smallest_sum = 1.0
 model.padding_divisor = 32

@@ -9,22 +9,20 @@ from detectron2.config import LazyCall as L
 from detectron2.layers import ShapeSpec
 from detectron2.modeling.box_regression import Box2BoxTransform
 
-from rankdet.losses import SigmoidBCELoss
 from rankdet.modeling.box_head import XavierBoxHead
 from rankdet.modeling.box_losses import SmoothL1BoxLoss
 from rankdet.modeling.box_predictor import BoxPredictor
 from rankdet.modeling.cascade_heads import CascadeHeads
 from rankdet.modeling.mask_head import MaskHead
-from rankdet.modeling.rpn import LossRPN
 
 from ..losses import softmax
+from ..rpn import rpn
 
 _STAGES = [(0.1, 0.2, 1.0), (0.05, 0.1, 0.5), (0.033, 0.067, 0.25)]
 
 model = model_zoo.get_config("common/models/cascade_rcnn.py").model
 model.proposal_generator.update(
-    _target_=LossRPN,
-    loss=L(SigmoidBCELoss)(num_classes=1),
+    **rpn,
     box_loss=L(SmoothL1BoxLoss)(beta=1 / 9),
     post_nms_topk=(2000, 1000),
     anchor_boundary_thresh=0,

@@ -1,4 +1,4 @@
-"""Detectron2's Faster R-CNN R50-FPN with rankdet's predictor and RPN, and LVIS's test settings."""
+"""The Mask R-CNN R50-FPN without masks."""
 
 from .mask_rcnn_fpn import model
 

@@ -1,8 +1,12 @@
-"""A small Mask R-CNN for 128 px images that trains from scratch on a CPU in minutes."""
+"""A small Mask R-CNN for 128 px images that trains from scratch on a CPU in minutes.
+
+Its box and mask heads start as Detectron2's.
+"""
 
 from detectron2.config import LazyCall as L
 from detectron2.layers import ShapeSpec
 from detectron2.modeling.backbone.resnet import BasicBlock, BasicStem, ResNet
+from detectron2.modeling.roi_heads import FastRCNNConvFCHead, MaskRCNNConvUpsampleHead
 
 from .mask_rcnn_fpn import model
 
@@ -44,12 +48,17 @@ roi_heads.batch_size_per_image = 32
 roi_heads.update(box_in_features=_LEVELS, mask_in_features=_LEVELS)
 roi_heads.box_pooler.update(output_size=5, scales=_SCALES, sampling_ratio=1)
 roi_heads.box_head.update(
-    input_shape=ShapeSpec(channels=_FPN_CHANNELS, height=5, width=5), fc_dims=[256, 256]
+    _target_=FastRCNNConvFCHead,
+    conv_dims=[],
+    input_shape=ShapeSpec(channels=_FPN_CHANNELS, height=5, width=5),
+    fc_dims=[256, 256],
 )
 roi_heads.box_predictor.input_shape = ShapeSpec(channels=256)
 roi_heads.box_predictor.cls_agnostic_bbox_reg = True
 roi_heads.mask_pooler.update(output_size=14, scales=_SCALES, sampling_ratio=1)
 roi_heads.mask_head.update(
-    input_shape=ShapeSpec(channels=_FPN_CHANNELS, width=14, height=14), conv_dims=[32, 32, 32]
+    _target_=MaskRCNNConvUpsampleHead,
+    input_shape=ShapeSpec(channels=_FPN_CHANNELS, width=14, height=14),
+    conv_dims=[32, 32, 32],
 )
 model.update(input_format="RGB")

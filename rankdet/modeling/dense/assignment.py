@@ -190,8 +190,9 @@ class CenterAssigner:
     center along either axis, and the farthest side of the box is between 4 and 8 strides away
     (nearer at the finest level, farther at the coarsest); of several objects to the smallest.
 
-    Source: Detectron2's FCOS, which compares areas in steps of 8 square pixels; here, exactly. Of
-    objects of equal area the first counts.
+    Source: FCOS as in mmdetection with ``center_sampling``; with an infinite radius as without.
+    4 and 8 strides belong to both levels. Detectron2's leaves both out, and compares areas in steps
+    of 8 square pixels; here, exactly. Of objects of equal area the first counts.
 
     Args:
         num_classes: C.
@@ -234,7 +235,7 @@ def _smallest_match(centers: Tensor, ranges: Tensor, gt_boxes: Boxes) -> Tensor:
     nearest, farthest, radius = ranges.unsqueeze(2)
     largest = sides.amax(dim=2)
     is_match = (sides.amin(dim=2) > 0) & (offsets < radius)
-    is_match &= (largest > nearest) & (largest < farthest)
+    is_match &= (largest >= nearest) & (largest <= farthest)
     areas: Tensor = gt_boxes.area().where(is_match, torch.inf)
     smallest, matched = areas.min(dim=1)
     return matched.where(smallest < torch.inf, -1)

@@ -16,14 +16,18 @@ class Quality(ABC):
     Args:
         loss_weight: of its loss against that of the classes; the releases have 1 for centerness and
             0.5 for the predicted IoU.
+        smallest_sum: what box losses are divided by at least, on each rank; else by the sum of the
+            targets. mmdetection: 1 for ATSS, 0 for FCOS and PAA.
 
     Raises:
-        ValueError: ``loss_weight`` is negative or not finite.
+        ValueError: ``loss_weight`` or ``smallest_sum`` is negative or not finite.
     """
 
-    def __init__(self, loss_weight: float = 1.0) -> None:
+    def __init__(self, loss_weight: float = 1.0, smallest_sum: float = 0.0) -> None:
         check_range("loss_weight", loss_weight, 0)
+        check_range("smallest_sum", smallest_sum, 0)
         self.loss_weight = loss_weight
+        self.smallest_sum = smallest_sum
 
     @abstractmethod
     def targets(self, anchors: Tensor, gt_boxes: Tensor, ious: Tensor) -> Tensor:
@@ -52,12 +56,12 @@ class Quality(ABC):
             ious: see there.
 
         Returns:
-            ``(F,)`` weights of the box losses with a mean of 1 over all ranks, and the binary
-            cross-entropy, scalar: summed, over the mean number of foreground anchors of a rank,
-            and weighted.
+            ``(F,)`` weights of the box losses with a mean of 1 over all ranks (less if their sum is
+            too small), and the binary cross-entropy, scalar: summed, over the mean number of
+            foreground anchors of a rank, and weighted.
         """
         targets = self.targets(anchors, gt_boxes, ious)
-        weights, num_foreground = mean_one_over_ranks(targets)
+        weights, num_foreground = mean_one_over_ranks(targets, self.smallest_sum)
         loss = F.binary_cross_entropy_with_logits(logits.float(), targets, reduction="sum")
         return weights, self.loss_weight * loss / num_foreground
 
@@ -102,11 +106,12 @@ class PredictedIoU(Quality):
         return ious
 
 
-def mean_one_over_ranks(values: Tensor) -> tuple[Tensor, Tensor]:
+def mean_one_over_ranks(values: Tensor, smallest_sum: float = 0.0) -> tuple[Tensor, Tensor]:
     """Scale values so that their mean over all ranks is 1; call it on every rank.
 
     Args:
         values: ``(F,)`` >= 0; a rank may have none.
+        smallest_sum: if the mean over ranks of their sums is smaller, so is the mean of the result.
 
     Returns:
         The scaled values ``(F,)`` (zeros stay zeros), and max(total F, 1) / number of ranks, a
@@ -116,4 +121,5 @@ def mean_one_over_ranks(values: Tensor) -> tuple[Tensor, Tensor]:
     mine = torch.stack([values.new_ones(()), ones.sum(), values.sum()])
     num_ranks, num_values, total = sum_over_ranks_(mine)
     tiny = torch.finfo(values.dtype).tiny
-    return values * num_values / total.clamp(min=tiny), num_values.clamp(min=1) / num_ranks
+    total = total.clamp(min=tiny).maximum(smallest_sum * num_ranks)
+    return values * num_values / total, num_values.clamp(min=1) / num_ranks

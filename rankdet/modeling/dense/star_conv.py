@@ -16,8 +16,8 @@ class StarConv2d(nn.Conv2d):
     times as fast there (one thread; 256 channels at 100 x 152: 2 to 3; 64 at 16 x 16: 11 to 15);
     the price is nine feature maps kept for the backward pass.
 
-    Source: Zhang et al., VarifocalNet, CVPR 2021, section 3.2. Weights start as those of
-    mmdetection's deformable convolution: uniform, with the variance 2 / (9 in_channels) of Kaiming.
+    Source: Zhang et al., VarifocalNet, CVPR 2021, section 3.2. Weights start as those of MMCV's
+    deformable convolution: uniform, with the variance 2 / (9 in_channels) of Kaiming.
 
     Args:
         in_channels: channels of the input.

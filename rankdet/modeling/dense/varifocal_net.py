@@ -21,8 +21,8 @@ class VarifocalNet(OneStageDetector):
     The loss sees the IoUs of the refined boxes; the paper's is ``VarifocalLoss(box_weight=2.0)``.
 
     Source: Zhang et al., VarifocalNet, CVPR 2021, eq. 2 and section 3.4, with ATSS as
-    ``assigner``. As in the release, weighted GIoU losses are divided by the sum of the weights,
-    the mean over ranks, which the release does not let fall below 1.
+    ``assigner``. As in the release, weighted GIoU losses are divided by the sum of the weights, the
+    mean over ranks, but at least by 1.
 
     Args:
         backbone: as in :class:`OneStageDetector`, like all that is not described here.
@@ -126,7 +126,7 @@ class VarifocalNet(OneStageDetector):
         """IoUs and losses, ``(F,)``, and the mean of F over ranks, at least 1."""
         boxes = positives.take(deltas), positives.anchors, positives.gt_boxes
         ious, losses = self.box_loss(*boxes, self.box2box_transform)
-        weights, num_foreground = mean_one_over_ranks(ious)
+        weights, num_foreground = mean_one_over_ranks(ious, smallest_sum=1.0)
         return ious, weights * losses, num_foreground
 
 

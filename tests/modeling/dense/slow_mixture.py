@@ -15,7 +15,7 @@ def slow_log_sum(joint):
     return max(joint) + math.log(sum(math.exp(j - max(joint)) for j in joint))
 
 
-def slow_fit(samples, tolerance=1e-3, max_iterations=100):
+def slow_fit(samples, regularization=1e-6, tolerance=1e-3, max_iterations=100):
     """Weights, means and variances of one row, one sample and one component at a time."""
     weights, means, variances = [0.5, 0.5], [min(samples), max(samples)], [1.0, 1.0]
     previous = -math.inf
@@ -32,7 +32,7 @@ def slow_fit(samples, tolerance=1e-3, max_iterations=100):
             square = sum(
                 r[c] * (x - mean) ** 2 for r, x in zip(responsibilities, samples, strict=True)
             )
-            weights[c], means[c], variances[c] = count, mean, square / count + 1e-6
+            weights[c], means[c], variances[c] = count, mean, square / count + regularization
         weights = [w / sum(weights) for w in weights]
         if abs(total / len(samples) - previous) < tolerance:
             break

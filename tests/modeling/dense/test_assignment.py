@@ -22,12 +22,13 @@ NUM_CLASSES, SIZE = 5, 96
 UNUSED = torch.empty(0)
 
 
-def make_gt(num_objects, seed):
+def make_gt(num_objects, seed, offset=0.3):
     """Objects whose areas differ by more than the 8 square pixels of Detectron2's precision."""
     generator = torch.Generator().manual_seed(seed)
     corners = torch.randint(0, 60, (num_objects, 2), generator=generator).float()
     width = torch.randint(6, 60, (num_objects, 1), generator=generator).float()
     area = 200 + 300 * torch.randperm(num_objects, generator=generator)[:, None]
+    corners += offset  # Of points at whole pixels: no side is just 4 or 8 strides away.
     boxes = torch.cat([corners, corners + torch.cat([width, area / width], dim=1)], dim=1)
     return Instances(
         (SIZE, SIZE),
@@ -94,7 +95,7 @@ def slow_center_labels(anchors, gt):
             for (x1, y1, x2, y2), label in objects:
                 sides = [x - x1, y - y1, x2 - x, y2 - y]
                 offset = max(abs(x - (x1 + x2) / 2), abs(y - (y1 + y2) / 2))
-                if min(sides) > 0 and offset < 1.5 * stride and nearest < max(sides) < farthest:
+                if min(sides) > 0 and offset < 1.5 * stride and nearest <= max(sides) <= farthest:
                     matches.append(((x2 - x1) * (y2 - y1), label))
             labels.append(min(matches)[1] if matches else NUM_CLASSES)
     return labels
@@ -102,7 +103,7 @@ def slow_center_labels(anchors, gt):
 
 @given(number=st.integers(0, 8), seed=seeds)
 def test_fcos_equals_the_rule_one_point_at_a_time(number, seed):
-    anchors, gt = anchors_of(point_anchors()), make_gt(number, seed)
+    anchors, gt = anchors_of(point_anchors()), make_gt(number, seed, offset=0)
     targets = CenterAssigner(NUM_CLASSES)(anchors, [gt], UNUSED, UNUSED)
     assert targets.labels[0].tolist() == slow_center_labels(anchors, gt)
 
@@ -155,6 +156,16 @@ def test_an_image_in_a_batch_is_labeled_as_alone_and_padding_is_ignored(assign):
         assert torch.equal(targets.labels[own], expected.labels)
         assert torch.equal(targets.gt_boxes[own], expected.gt_boxes)
         assert (targets.labels[image, ~is_own] == -1).all() and (~is_own).any()
+
+
+def test_a_side_of_eight_strides_belongs_to_two_levels():
+    """From (12, 12) to the right 64 pixels: 8 strides of the finest level, 4 of the next."""
+    gt = Instances(
+        (SIZE, SIZE), gt_boxes=Boxes(torch.tensor([[8.0, 8, 76, 76]])), gt_classes=torch.tensor([1])
+    )
+    anchors = [Boxes(torch.tensor([[12 - s, 12 - s, 12 + s, 12 + s]])) for s in (4.0, 8.0, 16.0)]
+    targets = CenterAssigner(NUM_CLASSES, radius=float("inf"))(anchors, [gt], UNUSED, UNUSED)
+    assert targets.labels.tolist() == [[1, 1, NUM_CLASSES]]
 
 
 def test_fcos_takes_the_smaller_of_two_objects_of_almost_equal_size():

@@ -13,9 +13,8 @@ from modeling.dense.anchor_scenes import (
     make_objects,
     quick,
     seeds,
-    slow_center,
-    slow_iou,
 )
+from modeling.dense.slow_assigners import slow_atss
 
 from rankdet.modeling.dense.atss import ATSSAssigner
 
@@ -24,36 +23,6 @@ def assign(anchors, gt_instances, num_candidates=9):
     shape = len(gt_instances), sum(len(level) for level in anchors)
     assigner = ATSSAssigner(NUM_CLASSES, num_candidates)
     return assigner(anchors, gt_instances, torch.zeros(*shape, 1), torch.zeros(*shape, 4))
-
-
-def slow_candidates(levels, box, num_candidates):
-    candidates, start = [], 0
-    x, y = slow_center(box)
-    for level in levels:
-        distances = []
-        for index, anchor in enumerate(level):
-            anchor_x, anchor_y = slow_center(anchor)
-            distances.append(((anchor_x - x) ** 2 + (anchor_y - y) ** 2, start + index))
-        candidates += [index for _, index in sorted(distances)[:num_candidates]]
-        start += len(level)
-    return candidates
-
-
-def slow_atss(anchors, gt_boxes, num_candidates=9):
-    """Object of each anchor, -1 if it has none: algorithm 1 of the paper."""
-    levels = [level.tensor.tolist() for level in anchors]
-    flat = [anchor for level in levels for anchor in level]
-    matches, best = [-1] * len(flat), [0.0] * len(flat)
-    for number, box in enumerate(gt_boxes.tensor.tolist()):
-        candidates = slow_candidates(levels, box, num_candidates)
-        ious = [slow_iou(flat[index], box) for index in candidates]
-        threshold = statistics.mean(ious) + (statistics.stdev(ious) if len(ious) > 1 else 0)
-        for index, iou in zip(candidates, ious, strict=True):
-            x, y = slow_center(flat[index])
-            is_inside = min(x - box[0], y - box[1], box[2] - x, box[3] - y) > 0.01
-            if is_inside and iou >= threshold and iou > best[index]:
-                matches[index], best[index] = number, iou
-    return matches
 
 
 @quick

@@ -5,7 +5,7 @@ import torch
 from detectron2.modeling.anchor_generator import DefaultAnchorGenerator
 from detectron2.modeling.box_regression import Box2BoxTransform
 from detectron2.modeling.meta_arch import FCOS, RetinaNet
-from detectron2.structures import Instances
+from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import EventStorage
 from support.tiny_one_stage import (
     PIXELS,
@@ -93,19 +93,6 @@ def test_losses_and_gradients_are_detectron2_s(ours, theirs, names):
         torch.testing.assert_close(gradient, scale * other, rtol=1e-4, atol=1e-6)
 
 
-@pairs
-def test_detections_are_detectron2_s(ours, theirs, names):
-    model, detectron2 = ours(), theirs()
-    detectron2.load_state_dict(model.state_dict())
-    with torch.no_grad():
-        found, expected = model.eval()(IMAGES), detectron2.eval()(IMAGES)
-    for ours_of_image, theirs_of_image in zip(found, expected, strict=True):
-        one, other = ours_of_image["instances"], theirs_of_image["instances"]
-        assert len(one) == len(other) > 0 and torch.equal(one.pred_classes, other.pred_classes)
-        torch.testing.assert_close(one.scores, other.scores)
-        torch.testing.assert_close(one.pred_boxes.tensor, other.pred_boxes.tensor)
-
-
 def test_boxes_count_by_their_centerness():
     weighted, unweighted = make_fcos(), make_fcos(quality=UnweightedCenterness())
     losses, expected = run(weighted)[0], run(unweighted)[0]
@@ -162,3 +149,42 @@ def test_levels_with_other_numbers_of_anchors_are_named():
     )
     with pytest.raises(ValueError, match=r"anchor_generator has \[4, 2\] anchors per cell"):
         make_retinanet(anchor_generator=anchors)
+
+
+def padded_images():
+    """One image of 48 x 48 pixels, and one that fills a third of the batch."""
+    small = make_image([0, 2], 5)
+    small["image"] = small["image"][:, :32, :24]
+    boxes = Boxes(torch.tensor([[2.0, 3, 15, 20], [8.0, 6, 23, 30]]))
+    small["instances"] = Instances(
+        (32, 24), gt_boxes=boxes, gt_classes=small["instances"].gt_classes
+    )
+    return [IMAGES[0], small]
+
+
+@pytest.mark.parametrize("divisor", [None, 8, 16])
+def test_padding_is_ignored_where_it_is_asked_for(divisor):
+    """Strides are 8 and 16; what is over padding is no row of the loss and has no gradient."""
+    model, outputs = make_retinanet(padding_divisor=divisor), []
+
+    def keep(module, args, output):
+        for level in output[0]:
+            level.retain_grad()
+            outputs.append(level)
+
+    model.head.register_forward_hook(keep)
+    with EventStorage():
+        sum(model(padded_images()).values()).backward()
+    for level, stride in zip(outputs, (8, 16), strict=True):
+        is_trained = level.grad.abs().sum(1) > 0
+        assert is_trained[0].all()
+        for y in range(48 // stride):
+            for x in range(48 // stride):
+                height, width = 32, 24 if divisor == 8 else 32
+                is_on_image = divisor is None or (y * stride < height and x * stride < width)
+                assert is_trained[1, y, x] == is_on_image
+
+
+def test_a_divisor_of_nothing_is_named():
+    with pytest.raises(ValueError, match="padding_divisor is 0"):
+        make_retinanet(padding_divisor=0)

@@ -27,11 +27,11 @@ def fit(samples, **options):
 
 
 @quick
-@given(samples=rows)
-def test_equals_a_loop_over_samples(samples):
-    mixture = fit(samples)
+@given(samples=rows, regularization=st.sampled_from([1e-6, 1e-5, 0.1]))
+def test_equals_a_loop_over_samples(samples, regularization):
+    mixture = fit(samples, regularization=regularization)
     for row, values in enumerate(samples):
-        for actual, expected in zip(mixture, slow_fit(values), strict=True):
+        for actual, expected in zip(mixture, slow_fit(values, regularization), strict=True):
             assert actual[row].tolist() == pytest.approx(expected, rel=1e-7, abs=1e-9)
 
 

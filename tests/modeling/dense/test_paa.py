@@ -1,5 +1,3 @@
-import math
-
 import pytest
 import torch
 from detectron2.modeling.box_regression import Box2BoxTransform
@@ -14,11 +12,12 @@ from modeling.dense.anchor_scenes import (
     make_predictions,
     quick,
     seeds,
-    slow_iou,
 )
-from modeling.dense.slow_mixture import slow_fit, slow_log_joint, slow_log_sum
+from modeling.dense.slow_assigners import slow_match, slow_paa
+from modeling.dense.slow_division import slow_low_up_to_likeliest, slow_up_to_likeliest
 
-from rankdet.modeling.dense.paa import PAAAssigner, low_losses
+from rankdet.modeling.dense.paa import PAAAssigner
+from rankdet.modeling.dense.paa_division import LowUpToLikeliest, UpToLikeliest
 
 TRANSFORM = Box2BoxTransform(weights=(10.0, 10.0, 5.0, 5.0))
 
@@ -28,112 +27,26 @@ def assign(anchors, gt_instances, logits, deltas, *settings):
     return assigner(anchors, gt_instances, logits, deltas)
 
 
-def slow_focal(logits, label):
-    total = 0.0
-    for index, logit in enumerate(logits):
-        p = 1 / (1 + math.exp(-logit))
-        q, alpha = (p, 0.25) if index == label else (1 - p, 0.75)
-        total -= alpha * (1 - q) ** 2 * math.log(q)
-    return total
-
-
-def slow_giou_loss(anchor, deltas, box):
-    width, height = anchor[2] - anchor[0], anchor[3] - anchor[1]
-    x = (anchor[0] + anchor[2]) / 2 + deltas[0] / 10 * width
-    y = (anchor[1] + anchor[3]) / 2 + deltas[1] / 10 * height
-    half_width = width * math.exp(deltas[2] / 5) / 2
-    half_height = height * math.exp(deltas[3] / 5) / 2
-    a = (x - half_width, y - half_height, x + half_width, y + half_height)
-    hull = (max(a[2], box[2]) - min(a[0], box[0])) * (max(a[3], box[3]) - min(a[1], box[1]))
-    areas = (a[2] - a[0]) * (a[3] - a[1]) + (box[2] - box[0]) * (box[3] - box[1])
-    iou = slow_iou(a, box)
-    union = areas / (1 + iou)
-    return 1 - iou + (hull - union) / hull
-
-
-def slow_match(anchors, boxes, threshold=0.1):
-    """The object that each anchor may have: the release's loops."""
-    ious = [[slow_iou(anchor, box) for anchor in anchors] for box in boxes]
-    matches = []
-    for index in range(len(anchors)):
-        column = [row[index] for row in ious]
-        best = max(column, default=0.0)
-        matches.append(column.index(best) if best >= threshold else -1)
-    for number, row in enumerate(ious):
-        for index, iou in enumerate(row):
-            if iou == max(row) > 0:
-                matches[index] = number
-    return matches
-
-
-def slow_split(losses):
-    """Indices of the losses that the object takes."""
-    if len(losses) <= 2:
-        return list(range(len(losses)))
-    mixture = slow_fit(losses)
-    joints = [slow_log_joint(x, *mixture) for x in losses]
-    low = [i for i, joint in enumerate(joints) if joint[0] >= joint[1]]
-    low.sort(key=lambda i: losses[i])
-    if not low:
-        return []
-    likeliest = max(low, key=lambda i: slow_log_sum(joints[i]))
-    return low[: low.index(likeliest) + 1]
-
-
-def slow_paa(anchors, gt, logits, deltas, num_candidates, iou_threshold):
-    """Object of each anchor of one image, -1 if it has none."""
-    boxes = gt.gt_boxes.tensor.tolist()
-    flat = Boxes.cat(anchors).tensor.tolist()
-    levels = [n for n, level in enumerate(anchors) for _ in range(len(level))]
-    possible, matches = slow_match(flat, boxes, iou_threshold), [-1] * len(flat)
-    for number, box in enumerate(boxes):
-        candidates = []
-        for level in range(len(anchors)):
-            losses = []
-            for index, anchor in enumerate(flat):
-                if possible[index] == number and levels[index] == level:
-                    focal = slow_focal(logits[index].tolist(), gt.gt_classes[number])
-                    giou = slow_giou_loss(anchor, deltas[index].tolist(), box)
-                    losses.append((focal + giou, index))
-            candidates += sorted(losses)[:num_candidates]
-        for place in slow_split([loss for loss, _ in candidates]):
-            matches[candidates[place][1]] = number
-    return matches
-
-
-@pytest.mark.parametrize("seed", range(8))
-def test_equals_loops_over_objects(seed):
+@pytest.mark.parametrize(
+    ("division", "slow_division"),
+    [(UpToLikeliest, slow_up_to_likeliest), (LowUpToLikeliest, slow_low_up_to_likeliest)],
+)
+@pytest.mark.parametrize("seed", range(4))
+def test_equals_loops_over_objects(seed, division, slow_division):
     anchors = make_anchors()
     numbers = [seed, 3, 0]
     gt_instances = [make_objects(num, seed + image) for image, num in enumerate(numbers)]
     logits, deltas = make_predictions(3, anchors, seed)
+    num_matches = 0
     for settings in ((1, 0.1), (4, 0.3), (9, 0.1)):
-        targets = assign(anchors, gt_instances, logits, deltas, *settings)
+        targets = assign(anchors, gt_instances, logits, deltas, *settings, division())
         expected = [
-            slow_paa(anchors, gt, *predictions, *settings)
+            slow_paa(anchors, gt, *predictions, *settings, slow_division)
             for gt, *predictions in zip(gt_instances, logits, deltas, strict=True)
         ]
         assert_targets_equal(targets, expected, gt_instances)
-        assert any(match >= 0 for match in expected[1])
-
-
-def test_low_losses_are_taken_up_to_the_likeliest():
-    """0.54 and 0.7 are of the low component, but above its likeliest loss, next to its mean."""
-    losses = [2.0, 0.52, 2.1, 0.54, 1.9, 0.7, 0.5, 2.2]
-    taken = low_losses(torch.tensor([[*losses, math.inf]]))[0].nonzero().flatten().tolist()
-    assert taken == sorted(slow_split(losses))
-    assert {losses[i] for i in taken} == {0.5, 0.52, 0.54}
-
-
-@pytest.mark.parametrize("losses", [[], [0.3], [0.3, 5.0], [0.3, 0.3, 0.3]])
-def test_few_or_equal_candidates_are_all_taken(losses):
-    row = torch.tensor([losses + [math.inf] * (4 - len(losses))])
-    assert low_losses(row).tolist() == [[x < math.inf for x in row[0]]]
-
-
-def test_nan_makes_foreground_so_that_it_surfaces():
-    taken = low_losses(torch.tensor([[0.1, math.nan, 2.0, math.inf], [0.1, 2.0, 2.0, 2.0]]))
-    assert taken.tolist() == [[True, True, True, False], [True, False, False, False]]
+        num_matches += sum(match >= 0 for match in expected[1])
+    assert num_matches > 0
 
 
 @quick

@@ -73,6 +73,8 @@ def test_the_weight_scales_the_loss_alone():
 def test_a_negative_weight_is_named():
     with pytest.raises(ValueError, match="loss_weight is -1; give a number >= 0"):
         Centerness(loss_weight=-1)
+    with pytest.raises(ValueError, match="smallest_sum is -1; give a number >= 0"):
+        Centerness(smallest_sum=-1)
 
 
 def test_without_foreground_the_loss_is_zero_and_connected():
@@ -80,6 +82,18 @@ def test_without_foreground_the_loss_is_zero_and_connected():
     weights, loss = Centerness()(logits, *boxes_around(0))
     loss.backward()
     assert weights.shape == (0,) and loss == 0 and logits.grad is not None
+
+
+@pytest.mark.parametrize(("smallest", "divisor"), [(0.0, 0.5), (0.25, 0.5), (1.0, 1.0)])
+def test_the_smallest_sum_of_weights(smallest, divisor):
+    """Targets 0.2 and 0.3: their mean becomes 1, unless the sum of 0.5 is too small."""
+    values = torch.tensor([0.2, 0.3])
+    weights, num_values = mean_one_over_ranks(values, smallest)
+    torch.testing.assert_close(weights, values * 2 / divisor)
+    boxes = boxes_around(2)
+    same, fewer = (Centerness(smallest_sum=x)(torch.zeros(2), *boxes)[0] for x in (0.0, 8.0))
+    torch.testing.assert_close(fewer, same * Centerness().targets(*boxes).sum() / 8)
+    assert num_values == 2
 
 
 def test_weights_of_boxes_that_all_count_zero_are_finite():

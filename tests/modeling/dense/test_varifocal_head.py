@@ -11,7 +11,7 @@ SHAPES = [ShapeSpec(channels=CHANNELS, stride=stride) for stride in STRIDES]
 norms = pytest.mark.parametrize("norm", ["", "LN", "BN"])
 
 
-def make_head(num_classes=3, norm="", first_distance=2.0, channels=CHANNELS):
+def make_head(num_classes=3, norm="", first_distance=2.0, channels=CHANNELS, **options):
     torch.manual_seed(0)
     head = VarifocalHead(
         input_shape=SHAPES,
@@ -19,6 +19,7 @@ def make_head(num_classes=3, norm="", first_distance=2.0, channels=CHANNELS):
         conv_dims=[channels],
         norm=norm,
         first_distance=first_distance,
+        **options,
     )
     for weight in head.parameters():
         torch.nn.init.normal_(weight, std=0.2)
@@ -50,7 +51,10 @@ def test_one_output_per_location(norm, num_images):
 
 def test_distances_are_in_strides():
     """Levels that look the same differ by their strides alone."""
-    logits, refined, first = make_head()(make_features(same=True))
+    head = make_head()
+    for scales in (head.scales, head.factor_scales):
+        torch.nn.init.ones_(scales)
+    logits, refined, first = head(make_features(same=True))
     assert torch.equal(*logits)
     for fine, coarse in (refined, first):
         torch.testing.assert_close(coarse / STRIDES[1], fine / STRIDES[0])
@@ -69,14 +73,19 @@ def test_first_distances_at_the_start():
 
 def test_classes_and_factors_are_read_at_the_first_box():
     head, features = make_head(), make_features()
-    for feature, stride, logits, refined, first in zip(
-        features, STRIDES, *head(features), strict=True
+    scales = zip(head.scales, head.factor_scales, strict=True)
+    for feature, stride, (scale, factor_scale), logits, refined, first in zip(
+        features, STRIDES, scales, *head(features), strict=True
     ):
+        first_feature = head.bbox_conv(head.bbox_subnet(feature))
+        distances = 2.0 * stride * (scale * head.bbox_pred(first_feature)).exp()
+        torch.testing.assert_close(first, distances)
         points = star_points(first / stride)
         cls_star = head.cls_star(head.cls_subnet(feature), points).relu()
         torch.testing.assert_close(logits, head.cls_score(cls_star))
         bbox_star = head.bbox_star(head.bbox_subnet(feature), points).relu()
-        torch.testing.assert_close(refined, first * head.bbox_factor(bbox_star).exp())
+        factors = (factor_scale * head.bbox_factor(bbox_star)).exp()
+        torch.testing.assert_close(refined, first * factors)
 
 
 def test_first_boxes_learn_a_tenth_from_the_points(monkeypatch):
@@ -102,7 +111,8 @@ def test_first_boxes_learn_nothing_from_refined_ones_directly():
     total = sum(x.sum() for x in refined)
     total.backward()
     assert (head.bbox_pred.bias.grad == 0).all()
-    torch.testing.assert_close(head.bbox_factor.bias.grad.sum(), total.detach())
+    slopes = [scale * x.sum() for scale, x in zip(head.factor_scales, refined, strict=True)]
+    torch.testing.assert_close(head.bbox_factor.bias.grad.sum(), sum(slopes).detach())
 
 
 def test_wild_predictions_stay_finite():
@@ -135,3 +145,27 @@ def test_a_level_without_stride_is_refused():
 def test_first_distance_must_be_positive(distance):
     with pytest.raises(ValueError, match=f"first_distance={distance}"):
         make_head(first_distance=distance)
+
+
+@pytest.mark.parametrize(("conv_bias", "num"), [(False, 0), (True, 3)])
+def test_biases_in_front_of_a_norm(conv_bias, num):
+    head = make_head(norm="GN", channels=32, conv_bias=conv_bias)
+    layers = head.cls_subnet[0], head.bbox_subnet[0], head.bbox_conv
+    assert sum(layer.bias is not None for layer in layers) == num
+
+
+def test_starts_as_released():
+    """Star convolutions uniform and the last of boxes normal as Kaiming has it, scales 1."""
+    torch.manual_seed(0)
+    shapes = [ShapeSpec(channels=32, stride=8)]
+    head = VarifocalHead(input_shape=shapes, num_classes=3, conv_dims=[32])
+    for name, weight in head.named_parameters():
+        if "star" in name:
+            bound = (6 / (9 * 32)) ** 0.5
+            assert 0.99 * bound < weight.abs().max() <= bound
+            assert weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.02)
+        elif weight.dim() == 4:
+            deviation = (2 / (9 * 32)) ** 0.5 if name == "bbox_conv.weight" else 0.01
+            assert weight.std().item() == pytest.approx(deviation, rel=0.1), name
+        elif name != "cls_score.bias":
+            assert (weight == (0 if name.endswith("bias") else 1)).all(), name

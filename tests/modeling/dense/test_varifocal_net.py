@@ -2,7 +2,7 @@ import pytest
 import torch
 from detectron2.layers import ShapeSpec
 from detectron2.modeling.anchor_generator import DefaultAnchorGenerator
-from detectron2.structures import Boxes, pairwise_iou
+from detectron2.structures import Boxes, Instances, pairwise_iou
 from detectron2.utils.events import EventStorage
 from fvcore.nn import giou_loss
 from support.tiny_one_stage import PIXELS, SHAPES, STRIDES, TwoLevels
@@ -124,7 +124,8 @@ def test_detections_are_refined_boxes():
     boxes = model(IMAGES)[0]["instances"].pred_boxes.tensor
     refined = slow_boxes(model, IMAGES)[0][0].clamp(min=0, max=48)
     assert len(boxes) == 100
-    assert (torch.cdist(boxes, refined).amin(dim=1) < 1e-3).all()
+    distances = (boxes[:, None] - refined).abs().amax(dim=2)
+    assert (distances.amin(dim=1) < 1e-3).all()
 
 
 @each_loss
@@ -186,3 +187,37 @@ def test_strides_of_head_and_features_must_be_the_same():
 def test_first_box_weight_must_not_be_negative():
     with pytest.raises(ValueError, match="first_box_weight is -1"):
         make_model(first_box_weight=-1.0)
+
+
+def test_padding_is_background_but_no_candidate():
+    """As released; ATSS alone would give the object at the border two anchors over padding."""
+    small = make_image([0, 2], 5)
+    small["image"] = small["image"][:, :32, :24]
+    boxes = Boxes(torch.tensor([[2.0, 3, 15, 20], [8.0, 6, 24, 32]]))
+    classes = small["instances"].gt_classes
+    small["instances"] = Instances((32, 24), gt_boxes=boxes, gt_classes=classes)
+    labels = []
+    for divisor in (None, 8):
+        model = make_model(padding_divisor=divisor)
+        seen = []
+        model.losses = lambda labels, *args, seen=seen: seen.append(labels) or {}
+        run(model, [IMAGES[0], small])
+        labels.append(seen[0])
+    fine = labels[1][1, :36].view(6, 6)
+    assert (fine[4:] == 3).all() and (fine[:, 3:] == 3).all() and (labels[1] >= 0).all()
+    assert not torch.equal(*labels) and torch.equal(labels[0][0], labels[1][0])
+
+
+def test_boxes_of_little_overlap_are_divided_by_one():
+    """As released: the sums of IoUs of one object's anchors are far below 1 here."""
+    model = make_model(first_box_weight=1.25)
+    torch.nn.init.constant_(model.head.bbox_pred.bias, -2.5)
+    losses, (labels, gt_boxes) = targets_of(model)
+    is_object = labels < 3
+    for name, weight, boxes in zip(
+        ("loss_box_reg", "loss_first_box_reg"), (2.0, 1.25), slow_boxes(model, IMAGES), strict=True
+    ):
+        matched = torch.stack(boxes)[is_object], gt_boxes[is_object]
+        ious = slow_ious(*matched)
+        assert 0 < ious.sum() < 0.9
+        torch.testing.assert_close(losses[name], weight * (ious * giou_loss(*matched)).sum())
