@@ -117,7 +117,7 @@ BROKEN = {
     "level": (
         {"neck.fpn_convs.3.conv": (64, 64, 3, 3)},
         "the checkpoint has neck.fpn_convs.3.conv.weight (64, 64, 3, 3), but the config's model "
-        "has no place for it among its FPN levels; give a config with the same FPN levels",
+        "has no backbone.top_block.p6.weight; give a config with the same FPN levels",
     ),
     "deeper": (
         {"backbone.layer1.1.conv1": (32, 32, 3, 3)},
