@@ -122,7 +122,8 @@ def _origin(source: Source, config: str, overrides: Sequence[str]) -> dict[str, 
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = tool_parser("convert", __doc__, epilog=_EXAMPLE)
+    usage = "CHECKPOINT --to CONFIG --output FILE [--source-config FILE] [key=value ...]"
+    parser = tool_parser("convert", __doc__, epilog=_EXAMPLE, usage=usage)
     parser.add_argument("checkpoint", metavar="CHECKPOINT", type=Path, help="file to convert")
     parser.add_argument(
         "--to", metavar="CONFIG", required=True, help="a config of the same detector"

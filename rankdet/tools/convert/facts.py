@@ -78,7 +78,7 @@ def _stride_fact(conversion: Conversion) -> Iterator[_Fact]:
 
 
 def _top_block_fact(conversion: Conversion) -> Iterator[_Fact]:
-    top_block: Any = getattr(conversion.target.module("backbone"), "top_block", None)
+    top_block: Any = getattr(conversion.target.model.backbone, "top_block", None)
     if not isinstance(top_block, LastLevelP6P7):
         return
     settings = conversion.source.settings

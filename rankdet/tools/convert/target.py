@@ -24,11 +24,6 @@ class Target(NamedTuple):
     dataset_names: list[str]
     """Those that the config tests on."""
 
-    def module(self, *names: str) -> Any:
-        """The first of the modules with these dotted names that the model has, or None."""
-        modules = dict(self.model.named_modules())
-        return next((modules[name] for name in names if name in modules), None)
-
     @property
     def is_one_stage(self) -> bool:
         """Whether the model has no RoI heads."""

@@ -44,6 +44,7 @@ def pcb(logits, classes, depth=50, normalizes=False, **state):
 
 LAYOUTS = {
     "coco/faster_rcnn_r50_fpn_1x_rs.py": two_stage(resnet(), 80, 80, masks=False),
+    "coco/mask_rcnn_r50_fpn_1x.py": two_stage(resnet(), 81, 80),
     "coco/mask_rcnn_r50_fpn_1x_brs.py": two_stage(resnet(), 80, 80),
     "coco/cascade_rcnn_r50_fpn_1x_rs.py": two_stage(resnet(), 80, 80, masks=False, stages=3),
     "coco/faster_rcnn_r50_fpn_100ep_alrp.py": two_stage(resnet(), 80, 80, masks=False),
