@@ -43,6 +43,9 @@ SUBCOMMANDS = {
     "plot-confusion": Subcommand(
         "rankdet.tools.plot_confusion", "draw what collect-confusion found"
     ),
+    "convert": Subcommand(
+        "rankdet.tools.convert.__main__", "convert checkpoints of mmdetection and torchvision"
+    ),
     "benchmark": Subcommand("rankdet.tools.benchmark.__main__", "measure losses and iterations"),
     "install-detectron2": Subcommand(
         "rankdet.tools.install_detectron2", "install Detectron2", needs_detectron2=False

@@ -1,0 +1,147 @@
+"""What no weight shows, and both sides have to agree on."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from detectron2.data import MetadataCatalog
+from detectron2.modeling.backbone.fpn import LastLevelP6P7
+from detectron2.modeling.backbone.resnet import BottleneckBlock
+
+from rankdet.modeling.dense.dense_head import ClassQualityHead
+from rankdet.modeling.dense.distances import ExponentialDistances
+from rankdet.tools.convert.rules import Conversion
+
+
+class _Fact(NamedTuple):
+    what: str
+    source: str | None
+    """None: not known."""
+    target: str
+    remedy: str
+
+
+def check_facts(conversion: Conversion) -> None:
+    """Compare what the checkpoint's settings say with the config, and note what they do not say.
+
+    Raises:
+        ValueError: they differ.
+    """
+    _check_kind(conversion)
+    for fact in _facts(conversion):
+        if fact.source is None:
+            conversion.assume(f"{fact.what}: {fact.target}, as in the config")
+        elif fact.source != fact.target:
+            raise ValueError(
+                f"{fact.what}: the checkpoint has {fact.source}, the config {fact.target}; "
+                f"{fact.remedy}."
+            )
+    _check_class_order(conversion)
+
+
+def _check_kind(conversion: Conversion) -> None:
+    is_two_stage = any(name.startswith("rpn_head.") for name in conversion.source.weights)
+    if not conversion.source.is_backbone and is_two_stage == conversion.target.is_one_stage:
+        kinds = ("a two-stage", "a one-stage") if is_two_stage else ("a one-stage", "a two-stage")
+        raise ValueError(
+            f"the checkpoint is of {kinds[0]} detector, the config of {kinds[1]} one; give a "
+            "config of the same detector."
+        )
+
+
+def _facts(conversion: Conversion) -> Iterator[_Fact]:
+    yield from _stride_fact(conversion)
+    if conversion.source.is_backbone:
+        return
+    yield from _top_block_fact(conversion)
+    yield from _anchor_fact(conversion)
+    if conversion.target.is_one_stage:
+        yield from _fcos_facts(conversion)
+
+
+def _stride_fact(conversion: Conversion) -> Iterator[_Fact]:
+    modules = conversion.target.model.modules()
+    blocks = [module for module in modules if isinstance(module, BottleneckBlock)]
+    settings, source = conversion.source.settings, None
+    if conversion.source.is_backbone:
+        source = "3 x 3"  # torchvision's, and what mmdetection makes of others.
+    elif settings.is_known:
+        source = "1 x 1" if settings.get("backbone", "style") == "caffe" else "3 x 3"
+    if blocks:
+        is_first = any(block.conv1.stride != (1, 1) for block in blocks)
+        yield _Fact(
+            "convolution of a block that has the stride",
+            source,
+            "1 x 1" if is_first else "3 x 3",
+            "set model.backbone.bottom_up.stages.stride_in_1x1 to the other value here and in each "
+            "command that loads the file",
+        )
+
+
+def _top_block_fact(conversion: Conversion) -> Iterator[_Fact]:
+    top_block: Any = getattr(conversion.target.model.backbone, "top_block", None)
+    if not isinstance(top_block, LastLevelP6P7):
+        return
+    settings = conversion.source.settings
+    has_relu = bool(settings.get("neck", "relu_before_extra_convs", default=False))
+    yield _Fact(
+        "activation between the FPN levels p6 and p7",
+        ("ReLU" if has_relu else "none") if settings.is_known else None,
+        "ReLU" if type(top_block).forward is LastLevelP6P7.forward else "none",
+        "give the config the other top_block, LastLevelP6P7 with and PlainP6P7 without it",
+    )
+
+
+def _anchor_fact(conversion: Conversion) -> Iterator[_Fact]:
+    """Anchors of mmdetection are around the corners of cells, FCOS's points in their centers."""
+    settings = conversion.source.settings
+    head = "bbox_head" if conversion.target.is_one_stage else "rpn_head"
+    anchors, points = (settings.get(head, f"{x}_generator") or {} for x in ("anchor", "point"))
+    offset = points.get("offset", 0.5)
+    if anchors or "FCOS" not in str(settings.get(head, "type")):
+        offset = anchors.get("center_offset", 0.0)
+    yield _Fact(
+        "place of the first anchor, in strides",
+        f"{offset:g}" if settings.is_known else None,
+        f"{conversion.target.anchor_generator.offset:g}",
+        "give the config's anchor_generator the other offset",
+    )
+
+
+def _fcos_facts(conversion: Conversion) -> Iterator[_Fact]:
+    model, settings = conversion.target.model, conversion.source.settings
+    names = conversion.source.weights
+    if not any(name.startswith(("bbox_head.conv_reg.", "bbox_head.fcos_reg.")) for name in names):
+        return
+    is_linear = bool(settings.get("bbox_head", "norm_on_bbox", default=False))
+    has_logs = isinstance(model.box2box_transform, ExponentialDistances)
+    yield _Fact(
+        "distances of FCOS",
+        ("in strides" if is_linear else "logs of pixels") if settings.is_known else None,
+        "logs of pixels" if has_logs else "in strides",
+        "give the config the other box2box_transform: ExponentialDistances for logs, else "
+        "Box2BoxTransformLinear(normalize_by_size=True)",
+    )
+    is_on_boxes = bool(settings.get("bbox_head", "centerness_on_reg", default=False))
+    yield _Fact(
+        "branch of FCOS's centerness",
+        ("boxes" if is_on_boxes else "classes") if settings.is_known else None,
+        "classes" if isinstance(model.head, ClassQualityHead) else "boxes",
+        "give the config the other head: ClassQualityHead for the branch of the classes, "
+        "QualityHead for that of the boxes",
+    )
+
+
+def _check_class_order(conversion: Conversion) -> None:
+    """Compare the names of the classes where both sides have the same ones."""
+    theirs = conversion.source.class_names
+    for name in conversion.target.dataset_names:
+        ours = list(MetadataCatalog.get(name).get("thing_classes", []))
+        if sorted(ours) == sorted(theirs) and ours != theirs:
+            index = next(
+                i for i, pair in enumerate(zip(ours, theirs, strict=True)) if len({*pair}) > 1
+            )
+            raise ValueError(
+                f"the classes have another order: class {index} is {theirs[index]!r} in the "
+                f"checkpoint and {ours[index]!r} in {name}; register the data set with the "
+                "checkpoint's order."
+            )
