@@ -86,10 +86,10 @@ def use_dense_ranking(model: DictConfig, loss: DictConfig) -> None:
         loss: lazy config of the loss.
 
     Raises:
-        ValueError: the head is another than theirs.
+        ValueError: assigner or head is another than theirs.
     """
-    heads = "FCOSHead", "RetinaNetHead", "QualityHead", "ScaledHead"
-    _check_head(model, "use_dense_ranking", heads)
+    _check_part(model, "assigner", ("ATSSAssigner", "PAAAssigner"))
+    _check_part(model, "head", ("FCOSHead", "RetinaNetHead", "QualityHead", "ScaledHead"))
     sizes = [
         [4 * stride * 2 ** (octave / 3) for octave in range(3)]
         for stride in model.anchor_generator.strides
@@ -228,11 +228,13 @@ def _rank_proposals(roi_heads: DictConfig, loss: DictConfig, box_transform: Dict
         mask_head.update(_target_=DiceMaskHead, max_positives=200)
 
 
-def _check_head(model: DictConfig, recipe: str, names: tuple[str, ...]) -> None:
-    """Raise ValueError unless the head of a one-stage detector is one of these classes."""
-    name = _target_name(model.head)
+def _check_part(model: DictConfig, part: str, names: tuple[str, ...]) -> None:
+    """Raise ValueError unless a part of a one-stage detector is of one of these classes."""
+    name = _target_name(model[part])
     if name not in names:
-        raise ValueError(f"{recipe} takes a model whose head is {' or '.join(names)}, not {name}.")
+        raise ValueError(
+            f"use_dense_ranking takes a model whose {part} is {' or '.join(names)}, not {name}."
+        )
 
 
 def _target_name(part: DictConfig) -> str:

@@ -28,19 +28,22 @@ class SlowDistances:
         return torch.tensor([[x - left, y - top, x + right, y + bottom]], dtype=torch.float64)
 
 
-def slow_ious(anchors, boxes, low=0.4, high=0.5):
-    """Object of each anchor as Detectron2's matcher has it: -1 none, -2 ignored.
+def slow_ious(anchors, boxes, gives_best, low=0.4, high=0.5):
+    """Object of each anchor in RetinaNet: -1 none, -2 ignored.
 
     An anchor belongs to the object that it overlaps most, from an IoU of 0.5 on, or at any if it is
-    the best of some object; between 0.4 and 0.5 it is ignored.
+    the best of some object; between 0.4 and 0.5 it is ignored. If ``gives_best``, the best anchors
+    of an object are its own; of several objects the last one gets them.
     """
     ious = [[slow_iou(anchor, box) for anchor in anchors] for box in boxes]
     matches = []
     for index in range(len(anchors)):
         column = [row[index] for row in ious]
         best = max(column)
-        is_best = any(row[index] == max(row) for row in ious)
-        if best >= high or is_best:
+        owners = [i for i, row in enumerate(ious) if row[index] == max(row)]
+        if owners and gives_best:
+            matches.append(owners[-1])
+        elif best >= high or owners:
             matches.append(column.index(best))
         else:
             matches.append(-2 if best >= low else -1)

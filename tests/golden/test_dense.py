@@ -16,6 +16,7 @@ from torch import nn
 from rankdet.losses.focal import FocalLoss
 from rankdet.modeling import (
     ATSSAssigner,
+    BestAnchorMatcher,
     CenterAssigner,
     Centerness,
     ClassQualityHead,
@@ -34,9 +35,10 @@ from rankdet.modeling import (
 
 NUM_CLASSES = make_dense.NUM_CLASSES
 DELTAS = Box2BoxTransform((10.0, 10.0, 5.0, 5.0))
-MATCHER = Matcher([0.4, 0.5], [0, -1, 1], allow_low_quality_matches=True)
+THRESHOLDS = [0.4, 0.5], [0, -1, 1]
 ASSIGNERS = {  # and the sides of the anchors in strides
-    "iou": (IoUAssigner(MATCHER, NUM_CLASSES), 4),
+    "iou": (IoUAssigner(Matcher(*THRESHOLDS, allow_low_quality_matches=True), NUM_CLASSES), 4),
+    "iou_released": (IoUAssigner(BestAnchorMatcher(*THRESHOLDS), NUM_CLASSES), 4),
     "center": (CenterAssigner(NUM_CLASSES), 1),
     "atss": (ATSSAssigner(NUM_CLASSES), 4),
     "paa": (PAAAssigner(NUM_CLASSES, DELTAS), 4),

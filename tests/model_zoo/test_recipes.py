@@ -76,9 +76,13 @@ def test_models_that_a_recipe_cannot_change_are_named():
     use_pcb(model, alpha=0.4)
     with pytest.raises(ValueError, match="or use_pcb has changed it already"):
         use_pcb(model, alpha=0.4)
-    varifocal = model_zoo.get_config("common/models/varifocalnet_r18_fpn.py").model
-    with pytest.raises(ValueError, match="RetinaNetHead or QualityHead or ScaledHead, not Vari"):
-        use_dense_ranking(varifocal, model_zoo.get_config("common/losses.py").rank_sort)
+    for name, text in {
+        "varifocalnet": "head is .*RetinaNetHead or QualityHead or ScaledHead, not VarifocalHead",
+        "fcos": "assigner is ATSSAssigner or PAAAssigner, not CenterAssigner",
+    }.items():
+        model = model_zoo.get_config(f"common/models/{name}_r18_fpn.py").model
+        with pytest.raises(ValueError, match=f"use_dense_ranking takes a model whose {text}"):
+            use_dense_ranking(model, model_zoo.get_config("common/losses.py").rank_sort)
 
 
 @pytest.mark.parametrize("name", ["atss", "paa"])

@@ -1,8 +1,9 @@
 """FCOS R50-FPN, its second version: center sampling, GIoU, centerness on the branch of the boxes.
 
 Distances are in strides, with a scale per level, as in mmdetection; Detectron2's has no scale. The
-first version is this one with ``ClassQualityHead``, ``ExponentialDistances`` and a radius of
-infinity. The ECM paper does not say which of FCOS's forms it trains.
+head, boxes and assignment of the first version are ``ClassQualityHead`` without ``conv_bias``,
+``ExponentialDistances`` and a radius of infinity; it had IoU loss, for which there is no part here.
+The ECM paper does not say which of FCOS's forms it trains.
 """
 
 from detectron2 import model_zoo

@@ -13,8 +13,9 @@ class ScaledHead(RetinaNetHead):
     """Detectron2's RetinaNet head whose boxes each level multiplies by a number that it learns.
 
     Source: FCOS, ATSS and PAA as released and in mmdetection, and the heads of ATSS and PAA of the
-    RS and BRS releases, which have no third output. Convolutions in front of a norm have no bias
-    there; Detectron2's, and mmdetection's FCOS with center sampling, have one.
+    RS and BRS releases, which have no third output. Convolutions in front of a norm have no bias in
+    mmdetection and these two releases; Detectron2's, those of the authors of FCOS, ATSS and PAA,
+    and mmdetection's FCOS with center sampling have one.
 
     Args:
         input_shape: channels of every level.

@@ -36,8 +36,8 @@ class OneStageDetector(DenseDetector):
     loss's number of logits: most losses have one per class, those with a background logit one more.
 
     Boxes are clipped to the image before non-maximum suppression and ``box_voting``, and those that
-    have no area there are dropped. mmdetection's PAA keeps these; they overlap nothing, so no other
-    box changes.
+    have no area there are dropped. mmdetection 2 and PAA of mmdetection 3 keep these among the
+    detections, where PAA's voting makes them NaN; no other box changes.
 
     Args:
         backbone: as in Detectron2.

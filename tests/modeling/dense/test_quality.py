@@ -96,6 +96,16 @@ def test_the_smallest_sum_of_weights(smallest, divisor):
     assert num_values == 2
 
 
+def test_the_smallest_sum_is_that_of_each_rank(monkeypatch):
+    """Two ranks with 0.2 and 0.3 each have a sum of 1.0 together; 0.8 on each asks for 1.6."""
+    monkeypatch.setattr("rankdet.modeling.dense.quality.sum_over_ranks_", lambda x: 2 * x)
+    values = torch.tensor([0.2, 0.3])
+    for smallest, divisor in ((0.5, 1.0), (0.8, 1.6)):
+        weights, num_values = mean_one_over_ranks(values, smallest)
+        torch.testing.assert_close(weights, values * 4 / divisor)
+        assert num_values == 2
+
+
 def test_weights_of_boxes_that_all_count_zero_are_finite():
     weights, num_values = mean_one_over_ranks(torch.zeros(3))
     assert torch.equal(weights, torch.zeros(3)) and num_values == 3
