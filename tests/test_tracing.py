@@ -5,8 +5,10 @@ import torch
 from detectron2.config import instantiate
 from detectron2.export import TracingAdapter
 from support.smoke_run import ROOT
+from support.tiny_two_stage import make_cascade_heads, make_detector
 
 from rankdet.engine.config import load_config
+from rankdet.losses import SigmoidBCELoss
 
 
 def detector(name):
@@ -38,17 +40,28 @@ def detect(model, inputs):
     return [output["instances"] for output in model(inputs)]
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", ["mask_rcnn_r18_fpn_pcb", "faster_rcnn_r18_fpn_rs", "paa_r18_fpn"])
 @torch.no_grad()
-def test_a_trace_equals_the_model_on_other_pictures(name):
-    model = detector(name)
-    adapter = TracingAdapter(model, picture(96, 96, 0), detect)
+def check_trace(model, sizes):
+    """Compare a trace of the first size with the model on pictures of all sizes."""
+    adapter = TracingAdapter(model, picture(*sizes[0], 0), detect)
     traced = torch.jit.trace(adapter, adapter.flattened_inputs, check_trace=False)
-    for size in ((96, 96), (64, 112), (32, 32)):
+    for size in sizes:
         other = TracingAdapter(model, picture(*size, seed=1), detect)
         expected = other(*other.flattened_inputs)
         for found, value in zip(traced(*other.flattened_inputs), expected, strict=True):
             assert torch.equal(found, value)
         assert len(expected[0]) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ["mask_rcnn_r18_fpn_pcb", "faster_rcnn_r18_fpn_rs", "paa_r18_fpn"])
+def test_a_trace_equals_the_model_on_other_pictures(name):
+    check_trace(detector(name), [(96, 96), (64, 112), (32, 32)])
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_trace_equals_a_cascade_with_masks():
+    model = make_detector(SigmoidBCELoss, make_cascade_heads).eval()
+    check_trace(model, [(48, 48), (64, 80), (32, 32)])

@@ -44,7 +44,7 @@ def use_torchvision_resnet(model: DictConfig, depth: int = 50) -> None:
         depth: 50, 101 or 152.
 
     Raises:
-        ValueError: ``depth`` is another.
+        ValueError: ``depth`` is another, or the detector has no FPN.
     """
     _check("depth", depth, _DEPTHS)
     stages = L(ResNet.make_default_stages)(depth=depth, stride_in_1x1=False, norm=_norm())
@@ -64,7 +64,7 @@ def use_resnext(
         width_per_group: channels of a group in the first stage, doubled by each further one.
 
     Raises:
-        ValueError: ``depth`` is another.
+        ValueError: ``depth`` is another, or the detector has no FPN.
     """
     _check("depth", depth, _DEPTHS)
     stages = [
@@ -89,14 +89,15 @@ def use_swin(model: DictConfig, size: str = "tiny") -> None:
     """Give a detector a Swin Transformer with windows of 7, nothing of it frozen.
 
     Rates of stochastic depth are mmdetection's; ``model.backbone.bottom_up.drop_path_rate`` is the
-    key. Train it with AdamW, whose weight decay spares norms and tables of relative positions.
+    key. It wants AdamW without weight decay on norms and on tables of relative positions:
+    ``configs/README.md`` has the lines.
 
     Args:
         model: lazy config of the model.
         size: "tiny", "small" or "base".
 
     Raises:
-        ValueError: ``size`` is another.
+        ValueError: ``size`` is another, or the detector has no FPN.
     """
     _check("size", size, tuple(_SWIN))
     indices = [stage - 2 for stage in _stages(model)]
@@ -125,7 +126,7 @@ def use_detectron2_resnet(
         depth: 50 or 101.
 
     Raises:
-        ValueError: ``depth`` is another.
+        ValueError: ``depth`` is another, or the detector has no FPN.
     """
     _check("depth", depth, (50, 101))
     stages = L(ResNet.make_default_stages)(depth=depth, stride_in_1x1=True, norm="FrozenBN")
@@ -157,8 +158,14 @@ def _use_resnet(model: DictConfig, stages: Any, norm: Any) -> None:
 
 def _stages(model: DictConfig) -> list[int]:
     """Which stages the FPN takes, as the logarithms of their strides: ``[2, 3, 4, 5]``."""
-    first = {"r": 0, "p": 2}  # A ResNet's res2 and a Swin Transformer's p0 have stride 4.
-    return [int(name[-1]) + first[name[0]] for name in model.backbone.in_features]
+    names, first = model.backbone.get("in_features"), {"r": 0, "p": 2}
+    # A ResNet's res2 and a Swin Transformer's p0 have stride 4.
+    if not names or not first.keys() >= {name[0] for name in names}:
+        raise ValueError(
+            f"model.backbone.in_features is {names}, but these recipes take a detector with an FPN "
+            "on a ResNet (res2 ...) or a Swin Transformer (p0 ...)."
+        )
+    return [int(name[-1]) + first[name[0]] for name in names]
 
 
 def _follow_last_stage(model: DictConfig, name: str, channels: int) -> None:

@@ -54,7 +54,11 @@ def use_ranking(model: DictConfig, loss: DictConfig, rpn_loss: DictConfig | None
         model: lazy config of the model.
         loss: lazy config of the loss of boxes; its ``num_classes`` is the number of classes.
         rpn_loss: that of the RPN, which gets one class. None: the same loss.
+
+    Raises:
+        ValueError: the model is a one-stage detector.
     """
+    _check_two_stages(model, "use_ranking")
     box_transform = L(Box2BoxTransform)(weights=(10, 10, 5, 5))
     rpn, roi_heads = model.proposal_generator, model.roi_heads
     for sampling in ("batch_size_per_image", "positive_fraction"):
@@ -123,8 +127,9 @@ def use_pcb(
             the repeats of repeat factor sampling.
 
     Raises:
-        ValueError: the model is a cascade, or has recurrent heads already.
+        ValueError: the model is a cascade or a one-stage detector, or has recurrent heads already.
     """
+    _check_two_stages(model, "use_pcb")
     roi_heads = model.roi_heads
     if "box_predictor" not in roi_heads or "step_weights" in roi_heads:
         raise ValueError(
@@ -228,9 +233,15 @@ def _rank_proposals(roi_heads: DictConfig, loss: DictConfig, box_transform: Dict
         mask_head.update(_target_=DiceMaskHead, max_positives=200)
 
 
+def _check_two_stages(model: DictConfig, recipe: str) -> None:
+    if "roi_heads" not in model:
+        name = _target_name(model)
+        raise ValueError(f"{recipe} takes a two-stage detector with roi_heads, not {name}.")
+
+
 def _check_part(model: DictConfig, part: str, names: tuple[str, ...]) -> None:
     """Raise ValueError unless a part of a one-stage detector is of one of these classes."""
-    name = _target_name(model[part])
+    name = _target_name(model[part] if part in model else model)
     if name not in names:
         raise ValueError(
             f"use_dense_ranking takes a model whose {part} is {' or '.join(names)}, not {name}."

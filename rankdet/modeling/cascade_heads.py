@@ -50,8 +50,8 @@ class CascadeHeads(StandardROIHeads):
         mask_heads: one for each stage.
 
     Raises:
-        ValueError: the stages do not fit together, nothing is sampled, or a stage other than the
-            last has a calibration.
+        ValueError: the stages do not fit together, nothing is sampled, masks lack a part, or a
+            stage other than the last has a calibration.
         TypeError: a predictor is no :class:`rankdet.modeling.box_predictor.BoxPredictor`.
     """
 
@@ -71,6 +71,8 @@ class CascadeHeads(StandardROIHeads):
         mask_heads: Sequence[nn.Module] | None = None,
     ) -> None:
         _check_sample(batch_size_per_image)
+        if mask_in_features is not None:
+            _check_masks(mask_pooler=mask_pooler, mask_heads=mask_heads)
         _check_stages(
             box_predictors,
             box_heads=box_heads,
@@ -111,10 +113,15 @@ class CascadeHeads(StandardROIHeads):
         Returns:
             Labeled proposals of the last stage and the losses of all stages; or detections, and no
             losses.
+
+        Raises:
+            ValueError: there is no ground truth in training.
         """
         del images
         if self.training:
-            return self._train_stages(features, proposals, targets or [])
+            if targets is None:
+                raise ValueError("targets is None; give the ground truth of each image to train.")
+            return self._train_stages(features, proposals, targets)
         detections: list[Instances] = self.forward_with_given_boxes(
             features, self._forward_box(features, proposals)
         )
@@ -246,6 +253,12 @@ def _check_sample(batch_size_per_image: int | None) -> None:
             f"batch_size_per_image is {batch_size_per_image}; sample at least one proposal, or "
             "give None for all."
         )
+
+
+def _check_masks(**parts: object) -> None:
+    for name, part in parts.items():
+        if part is None:
+            raise ValueError(f"{name} is None; give it, or mask_in_features=None for no masks.")
 
 
 def _check_stages(predictors: Sequence[BoxPredictor], **parts: Sequence[object]) -> None:

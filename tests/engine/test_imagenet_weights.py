@@ -61,7 +61,7 @@ def test_addresses_of_imagenet_weights_are_known():
     parts = model_zoo.get_config("common/imagenet.py")
     addresses = [part.init_checkpoint for part in parts.values()]
     addresses += [weights.url for weights in get_model_weights("resnet50")]
-    assert len(addresses) == 7 and all(map(is_imagenet, addresses))
+    assert len(addresses) == 8 and all(map(is_imagenet, addresses))
     assert is_imagenet("detectron2://ImageNetPretrained/MSRA/R-50.pkl")
     assert not is_imagenet("output/run/model_final.pth")
     assert not is_imagenet("detectron2://COCO-Detection/retinanet_R_50_FPN_1x/190397773/model.pkl")

@@ -178,3 +178,16 @@ def test_back_to_detectron2_s_resnet(depth):
 def test_unknown_sizes_are_named(recipe, option, choices):
     with pytest.raises(ValueError, match=choices):
         recipe(detector(), **option)
+
+
+@pytest.mark.parametrize("recipe", [use_torchvision_resnet, use_resnext, use_swin])
+@pytest.mark.parametrize(
+    ("name", "names"),
+    [("mask_rcnn_c4", None), ("mask_rcnn_vitdet", None), ("mask_rcnn_fpn", ["s1", "s2"])],
+)
+def test_backbones_without_an_fpn_on_known_stages_are_named(recipe, name, names):
+    model = detector(name)
+    if names:
+        model.backbone.in_features = names
+    with pytest.raises(ValueError, match=r"in_features is .*, but these recipes take a detector w"):
+        recipe(model)

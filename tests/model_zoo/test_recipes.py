@@ -76,13 +76,21 @@ def test_models_that_a_recipe_cannot_change_are_named():
     use_pcb(model, alpha=0.4)
     with pytest.raises(ValueError, match="or use_pcb has changed it already"):
         use_pcb(model, alpha=0.4)
+    rank_sort = model_zoo.get_config("common/losses.py").rank_sort
+    with pytest.raises(ValueError, match="QualityHead or ScaledHead, not GeneralizedRCNN"):
+        use_dense_ranking(model, rank_sort)
     for name, text in {
         "varifocalnet": "head is .*RetinaNetHead or QualityHead or ScaledHead, not VarifocalHead",
         "fcos": "assigner is ATSSAssigner or PAAAssigner, not CenterAssigner",
     }.items():
         model = model_zoo.get_config(f"common/models/{name}_r18_fpn.py").model
         with pytest.raises(ValueError, match=f"use_dense_ranking takes a model whose {text}"):
-            use_dense_ranking(model, model_zoo.get_config("common/losses.py").rank_sort)
+            use_dense_ranking(model, rank_sort)
+    retinanet = model_zoo.get_config("common/models/retinanet_r18_fpn.py").model
+    with pytest.raises(ValueError, match="two-stage detector with roi_heads, not OneStageDetector"):
+        use_pcb(retinanet, alpha=0.4)
+    with pytest.raises(ValueError, match="use_ranking takes a two-stage detector with roi_heads"):
+        use_ranking(retinanet, rank_sort)
 
 
 @pytest.mark.parametrize("name", ["atss", "paa"])
