@@ -77,7 +77,7 @@ def test_models_that_a_recipe_cannot_change_are_named():
     with pytest.raises(ValueError, match="or use_pcb has changed it already"):
         use_pcb(model, alpha=0.4)
     rank_sort = model_zoo.get_config("common/losses.py").rank_sort
-    with pytest.raises(ValueError, match="QualityHead or ScaledHead, not GeneralizedRCNN"):
+    with pytest.raises(ValueError, match="ATSSAssigner or PAAAssigner, not GeneralizedRCNN"):
         use_dense_ranking(model, rank_sort)
     for name, text in {
         "varifocalnet": "head is .*RetinaNetHead or QualityHead or ScaledHead, not VarifocalHead",
