@@ -38,7 +38,7 @@ WEIGHTS = as_weights(smoke_layout())
 
 @pytest.fixture(autouse=True)
 def _typed(monkeypatch):
-    """The front door writes into ``sys.argv`` how it was called, which other tests shall not see."""
+    """The front door notes in ``sys.argv`` how it was called; other tests shall not see it."""
     monkeypatch.setattr("sys.argv", ["/env/bin/rankdet"])
 
 
