@@ -79,7 +79,7 @@ def _scales(found: Mapping[str, Any]) -> list[float] | None:
     if found.get("scales") is not None:
         return numbers(found["scales"])
     octave = numbers([found.get("octave_base_scale"), found.get("scales_per_octave")])
-    if octave is None or not 1 <= octave[1] <= _MOST:
+    if octave is None or octave[1] < 1:
         return None
     base, number = octave
     return [base * 2 ** (step / number) for step in range(int(number))]

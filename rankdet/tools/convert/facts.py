@@ -8,12 +8,21 @@ from detectron2.modeling.backbone.fpn import LastLevelP6P7
 from detectron2.modeling.backbone.resnet import BottleneckBlock
 from torch import nn
 
+from rankdet.losses import ECMLoss, EQLv2Loss, PCBLoss, SeesawLoss, SoftmaxCrossEntropyLoss
 from rankdet.modeling.dense.dense_head import ClassQualityHead
 from rankdet.modeling.dense.distances import ExponentialDistances
 from rankdet.modeling.normed_layers import NormedConv2d, NormedLinear
 from rankdet.tools.convert.changes import MMDETECTION_1
 from rankdet.tools.convert.rules import Conversion
 from rankdet.tools.convert.settings import Settings, numbers
+
+_LOSSES = {
+    "CrossEntropy": SoftmaxCrossEntropyLoss,
+    "EffectiveClassMargin": ECMLoss,
+    "EQL": EQLv2Loss,
+    "Seesaw": SeesawLoss,
+}
+"""By how mmdetection and its forks begin their names."""
 
 
 class _Fact(NamedTuple):
@@ -64,6 +73,7 @@ def _facts(conversion: Conversion) -> Iterator[_Fact]:
     if conversion.target.is_one_stage:
         yield from _fcos_facts(conversion)
     else:
+        yield from _loss_fact(conversion)
         yield from _cosine_facts(conversion)
         yield from _step_fact(conversion)
 
@@ -142,9 +152,25 @@ def _fcos_facts(conversion: Conversion) -> Iterator[_Fact]:
     )
 
 
+def _loss_fact(conversion: Conversion) -> Iterator[_Fact]:
+    """Some losses have as many logits as softmax, and make other scores of them."""
+    loss = getattr(_first_stage(conversion, "box_predictor"), "loss", None)
+    loss = loss.base if isinstance(loss, PCBLoss) else loss
+    ours = [name for name, kind in _LOSSES.items() if isinstance(loss, kind)]
+    found = conversion.source.settings.get("roi_head", "bbox_head", 0, "loss_cls", "type")
+    theirs = [name for name in _LOSSES if str(found).startswith(name)]
+    if ours:
+        remedy = "give the config of the same loss"
+        yield _Fact("loss of classes", theirs[0] if theirs else None, ours[0], remedy)
+
+
+def _first_stage(conversion: Conversion, name: str) -> Any:
+    head: Any = getattr(conversion.target.model.roi_heads, name, None)
+    return head[0] if isinstance(head, nn.ModuleList) else head
+
+
 def _cosine_facts(conversion: Conversion) -> Iterator[_Fact]:
     """A cosine layer has the names and shapes of an ordinary one."""
-    roi_heads: Any = conversion.target.model.roi_heads
     for what, ours, theirs, layer in (
         (
             "last layer of classes",
@@ -154,8 +180,7 @@ def _cosine_facts(conversion: Conversion) -> Iterator[_Fact]:
         ),
         ("last layer of masks", "mask_head", ("mask_head", 0, "predictor_cfg"), "predictor"),
     ):
-        head = getattr(roi_heads, ours, None)
-        found = getattr(head[0] if isinstance(head, nn.ModuleList) else head, layer, None)
+        found = getattr(_first_stage(conversion, ours), layer, None)
         if found is not None:
             yield _Fact(
                 what,

@@ -12,6 +12,7 @@ from tools.convert.anchor_boxes import generator
 from tools.convert.tiny_target import Parts, tiny_source, tiny_target
 from torch import nn
 
+from rankdet.losses import EQLv2Loss, PCBLoss, SeesawLoss, SoftmaxCrossEntropyLoss
 from rankdet.modeling.dense.dense_head import ClassQualityHead, QualityHead
 from rankdet.modeling.dense.distances import ExponentialDistances
 from rankdet.modeling.dense.top_block import PlainP6P7
@@ -193,6 +194,30 @@ def test_pcb_takes_as_many_steps(text, outcome):
     model = two_stage(*LINEAR_LAYERS, step_weights=(0.2, 0.2, 0.6))
     conversion = Conversion(tiny_source(TWO_STAGE, cosine_config("", "", False, text)), model)
     if outcome.startswith("the"):
+        with pytest.raises(ValueError, match=outcome):
+            check_facts(conversion)
+    else:
+        check_facts(conversion)
+        assert bool(conversion.assumptions) == bool(outcome)
+
+
+@pytest.mark.parametrize("is_wrapped", [False, True])
+@pytest.mark.parametrize(
+    ("loss", "theirs", "outcome"),
+    [
+        (SoftmaxCrossEntropyLoss(2), "CrossEntropyLoss", ""),
+        (SeesawLoss(2), "SeesawPCBLoss", ""),
+        (EQLv2Loss(2), "CrossEntropyLoss", "the checkpoint has CrossEntropy, the config EQL"),
+        (SoftmaxCrossEntropyLoss(2), "EffectiveClassMarginLoss", "has EffectiveClassMargin, the"),
+        (SoftmaxCrossEntropyLoss(2), "OtherLoss", "assumed"),
+    ],
+)
+def test_losses_make_their_own_scores_of_logits(loss, theirs, outcome, is_wrapped):
+    model = two_stage(*LINEAR_LAYERS)
+    model.model.roi_heads.box_predictor.loss = PCBLoss(loss) if is_wrapped else loss
+    text = f"model = dict(roi_head=dict(bbox_head=dict(loss_cls=dict(type='{theirs}'))))"
+    conversion = Conversion(tiny_source(TWO_STAGE, text), model)
+    if outcome.startswith(("the", "has")):
         with pytest.raises(ValueError, match=outcome):
             check_facts(conversion)
     else:
