@@ -1,13 +1,18 @@
 """Which anchor of mmdetection is which of Detectron2."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
+from detectron2.modeling.box_regression import Box2BoxTransformLinear
 from torch import Tensor
 
+from rankdet.modeling.dense.distances import ExponentialDistances
 from rankdet.tools.convert.rules import Conversion
+from rankdet.tools.convert.settings import numbers
 
 _TOLERANCE = 0.01  # of sides; both sides of a comparison are rounded somewhere.
+_MOST = 100  # anchors per location of a config that is taken for one
 
 
 def source_of_anchors(conversion: Conversion) -> list[int]:
@@ -20,17 +25,17 @@ def source_of_anchors(conversion: Conversion) -> list[int]:
         ValueError: they are other anchors.
     """
     ours = _config_anchors(conversion)
-    theirs = _source_anchors(conversion, len(ours))
+    theirs = _source_anchors(conversion)
     if theirs is None:
-        if len(ours[0]) > 1:
+        if not _are_points(conversion):
             conversion.assume("the anchors have the config's sizes and shapes")
         return _by_shape(ours[0])
-    orders = [_match(a, b) for a, b in zip(ours, theirs, strict=True)]
-    if None in orders or any(order != orders[0] for order in orders):
+    orders = [_match(a, b) for a, b in zip(ours, theirs, strict=False)]
+    if len(ours) != len(theirs) or None in orders or any(order != orders[0] for order in orders):
         raise ValueError(
             f"the config's anchors have widths and heights {_shown(ours[0])} on the first level, "
-            f"the checkpoint's {_shown(theirs[0])}, and {len(ours)} levels; give the config the "
-            "same anchor_generator."
+            f"the checkpoint's {_shown(theirs[0])}, and {len(ours)} levels, the checkpoint's "
+            f"{len(theirs)}; give the config the same anchor_generator."
         )
     return orders[0] or []
 
@@ -48,25 +53,46 @@ def _by_shape(sides: Tensor) -> list[int]:
     return [theirs.index(i) for i in range(len(sides))]
 
 
-def _source_anchors(conversion: Conversion, num_levels: int) -> list[Tensor] | None:
+def _are_points(conversion: Conversion) -> bool:
+    """Whether boxes are distances from points, as in FCOS, whose anchors have no shape."""
+    transform = getattr(conversion.target.model, "box2box_transform", None)
+    return isinstance(transform, Box2BoxTransformLinear | ExponentialDistances)
+
+
+def _source_anchors(conversion: Conversion) -> list[Tensor] | None:
     """As mmdetection's AnchorGenerator makes them; None: its settings are not known."""
     head = "bbox_head" if conversion.target.is_one_stage else "rpn_head"
-    found: Any = conversion.source.settings.get(head, "anchor_generator")
-    if not isinstance(found, dict) or not found.get("strides") or not found.get("ratios"):
+    found = conversion.source.settings.part(head, "anchor_generator")
+    ratios, scales, bases = numbers(found.get("ratios")), _scales(found), _base_sizes(found)
+    if not ratios or not scales or not bases or min(ratios + scales + bases) <= 0:
         return None
-    scales = found.get("scales")
-    if scales is None:
-        number, base = found.get("scales_per_octave"), found.get("octave_base_scale")
-        if not number or not base:
-            return None
-        scales = [base * 2 ** (octave / number) for octave in range(number)]
-    strides = found.get("base_sizes") or found["strides"]
-    if len(strides) != num_levels:
+    if len(ratios) * len(scales) > _MOST:
         return None
-    roots = torch.tensor(found["ratios"]).double().sqrt()[:, None]
+    roots = torch.tensor(ratios).double().sqrt()[:, None]
     lengths = torch.tensor(scales).double()[None]
-    shapes = torch.stack([lengths / roots, lengths * roots], dim=-1).flatten(0, 1)
-    return [shapes * stride for stride in strides]
+    shapes = torch.stack([lengths / roots, lengths * roots], dim=-1)
+    by_ratio = shapes if found.get("scale_major", True) else shapes.transpose(0, 1)
+    return [by_ratio.flatten(0, 1) * base for base in bases]
+
+
+def _scales(found: Mapping[str, Any]) -> list[float] | None:
+    if found.get("scales") is not None:
+        return numbers(found["scales"])
+    octave = numbers([found.get("octave_base_scale"), found.get("scales_per_octave")])
+    if octave is None or octave[1] < 1:
+        return None
+    base, number = octave
+    return [base * 2 ** (step / number) for step in range(int(number))]
+
+
+def _base_sizes(found: Mapping[str, Any]) -> list[float] | None:
+    """One for each level; a stride may be given as that of both directions."""
+    sizes = found.get("base_sizes") or found.get("strides")
+    if not isinstance(sizes, list):
+        return None
+    return numbers(
+        [min(numbers(size) or [0]) if isinstance(size, list) else size for size in sizes]
+    )
 
 
 def _match(ours: Tensor, theirs: Tensor) -> list[int] | None:

@@ -1,5 +1,6 @@
 """Exact changes of weights: channels, pixel scale, order of anchors, place of background, units."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -7,11 +8,16 @@ from torch import Tensor
 
 from rankdet.tools.convert.anchors import source_of_anchors
 from rankdet.tools.convert.rules import Change, Changed, Conversion, Piece
-from rankdet.tools.convert.settings import IMAGENET, ImageFormat
+from rankdet.tools.convert.settings import IMAGENET, ImageFormat, numbers
 
-UNIT_STDS = (1.0, 1.0, 1.0, 1.0)
-ROI_STDS = (0.1, 0.1, 0.2, 0.2)
-"""What mmdetection's RoI heads have where a config names none; dense heads have ones."""
+_UNIT_STDS = [1.0, 1.0, 1.0, 1.0]
+_ROI_STDS = [0.1, 0.1, 0.2, 0.2]
+"""What mmdetection's RoI heads have where a config names no coder."""
+_CODER = "DeltaXYWHBBoxCoder"
+MMDETECTION_1 = (
+    "this is a checkpoint of mmdetection 1, whose boxes are coded and pooled a little differently: "
+    "expect its numbers roughly"
+)
 _TOLERANCE = 1e-3  # of means, in gray values
 
 
@@ -23,6 +29,8 @@ def fit_image(piece: Piece) -> Changed:
     """
     source, target = _source_format(piece.conversion), piece.conversion.target.image_format
     _check_means(source, target)
+    if piece.tensor.dim() != 4 or piece.tensor.shape[1] != 3:  # Its shape is an error, then.
+        return Changed(piece.tensor)
     weight = piece.tensor if source.channels == "RGB" else piece.tensor.flip(1)
     scales = torch.tensor(target.in_rgb().std).double() / torch.tensor(source.in_rgb().std).double()
     what = []
@@ -89,10 +97,7 @@ def background_last(piece: Piece) -> Changed:
     """Put the background of mmdetection 1, its first class, behind the others."""
     if not _is_mmdetection_1(piece):
         return Changed(piece.tensor)
-    piece.conversion.assume(
-        "this is a checkpoint of mmdetection 1, whose boxes are coded and pooled a little "
-        "differently: expect its numbers roughly"
-    )
+    piece.conversion.assume(MMDETECTION_1)
     return Changed(piece.tensor.roll(-1, 0), "background of mmdetection 1 put last")
 
 
@@ -155,12 +160,26 @@ def _config_weights(head: str, piece: Piece) -> tuple[float, ...] | None:
 def _source_coder(head: str, piece: Piece) -> tuple[list[float], list[float]] | None:
     settings = piece.conversion.source.settings
     stage = int(piece.groups.get("stage", "").rstrip(".") or 0)
-    found = settings.get(*_path(head, piece, stage))
-    if found is None:
+    found = settings.part(*_path(head, piece, stage))
+    if not found:
         return None
-    coder = found.get("bbox_coder") or found  # mmdetection 1 has no coder of its own.
-    stds = coder.get("target_stds", ROI_STDS if head == "roi" else UNIT_STDS)
-    return list(coder.get("target_means", [0.0] * 4)), list(stds)
+    coder = found.get("bbox_coder", found)  # mmdetection 1 has no coder of its own.
+    if not isinstance(coder, Mapping):
+        return None
+    if coder is not found:
+        _check_kind(head, str(coder.get("type", _CODER)))
+    default = _ROI_STDS if head == "roi" and coder is found else _UNIT_STDS
+    means = numbers(coder.get("target_means", [0.0] * 4), 4)
+    stds = numbers(coder.get("target_stds", default), 4)
+    return None if means is None or stds is None or min(stds) <= 0 else (means, stds)
+
+
+def _check_kind(head: str, kind: str) -> None:
+    if kind != _CODER:
+        raise ValueError(
+            f"the {head} boxes of the checkpoint are coded by mmdetection's {kind[:80]}, those of "
+            f"the config as by its {_CODER}; rankdet has no such detector."
+        )
 
 
 def _path(head: str, piece: Piece, stage: int) -> tuple[str | int, ...]:

@@ -6,10 +6,23 @@ from typing import Any, NamedTuple
 from detectron2.data import MetadataCatalog
 from detectron2.modeling.backbone.fpn import LastLevelP6P7
 from detectron2.modeling.backbone.resnet import BottleneckBlock
+from torch import nn
 
+from rankdet.losses import ECMLoss, EQLv2Loss, PCBLoss, SeesawLoss, SoftmaxCrossEntropyLoss
 from rankdet.modeling.dense.dense_head import ClassQualityHead
 from rankdet.modeling.dense.distances import ExponentialDistances
+from rankdet.modeling.normed_layers import NormedConv2d, NormedLinear
+from rankdet.tools.convert.changes import MMDETECTION_1
 from rankdet.tools.convert.rules import Conversion
+from rankdet.tools.convert.settings import Settings, numbers
+
+_LOSSES = {
+    "CrossEntropy": SoftmaxCrossEntropyLoss,
+    "EffectiveClassMargin": ECMLoss,
+    "EQL": EQLv2Loss,
+    "Seesaw": SeesawLoss,
+}
+"""By how mmdetection and its forks begin their names."""
 
 
 class _Fact(NamedTuple):
@@ -27,6 +40,8 @@ def check_facts(conversion: Conversion) -> None:
         ValueError: they differ.
     """
     _check_kind(conversion)
+    if conversion.source.mmdet_version.startswith(("0.", "1.")):
+        conversion.assume(MMDETECTION_1)
     for fact in _facts(conversion):
         if fact.source is None:
             conversion.assume(f"{fact.what}: {fact.target}, as in the config")
@@ -35,7 +50,8 @@ def check_facts(conversion: Conversion) -> None:
                 f"{fact.what}: the checkpoint has {fact.source}, the config {fact.target}; "
                 f"{fact.remedy}."
             )
-    _check_class_order(conversion)
+    if not conversion.source.is_backbone:
+        _check_classes(conversion)
 
 
 def _check_kind(conversion: Conversion) -> None:
@@ -56,16 +72,20 @@ def _facts(conversion: Conversion) -> Iterator[_Fact]:
     yield from _anchor_fact(conversion)
     if conversion.target.is_one_stage:
         yield from _fcos_facts(conversion)
+    else:
+        yield from _loss_fact(conversion)
+        yield from _cosine_facts(conversion)
+        yield from _step_fact(conversion)
 
 
 def _stride_fact(conversion: Conversion) -> Iterator[_Fact]:
     modules = conversion.target.model.modules()
     blocks = [module for module in modules if isinstance(module, BottleneckBlock)]
     settings, source = conversion.source.settings, None
-    if conversion.source.is_backbone:
-        source = "3 x 3"  # torchvision's, and what mmdetection makes of others.
-    elif settings.is_known:
+    if settings.is_known:
         source = "1 x 1" if settings.get("backbone", "style") == "caffe" else "3 x 3"
+    elif conversion.source.is_backbone:
+        source = "3 x 3"  # torchvision's
     if blocks:
         is_first = any(block.conv1.stride != (1, 1) for block in blocks)
         yield _Fact(
@@ -95,13 +115,14 @@ def _anchor_fact(conversion: Conversion) -> Iterator[_Fact]:
     """Anchors of mmdetection are around the corners of cells, FCOS's points in their centers."""
     settings = conversion.source.settings
     head = "bbox_head" if conversion.target.is_one_stage else "rpn_head"
-    anchors, points = (settings.get(head, f"{x}_generator") or {} for x in ("anchor", "point"))
+    anchors, points = (settings.part(head, f"{x}_generator") for x in ("anchor", "point"))
     offset = points.get("offset", 0.5)
     if anchors or "FCOS" not in str(settings.get(head, "type")):
         offset = anchors.get("center_offset", 0.0)
+    found = numbers([offset]) if settings.is_known else None
     yield _Fact(
         "place of the first anchor, in strides",
-        f"{offset:g}" if settings.is_known else None,
+        f"{found[0]:g}" if found else None,
         f"{conversion.target.anchor_generator.offset:g}",
         "give the config's anchor_generator the other offset",
     )
@@ -131,17 +152,98 @@ def _fcos_facts(conversion: Conversion) -> Iterator[_Fact]:
     )
 
 
-def _check_class_order(conversion: Conversion) -> None:
-    """Compare the names of the classes where both sides have the same ones."""
+def _loss_fact(conversion: Conversion) -> Iterator[_Fact]:
+    """Some losses have as many logits as softmax, and make other scores of them."""
+    loss = getattr(_first_stage(conversion, "box_predictor"), "loss", None)
+    loss = loss.base if isinstance(loss, PCBLoss) else loss
+    ours = [name for name, kind in _LOSSES.items() if isinstance(loss, kind)]
+    found = conversion.source.settings.get("roi_head", "bbox_head", 0, "loss_cls", "type")
+    theirs = [name for name in _LOSSES if str(found).startswith(name)]
+    if ours:
+        remedy = "give the config of the same loss"
+        yield _Fact("loss of classes", theirs[0] if theirs else None, ours[0], remedy)
+
+
+def _first_stage(conversion: Conversion, name: str) -> Any:
+    head: Any = getattr(conversion.target.model.roi_heads, name, None)
+    return head[0] if isinstance(head, nn.ModuleList) else head
+
+
+def _cosine_facts(conversion: Conversion) -> Iterator[_Fact]:
+    """A cosine layer has the names and shapes of an ordinary one."""
+    for what, ours, theirs, layer in (
+        (
+            "last layer of classes",
+            "box_predictor",
+            ("bbox_head", 0, "cls_predictor_cfg"),
+            "cls_score",
+        ),
+        ("last layer of masks", "mask_head", ("mask_head", 0, "predictor_cfg"), "predictor"),
+    ):
+        found = getattr(_first_stage(conversion, ours), layer, None)
+        if found is not None:
+            yield _Fact(
+                what,
+                _their_layer(conversion.source.settings, "roi_head", *theirs),
+                _our_layer(found),
+                "give a config with the same layer, see configs/common/cosine.py",
+            )
+
+
+def _their_layer(settings: Settings, *path: str | int) -> str | None:
+    if not settings.is_known:
+        return None
+    layer = settings.part(*path)
+    if not str(layer.get("type", "")).startswith("Normed"):
+        return "linear"
+    found = numbers([layer.get("tempearture", 20)])  # So mmdetection spells it.
+    return _cosine(found[0]) if found else None
+
+
+def _our_layer(layer: nn.Module) -> str:
+    if isinstance(layer, NormedLinear | NormedConv2d):
+        return _cosine(layer.temperature)
+    return "linear"
+
+
+def _cosine(temperature: float) -> str:
+    return f"cosine of temperature {temperature:g}"
+
+
+def _step_fact(conversion: Conversion) -> Iterator[_Fact]:
+    steps: Any = getattr(conversion.target.model.roi_heads, "step_weights", None)
+    if steps is not None:
+        found = numbers([conversion.source.settings.get("roi_head", "n_iter")])
+        yield _Fact(
+            "steps of PCB's heads",
+            f"{found[0]:g}" if found else None,
+            str(len(steps)),
+            "give model.roi_heads.step_weights as many weights",
+        )
+
+
+def _check_classes(conversion: Conversion) -> None:
+    """Compare the names of the classes, of which some may be written otherwise."""
     theirs = conversion.source.class_names
-    for name in conversion.target.dataset_names:
-        ours = list(MetadataCatalog.get(name).get("thing_classes", []))
-        if sorted(ours) == sorted(theirs) and ours != theirs:
-            index = next(
-                i for i, pair in enumerate(zip(ours, theirs, strict=True)) if len({*pair}) > 1
-            )
+    for dataset in conversion.target.dataset_names:
+        ours = list(MetadataCatalog.get(dataset).get("thing_classes", []))
+        if len(ours) != len(theirs) or not ours:
+            conversion.assume(f"the classes are in the order of {dataset}")
+            continue
+        others = [index for index, name in enumerate(ours) if theirs[index] != name]
+        moved = [index for index in others if ours[index] in theirs]
+        if moved:
             raise ValueError(
-                f"the classes have another order: class {index} is {theirs[index]!r} in the "
-                f"checkpoint and {ours[index]!r} in {name}; register the data set with the "
-                "checkpoint's order."
+                f"the classes have another order: class {moved[0]} is {_quoted(theirs[moved[0]])} "
+                f"in the checkpoint and {_quoted(ours[moved[0]])} in {dataset}; register the data "
+                "set with the checkpoint's order."
             )
+        if others:
+            conversion.assume(
+                f"{len(others)} of {len(ours)} classes are the same under another name, such as "
+                f"{_quoted(theirs[others[0]])} for {_quoted(ours[others[0]])} of {dataset}"
+            )
+
+
+def _quoted(name: str) -> str:
+    return repr(name[:60])

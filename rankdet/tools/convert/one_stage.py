@@ -51,6 +51,7 @@ def _output_rules() -> list[Rule]:
         Rule(
             rf"{name}_centerness\.{_KIND}",
             "head.ctrness.{kind}",
+            (order_anchors,),
             remedy=_QUALITY,
         ),
     ]

@@ -148,16 +148,26 @@ def _apply(
     if target_name in result.used:
         (other,) = result.used[target_name].source_names
         raise ValueError(f"{other} and {name} of the checkpoint are both {target_name}.")
-    tensor, whats = conversion.source.weights[name], []
-    for change in rule.changes:
-        tensor, what = change(Piece(tensor, name, target_name, groups, conversion))
-        whats += [what] if what else []
+    piece = Piece(conversion.source.weights[name], name, target_name, groups, conversion)
+    try:
+        tensor, whats = _changed(piece, rule.changes)
+    except (RuntimeError, IndexError) as error:  # The shape is none that can be changed.
+        raise ValueError(_shape_message(conversion, name, target_name, rule)) from error
     expected = conversion.target.weights[target_name]
     if tensor.shape != expected.shape:
         raise ValueError(_shape_message(conversion, name, target_name, rule))
     result.weights[target_name] = like(tensor, expected)
     result.used[target_name] = Used([name], whats)
     return True
+
+
+def _changed(piece: Piece, changes: Sequence[Change]) -> tuple[Tensor, list[str]]:
+    whats = []
+    for change in changes:
+        tensor, what = change(piece)
+        piece = piece._replace(tensor=tensor)
+        whats += [what] if what else []
+    return piece.tensor, whats
 
 
 def _fill_row(

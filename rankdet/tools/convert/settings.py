@@ -1,11 +1,12 @@
 """Reads the settings that mmdetection saves as a config's text, as data: nothing of it is run."""
 
 import ast
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
 _MAX_TEXT = 2_000_000  # characters
+_LARGEST = 1e6  # of the numbers of a model's config
 _PYTORCH_MEAN, _PYTORCH_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 
@@ -60,17 +61,28 @@ class Settings:
                 return default
         return node
 
+    def part(self, *path: str | int) -> Mapping[str, Any]:
+        """As :meth:`get`, for a ``dict(...)``; empty: there is none."""
+        found = self.get(*path)
+        return found if isinstance(found, Mapping) else {}
+
     def image_format(self) -> ImageFormat | None:
         """How pixels enter the model; None: unknown."""
+        data = self.content.get("data")
+        test = data.get("test") if isinstance(data, Mapping) else None
         candidates: tuple[tuple[Any, str, bool], ...] = (
             (self.get("data_preprocessor"), "bgr_to_rgb", False),
+            (_normalize_step(test), "to_rgb", True),
             (self.content.get("img_norm_cfg"), "to_rgb", True),
             (_normalize_step(self.content), "to_rgb", True),
         )
         for found, switch, default in candidates:
-            if _is_normalization(found):
-                mean, std = (tuple(map(float, found[key])) for key in ("mean", "std"))
-                return ImageFormat("RGB" if found.get(switch, default) else "BGR", mean, std)
+            if not isinstance(found, Mapping):
+                continue
+            mean, std = (numbers(found.get(key), 3) for key in ("mean", "std"))
+            if mean and std and min(std) > 0:
+                channels = "RGB" if found.get(switch, default) else "BGR"
+                return ImageFormat(channels, tuple(mean), tuple(std))
         return None
 
 
@@ -119,6 +131,20 @@ def read_settings(path: Path) -> Settings:
     return settings
 
 
+def numbers(values: object, count: int | None = None) -> list[float] | None:
+    """The numbers of a list in a config; None: it is no such list.
+
+    Args:
+        values: what the config has there.
+        count: how many there have to be; None: any number.
+    """
+    if not isinstance(values, list) or (count is not None and len(values) != count):
+        return None
+    if not all(isinstance(x, int | float) and abs(x) <= _LARGEST for x in values):
+        return None
+    return [float(x) for x in values]
+
+
 def _value(node: ast.expr) -> Any:
     """A literal, or None for what would have to be run."""
     match node:
@@ -138,20 +164,6 @@ def _value(node: ast.expr) -> Any:
 
 def _is_text(node: ast.expr | None) -> TypeGuard[ast.Constant]:
     return isinstance(node, ast.Constant) and isinstance(node.value, str)
-
-
-def _is_normalization(found: object) -> bool:
-    if not isinstance(found, Mapping):
-        return False
-    return all(_is_color(found.get(key)) for key in ("mean", "std"))
-
-
-def _is_color(values: object) -> bool:
-    return (
-        isinstance(values, Sequence)
-        and len(values) == 3
-        and all(isinstance(value, int | float) for value in values)
-    )
 
 
 def _normalize_step(node: object) -> Any:

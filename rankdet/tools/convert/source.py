@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from rankdet.tools.convert.settings import Settings, parse_settings, read_settings
@@ -48,8 +49,8 @@ def read_source(path: Path, config: Path | None = None) -> Source:
     if not isinstance(content, Mapping):
         raise ValueError(f"{path} holds a {type(content).__name__}, not weights by name.")
     key = next((name for name in _WEIGHTS if isinstance(content.get(name), Mapping)), None)
-    _check_origin(path, content)
     weights = _weights(path, content if key is None else content[key])
+    _check_origin(path, weights)
     meta = content.get("meta") if key else None
     meta = meta if isinstance(meta, Mapping) else {}
     return Source(
@@ -65,11 +66,8 @@ def read_source(path: Path, config: Path | None = None) -> Source:
     )
 
 
-def _check_origin(path: Path, content: Mapping[str, Any]) -> None:
-    weights = content.get("model")
-    if isinstance(weights, Mapping) and any(
-        str(name).startswith("backbone.bottom_up.") for name in weights
-    ):
+def _check_origin(path: Path, weights: Mapping[str, Tensor]) -> None:
+    if any(name.startswith("backbone.bottom_up.") for name in weights):
         raise ValueError(
             f"{path} has Detectron2's names already; give it to rankdet eval as "
             "train.init_checkpoint."
@@ -78,10 +76,11 @@ def _check_origin(path: Path, content: Mapping[str, Any]) -> None:
 
 def _weights(path: Path, found: Mapping[Any, Any]) -> dict[str, Tensor]:
     for name, value in found.items():
-        if not isinstance(name, str) or not isinstance(value, Tensor):
+        if not isinstance(name, str) or not _is_weight(value):
+            of = f" of {value.dtype} and {value.layout}" if isinstance(value, Tensor) else ""
             raise ValueError(
-                f"{path} holds {str(name)[:80]!r}, a {type(value).__name__}, where a weight is "
-                "expected; give a checkpoint, or a state_dict."
+                f"{path} holds {str(name)[:80]!r}, a {type(value).__name__}{of}, where a weight "
+                "is expected; give a checkpoint, or a state_dict."
             )
     if not found:
         raise ValueError(f"{path} holds no weights.")
@@ -89,6 +88,13 @@ def _weights(path: Path, found: Mapping[Any, Any]) -> dict[str, Tensor]:
     # torch.nn.DataParallel puts its own name in front.
     prefix = "module." if all(name.startswith("module.") for name in names) else ""
     return {name.removeprefix(prefix): found[name] for name in names}
+
+
+def _is_weight(value: object) -> bool:
+    """Whether it is a tensor of ordinary numbers that are there."""
+    if not isinstance(value, Tensor) or value.layout != torch.strided or value.is_meta:
+        return False
+    return not (value.is_quantized or value.is_complex())
 
 
 def _settings(meta: Mapping[str, Any]) -> Settings:

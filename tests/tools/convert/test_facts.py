@@ -8,12 +8,15 @@ from detectron2.modeling.anchor_generator import DefaultAnchorGenerator
 from detectron2.modeling.backbone.fpn import LastLevelP6P7
 from detectron2.modeling.backbone.resnet import BottleneckBlock
 from detectron2.modeling.box_regression import Box2BoxTransformLinear
+from tools.convert.anchor_boxes import generator
 from tools.convert.tiny_target import Parts, tiny_source, tiny_target
 from torch import nn
 
+from rankdet.losses import EQLv2Loss, PCBLoss, SeesawLoss, SoftmaxCrossEntropyLoss
 from rankdet.modeling.dense.dense_head import ClassQualityHead, QualityHead
 from rankdet.modeling.dense.distances import ExponentialDistances
 from rankdet.modeling.dense.top_block import PlainP6P7
+from rankdet.modeling.normed_layers import NormedConv2d, NormedLinear
 from rankdet.tools.convert.facts import check_facts
 from rankdet.tools.convert.rules import Conversion
 
@@ -103,6 +106,125 @@ def test_a_backbone_alone_has_its_stride_in_3_x_3():
         check_facts(Conversion(tiny_source(weights), target(stride_in_1x1=True)))
 
 
+def test_settings_say_where_a_backbone_alone_has_its_stride():
+    weights = {"conv1.weight": torch.ones(1)}
+    check_facts(Conversion(tiny_source(weights, config("caffe")), target(stride_in_1x1=True)))
+    with pytest.raises(ValueError, match="the checkpoint has 1 x 1, the config 3 x 3"):
+        check_facts(Conversion(tiny_source(weights, config("caffe")), target()))
+
+
+@pytest.mark.parametrize("offset", ["None", "'a'", "[0.5]", "1e999"])
+def test_a_place_of_anchors_that_can_not_be_read_is_assumed(offset):
+    text = config(head=f"anchor_generator=dict(center_offset={offset}), norm_on_bbox=True")
+    conversion = Conversion(tiny_source({"backbone.x": torch.ones(1)}, text), target())
+    check_facts(conversion)
+    assert conversion.assumptions == [
+        "place of the first anchor, in strides: 0.5, as in the config"
+    ]
+
+
+@pytest.mark.parametrize(("version", "is_said"), [("1.2.0+a", True), ("2.0.0", False), ("", False)])
+def test_mmdetection_1_is_said(version, is_said):
+    source = tiny_source(WEIGHTS, config())._replace(mmdet_version=version)
+    conversion = Conversion(source, target())
+    check_facts(conversion)
+    assert any("mmdetection 1" in one for one in conversion.assumptions) == is_said
+
+
+def two_stage(classes, masks, number_of_stages=None, **parts):
+    predictor, mask_head = Parts(cls_score=classes), Parts(predictor=masks)
+    if number_of_stages:
+        predictor, mask_head = nn.ModuleList([predictor]), nn.ModuleList([mask_head])
+    roi_heads = Parts(box_predictor=predictor, mask_head=mask_head, **parts)
+    rpn = Parts(anchor_generator=generator([[8.0]], [1.0], [8]))
+    return tiny_target(backbone=nn.Identity(), proposal_generator=rpn, roi_heads=roi_heads)
+
+
+def cosine_config(boxes, masks, is_cascade, roi_head=""):
+    box = f"dict(cls_predictor_cfg={boxes})" if boxes else "dict()"
+    mask = f"dict(predictor_cfg={masks})" if masks else "dict()"
+    box = f"[{box}, {box}]" if is_cascade else box
+    return f"model = dict(roi_head=dict(bbox_head={box}, mask_head={mask}, {roi_head}))"
+
+
+TWO_STAGE = {"backbone.x": torch.ones(1), "rpn_head.rpn_cls.bias": torch.ones(1)}
+LINEAR_LAYERS = nn.Linear(2, 3), nn.Conv2d(2, 3, 1)
+COSINE_LAYERS = NormedLinear(2, 3, temperature=20.0), NormedConv2d(2, 3, temperature=20.0)
+BOX, MASK = "dict(type='NormedLinear', tempearture=20)", "dict(type='NormedConv2d', tempearture=20)"
+
+
+@pytest.mark.parametrize("is_cascade", [False, True])
+@pytest.mark.parametrize(
+    ("boxes", "masks", "layers", "message"),
+    [
+        ("", "", LINEAR_LAYERS, ""),
+        (BOX, MASK, COSINE_LAYERS, ""),
+        ("dict(type='NormedLinear')", "dict(type='NormedConv2d')", COSINE_LAYERS, ""),
+        ("dict(type='Linear')", "dict(type='Conv')", LINEAR_LAYERS, ""),
+        ("", "", COSINE_LAYERS, "of classes: the checkpoint has linear, the config cosine of temp"),
+        (BOX, "", COSINE_LAYERS, "last layer of masks: the checkpoint has linear, the config cosi"),
+        (BOX, MASK, LINEAR_LAYERS, "has cosine of temperature 20, the config linear; give a con"),
+        (BOX.replace("20", "32"), MASK, COSINE_LAYERS, "temperature 32, the config .* 20"),
+    ],
+)
+def test_a_cosine_layer_needs_a_cosine_layer(boxes, masks, layers, message, is_cascade):
+    source = tiny_source(TWO_STAGE, cosine_config(boxes, masks, is_cascade))
+    conversion = Conversion(source, two_stage(*layers, is_cascade))
+    if message:
+        with pytest.raises(ValueError, match=message):
+            check_facts(conversion)
+    else:
+        check_facts(conversion)
+        assert conversion.assumptions == []
+
+
+def test_cosine_layers_are_said_where_nothing_is_known():
+    conversion = Conversion(tiny_source(TWO_STAGE), two_stage(*COSINE_LAYERS))
+    check_facts(conversion)
+    assert (
+        "last layer of masks: cosine of temperature 20, as in the config" in conversion.assumptions
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "outcome"),
+    [("n_iter=3", ""), ("n_iter=2", "the checkpoint has 2, the config 3"), ("", "assumed")],
+)
+def test_pcb_takes_as_many_steps(text, outcome):
+    model = two_stage(*LINEAR_LAYERS, step_weights=(0.2, 0.2, 0.6))
+    conversion = Conversion(tiny_source(TWO_STAGE, cosine_config("", "", False, text)), model)
+    if outcome.startswith("the"):
+        with pytest.raises(ValueError, match=outcome):
+            check_facts(conversion)
+    else:
+        check_facts(conversion)
+        assert bool(conversion.assumptions) == bool(outcome)
+
+
+@pytest.mark.parametrize("is_wrapped", [False, True])
+@pytest.mark.parametrize(
+    ("loss", "theirs", "outcome"),
+    [
+        (SoftmaxCrossEntropyLoss(2), "CrossEntropyLoss", ""),
+        (SeesawLoss(2), "SeesawPCBLoss", ""),
+        (EQLv2Loss(2), "CrossEntropyLoss", "the checkpoint has CrossEntropy, the config EQL"),
+        (SoftmaxCrossEntropyLoss(2), "EffectiveClassMarginLoss", "has EffectiveClassMargin, the"),
+        (SoftmaxCrossEntropyLoss(2), "OtherLoss", "assumed"),
+    ],
+)
+def test_losses_make_their_own_scores_of_logits(loss, theirs, outcome, is_wrapped):
+    model = two_stage(*LINEAR_LAYERS)
+    model.model.roi_heads.box_predictor.loss = PCBLoss(loss) if is_wrapped else loss
+    text = f"model = dict(roi_head=dict(bbox_head=dict(loss_cls=dict(type='{theirs}'))))"
+    conversion = Conversion(tiny_source(TWO_STAGE, text), model)
+    if outcome.startswith(("the", "has")):
+        with pytest.raises(ValueError, match=outcome):
+            check_facts(conversion)
+    else:
+        check_facts(conversion)
+        assert bool(conversion.assumptions) == bool(outcome)
+
+
 def test_one_stage_and_two_stage_detectors_do_not_mix():
     weights = {"backbone.x": torch.ones(1), "rpn_head.rpn_cls.bias": torch.ones(3)}
     with pytest.raises(ValueError, match="of a two-stage detector, the config of a one-stage one"):
@@ -113,18 +235,26 @@ def test_one_stage_and_two_stage_detectors_do_not_mix():
 
 
 @pytest.mark.parametrize(
-    ("theirs", "is_error"),
-    [(["a", "b", "c"], False), (["a", "c", "b"], True), (["a", "b", "x"], False), ([], False)],
+    ("theirs", "said"),
+    [
+        (["a", "b", "c"], None),
+        (["a", "b", "x"], "1 of 3 classes are the same under another name, such as 'x' for 'c' of"),
+        ([], "the classes are in the order of"),
+        (["a", "b"], "the classes are in the order of"),
+        (["a", "c", "b"], "error"),
+        (["x", "c", "b"], "error"),
+    ],
 )
-def test_classes_in_another_order_are_an_error(theirs, is_error):
+def test_classes_in_another_order_are_an_error(theirs, said):
     name = "test_facts_order"
     MetadataCatalog.get(name).thing_classes = ["a", "b", "c"]
     conversion = Conversion(tiny_source(WEIGHTS, config(), theirs), target(names=[name]))
     try:
-        if is_error:
+        if said == "error":
             with pytest.raises(ValueError, match="class 1 is 'c' in the checkpoint and 'b' in"):
                 check_facts(conversion)
         else:
             check_facts(conversion)
+            assert conversion.assumptions == ([f"{said} {name}"] if said else [])
     finally:
         MetadataCatalog.remove(name)

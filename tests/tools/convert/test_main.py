@@ -115,6 +115,11 @@ BROKEN = {
         "roi_heads.box_predictor.bbox_pred.weight of the config's model (4, 256); give the config "
         "as many classes, and cls_agnostic_bbox_reg=True where the checkpoint has 4 rows",
     ),
+    "gray": (
+        {"backbone.conv1": (32, 1, 7, 7)},
+        "backbone.conv1.weight of the checkpoint has shape (32, 1, 7, 7), but "
+        "backbone.bottom_up.stem.conv1.weight of the config's model (32, 3, 7, 7)",
+    ),
     "cascade": (
         {"roi_head.mask_head.1.upsample": (32, 32, 2, 2)},
         "the config's model has no roi_heads.mask_head.1.deconv.weight; give the config as many "
@@ -140,7 +145,7 @@ def test_a_checkpoint_that_does_not_fit_is_one_sentence(tmp_path, name):
         if shape is None:
             weights = {k: v for k, v in weights.items() if not k.startswith(f"{key}.")}
         else:
-            weights |= as_weights(layer(key, *shape))
+            weights |= as_weights(layer(key, *shape, bias="backbone" not in key))
     assert message in error_of(tmp_path, weights)
 
 

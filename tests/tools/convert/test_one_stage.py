@@ -6,21 +6,19 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 from detectron2.layers import ShapeSpec
-from detectron2.modeling.anchor_generator import DefaultAnchorGenerator
 from detectron2.modeling.box_regression import Box2BoxTransform
 from detectron2.modeling.meta_arch.retinanet import RetinaNetHead
+from tools.convert.anchor_boxes import generator, mmdet_anchors, sides
 from tools.convert.tiny_target import (
     load_converted,
     random_weights,
     tiny_conversion,
     tiny_target,
 )
-from torch import nn
 from torchvision.ops import deform_conv2d
 
 from rankdet.modeling.dense.dense_head import QualityHead
 from rankdet.modeling.dense.varifocal_head import VarifocalHead
-from rankdet.tools.convert.anchors import source_of_anchors
 from rankdet.tools.convert.completion import complete
 from rankdet.tools.convert.one_stage import one_stage_rules
 from rankdet.tools.convert.rules import convert_weights
@@ -34,34 +32,16 @@ def slow_conv(x, weight, bias=None):
     return F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
 
 
-def mmdet_anchors(ratios, scales, stride):
-    """Widths and heights as mmdetection's AnchorGenerator lists them: by ratio, then by scale."""
-    return [
-        (stride * scale / math.sqrt(ratio), stride * scale * math.sqrt(ratio))
-        for ratio in ratios
-        for scale in scales
-    ]
-
-
 def decode(deltas, width, height, means, stds):
     """Box around (0, 0) that mmdetection's coder makes of an anchor's deltas."""
     dx, dy, dw, dh = (d * s + m for d, s, m in zip(deltas, stds, means, strict=True))
     return [dx * width, dy * height, width * math.exp(dw), height * math.exp(dh)]
 
 
-def generator(sizes, ratios, strides):
-    return DefaultAnchorGenerator(sizes=sizes, aspect_ratios=ratios, strides=strides, offset=0.0)
-
-
 def by_shape(anchors, rows):
     """Rows of anchors in an order that both sides share: that of their shapes."""
     keyed = sorted(zip(anchors, rows, strict=True), key=lambda x: [round(s, 2) for s in x[0]])
     return [row for _, row in keyed]
-
-
-def sides(anchor_generator, level):
-    cell = list(anchor_generator.cell_anchors)[level]
-    return (cell[:, 2:] - cell[:, :2]).tolist()
 
 
 @pytest.mark.parametrize("ours", [(10, 10, 5, 5), (1, 1, 1, 1)])
@@ -128,25 +108,15 @@ def test_a_retinanet_head_gives_the_logits_and_boxes_of_each_anchor(ours, means)
             assert torch.allclose(torch.tensor(found), torch.tensor(expected), rtol=1e-4, atol=1e-3)
 
 
-def test_anchors_without_settings_are_in_ascending_order():
-    anchors = generator([[32.0, 40.0]], RATIOS, [8])
-    target = tiny_target(head=nn.Identity(), anchor_generator=anchors)
-    conversion = tiny_conversion({}, target)
-    theirs = mmdet_anchors(RATIOS, (4.0, 5.0), 8)
-    order = source_of_anchors(conversion)
-    assert order == [0, 2, 4, 1, 3, 5]
-    for mine, index in zip(sides(anchors, 0), order, strict=True):
-        assert mine == pytest.approx(theirs[index], rel=1e-5)
-    assert conversion.assumptions == ["the anchors have the config's sizes and shapes"]
-
-
-def test_other_anchors_are_an_error():
-    target = tiny_target(head=nn.Identity(), anchor_generator=generator([[64.0]], [1.0], [8]))
-    config = (
-        "model = dict(bbox_head=dict(anchor_generator=dict(ratios=[1.0], scales=[4], strides=[8])))"
+def test_centerness_is_in_the_order_of_the_anchors():
+    head = QualityHead(
+        input_shape=[ShapeSpec(channels=D)], num_classes=C, num_anchors=4, conv_dims=[D], norm=""
     )
-    with pytest.raises(ValueError, match="64 x 64 on the first level, the checkpoint's 32 x 32"):
-        source_of_anchors(tiny_conversion({}, target, config))
+    anchors = generator([[32.0, 64.0]], [0.5, 1.0], [8])
+    weights = {"bbox_head.atss_centerness.bias": torch.arange(4.0)}
+    conversion = tiny_conversion(weights, tiny_target(head=head, anchor_generator=anchors))
+    result = convert_weights(conversion, one_stage_rules(conversion.target))
+    assert result.weights["head.ctrness.bias"].tolist() == [0, 2, 1, 3]
 
 
 def scaled_case(scales):

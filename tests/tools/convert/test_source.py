@@ -96,6 +96,11 @@ def test_code_in_an_old_file_is_refused_and_not_run(tmp_path, write):
         ({}, "holds no weights"),
         ({"state_dict": {"a": 1}}, "holds 'a', a int, where a weight is expected"),
         ({"model": {"backbone.bottom_up.x": torch.ones(1)}}, "has Detectron2's names already"),
+        ({"backbone.bottom_up.x": torch.ones(1)}, "has Detectron2's names already"),
+        ({"a": torch.ones(1).to_sparse()}, "a Tensor of torch.float32 and torch.sparse_coo"),
+        ({"a": torch.ones(1, dtype=torch.complex64)}, "a Tensor of torch.complex64"),
+        ({"a": torch.ones(1, device="meta")}, "holds 'a', a Tensor of torch.float32"),
+        ({"a": torch.quantize_per_tensor(torch.ones(1), 1.0, 0, torch.qint8)}, "of torch.qint8"),
     ],
 )
 def test_other_files_are_one_sentence(tmp_path, content, message):
@@ -145,6 +150,15 @@ def test_a_missing_file(tmp_path):
             "transforms=[dict(type='Normalize', mean=(1, 2, 3), std=(2, 2, 2))])]))",
             ImageFormat("RGB", (1, 2, 3), (2, 2, 2)),
         ),
+        (
+            "img_norm_cfg = dict(mean=[1, 2, 3], std=[1, 1, 1])\ndata = dict(test=dict(pipeline=["
+            "dict(type='Normalize', mean=[4, 5, 6], std=[1, 1, 1], to_rgb=False)]))",
+            ImageFormat("BGR", (4, 5, 6), (1, 1, 1)),
+        ),
+        ("data = []\nimg_norm_cfg = 3", None),
+        ("img_norm_cfg = dict(mean=[1, 2, 3], std=[1, 0, 1])", None),
+        ("img_norm_cfg = dict(mean=[1, 2, 3], std=[1, 1e999, 1])", None),
+        (f"img_norm_cfg = dict(mean=[1, 2, {'9' * 400}], std=[1, 1, 1])", None),
         ("model = dict(data_preprocessor=dict(mean=[1, 2], std=[1, 1]))", None),
         ("img_norm_cfg = dict(mean=[f(), 2, 3], std=[1, 1, 1])", None),
         ("", None),

@@ -81,6 +81,68 @@ def test_units_that_are_not_known_are_those_of_the_config_and_said():
     assert "rpn boxes are in units of [0.1,0.1,0.2,0.2], as in the config" in conversion.assumptions
 
 
+@pytest.mark.parametrize(
+    "coder",
+    [
+        "'x'",
+        "[1, 2]",
+        "dict(target_stds=None)",
+        "dict(target_stds=[0.1 / 2, 0.1, 0.2, 0.2])",
+        "dict(target_stds=[0.1])",
+        "dict(target_stds=[0, 1, 1, 1])",
+        "dict(target_stds=[[1], [1], [1], [1]])",
+        "dict(target_means=[1e999, 0, 0, 0])",
+    ],
+)
+def test_units_that_can_not_be_read_are_those_of_the_config(coder):
+    config = f"model = dict(rpn_head=dict(bbox_coder={coder}))"
+    head, w, conversion = rpn_case(config, (10, 10, 5, 5))
+    assert torch.equal(head.anchor_deltas.weight, w["rpn_head.rpn_reg.weight"])
+    assert any("rpn boxes are in units" in one for one in conversion.assumptions)
+
+
+def test_boxes_of_another_coder_are_an_error():
+    config = "model = dict(rpn_head=dict(bbox_coder=dict(type='TBLRBBoxCoder')))"
+    with pytest.raises(ValueError, match=r"are coded by mmdetection's TBLRBBoxCoder"):
+        rpn_case(config, (1, 1, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        ("bbox_coder=dict(type='DeltaXYWHBBoxCoder')", [10, 10, 5, 5]),
+        ("type='Shared2FCBBoxHead'", [1, 1, 1, 1]),
+        ("target_stds=[0.2, 0.2, 0.4, 0.4]", [2, 2, 2, 2]),
+    ],
+)
+def test_units_that_a_config_leaves_out(head, expected):
+    """They are ones in a coder, and a tenth and a fifth in a RoI head without one."""
+    predictor = Parts(box2box_transform=Box2BoxTransform((10, 10, 5, 5)), bbox_pred=nn.Linear(2, 4))
+    target = tiny_target(roi_heads=Parts(box_predictor=predictor))
+    weights = {"roi_head.bbox_head.fc_reg.weight": torch.ones(4, 2)}
+    conversion = tiny_conversion(
+        weights, target, f"model = dict(roi_head=dict(bbox_head=dict({head})))"
+    )
+    result = convert_weights(conversion, box_head_rules())
+    found = result.weights["roi_heads.box_predictor.bbox_pred.weight"]
+    assert found[:, 0].tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("shape", [(10, D, 1, 1), ()])
+def test_rows_that_are_no_boxes_are_an_error_that_names_both_sides(shape):
+    anchors = generator([[32.0]], RATIOS, [4])
+    rpn = Parts(
+        rpn_head=StandardRPNHead(in_channels=D, num_anchors=3),
+        anchor_generator=anchors,
+        box2box_transform=Box2BoxTransform((10, 10, 5, 5)),
+    )
+    target = tiny_target(proposal_generator=rpn, roi_heads=nn.Identity())
+    config = "model = dict(rpn_head=dict(type='RPNHead'))"
+    conversion = tiny_conversion({"rpn_head.rpn_reg.weight": torch.ones(shape)}, target, config)
+    with pytest.raises(ValueError, match=r"has shape .* but proposal_generator.* \(12, 4, 1, 1\)"):
+        convert_weights(conversion, rpn_rules())
+
+
 def roi_case(prefix, weights_of, config="", is_agnostic=False, ours=(10, 10, 5, 5)):
     box_head = FastRCNNConvFCHead(
         ShapeSpec(channels=2, height=3, width=3), conv_dims=[], fc_dims=[D, D]
