@@ -11,6 +11,7 @@ from torch import nn
 from rankdet.losses import ECMLoss, EQLv2Loss, PCBLoss, SeesawLoss, SoftmaxCrossEntropyLoss
 from rankdet.modeling.dense.dense_head import ClassQualityHead
 from rankdet.modeling.dense.distances import ExponentialDistances
+from rankdet.modeling.dense.paa import PAAAssigner
 from rankdet.modeling.normed_layers import NormedConv2d, NormedLinear
 from rankdet.tools.convert.changes import MMDETECTION_1
 from rankdet.tools.convert.rules import Conversion
@@ -72,6 +73,7 @@ def _facts(conversion: Conversion) -> Iterator[_Fact]:
     yield from _anchor_fact(conversion)
     if conversion.target.is_one_stage:
         yield from _fcos_facts(conversion)
+        yield from _paa_fact(conversion)
     else:
         yield from _loss_fact(conversion)
         yield from _cosine_facts(conversion)
@@ -149,6 +151,20 @@ def _fcos_facts(conversion: Conversion) -> Iterator[_Fact]:
         "classes" if isinstance(model.head, ClassQualityHead) else "boxes",
         "give the config the other head: ClassQualityHead for the branch of the classes, "
         "QualityHead for that of the boxes",
+    )
+
+
+def _paa_fact(conversion: Conversion) -> Iterator[_Fact]:
+    """PAA's head is ATSS's, and has other scores and boxes."""
+    if not any(name.startswith("bbox_head.atss_") for name in conversion.source.weights):
+        return
+    head = conversion.source.settings.get("bbox_head", "type")
+    has_paa = isinstance(getattr(conversion.target.model, "assigner", None), PAAAssigner)
+    yield _Fact(
+        "detector with ATSS's head",
+        ("PAA" if "PAA" in head else "ATSS") if isinstance(head, str) else None,
+        "PAA" if has_paa else "ATSS",
+        "give a config of the same detector",
     )
 
 

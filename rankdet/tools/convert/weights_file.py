@@ -75,6 +75,11 @@ def _stand_in(name: str) -> type[_StandIn]:
 
 
 def _sentence(path: Path, error: Exception) -> str:
+    if path.suffix == ".pkl":
+        return (
+            f"{path} has the name of Detectron2's weights, which need no conversion: give it as "
+            "train.init_checkpoint."
+        )
     reason = type(error).__name__
     if isinstance(error, pickle.UnpicklingError):
         reason += ": it is cut short, or holds more than tensors and plain values"

@@ -15,6 +15,7 @@ from torch import nn
 from rankdet.losses import EQLv2Loss, PCBLoss, SeesawLoss, SoftmaxCrossEntropyLoss
 from rankdet.modeling.dense.dense_head import ClassQualityHead, QualityHead
 from rankdet.modeling.dense.distances import ExponentialDistances
+from rankdet.modeling.dense.paa import PAAAssigner
 from rankdet.modeling.dense.top_block import PlainP6P7
 from rankdet.modeling.normed_layers import NormedConv2d, NormedLinear
 from rankdet.tools.convert.facts import check_facts
@@ -97,6 +98,22 @@ def test_facts_that_are_not_known_are_said():
         "distances of FCOS: in strides, as in the config",
         "branch of FCOS's centerness: boxes, as in the config",
     ]
+
+
+@pytest.mark.parametrize("type_", ["PAAHead", "RankBasedPAAHead", "ATSSHead", "RankBasedATSSHead"])
+@pytest.mark.parametrize("is_paa", [False, True])
+def test_paa_and_atss_have_one_layout_and_are_told_apart(type_, is_paa):
+    weights = {"backbone.x": torch.ones(1), "bbox_head.atss_cls.weight": torch.ones(1)}
+    source = tiny_source(
+        weights, config(head="anchor_generator=dict(ratios=[1.0])").replace("FCOSHead", type_)
+    )
+    model = target(offset=0.0)
+    model.model.assigner = PAAAssigner(2, None) if is_paa else None
+    if ("PAA" in type_) == is_paa:
+        check_facts(Conversion(source, model))
+        return
+    with pytest.raises(ValueError, match=r"detector with ATSS's head: the checkpoint has .*A"):
+        check_facts(Conversion(source, model))
 
 
 def test_a_backbone_alone_has_its_stride_in_3_x_3():

@@ -117,6 +117,12 @@ def test_damaged_files_are_one_sentence(tmp_path, content):
     assert "\n" not in str(caught.value)
 
 
+def test_weights_of_detectron2_need_no_conversion(tmp_path):
+    (tmp_path / "x.pkl").write_bytes(b"\x80\x04}.")
+    with pytest.raises(ValueError, match=r"need no conversion: give it as train\.init_checkpoint"):
+        read_source(tmp_path / "x.pkl")
+
+
 def test_a_file_that_was_cut_off_is_one_sentence(tmp_path):
     path = saved(tmp_path / "x.pth", {"state_dict": WEIGHTS})
     path.write_bytes(path.read_bytes()[:-200])
