@@ -1,9 +1,10 @@
 """ImageNet weights to start from, downloaded once: ``train.update(**r50)``.
 
 ``r50`` and ``r101`` are torchvision's (IMAGENET1K_V1), which all releases start from, the ResNeXt
-is mmdetection's, Swin Transformers are Microsoft's. rankdet reads these files as they are. Where
-the sites can't be reached, fetch a file in another way and give its path. Detectron2 serves one of
-torchvision's only, ``detectron2://ImageNetPretrained/torchvision/R-50.pkl``.
+is mmdetection's, Swin Transformers are Microsoft's. rankdet reads these files as they are; none of
+them could be fetched where this was written. Where the sites can't be reached, fetch a file in
+another way and give its path. Detectron2 serves one of torchvision's only,
+``detectron2://ImageNetPretrained/torchvision/R-50.pkl``.
 """
 
 _TORCHVISION = "https://download.pytorch.org/models"

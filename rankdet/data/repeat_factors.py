@@ -1,11 +1,9 @@
 """How often repeat factor sampling shows an image, as mmdetection counts it."""
 
-from collections import Counter
 from collections.abc import Sequence
-from math import ceil, sqrt
 from typing import Any
 
-import torch
+from detectron2.data.samplers import RepeatFactorTrainingSampler
 from torch import Tensor
 
 
@@ -23,13 +21,7 @@ def whole_repeat_factors(dataset_dicts: Sequence[dict[str, Any]], repeat_thresh:
     Returns:
         ``(N,)`` float, whole numbers from 1 on, for Detectron2's ``RepeatFactorTrainingSampler``.
     """
-    classes = [{one["category_id"] for one in image["annotations"]} for image in dataset_dicts]
-    num_images = Counter(class_id for found in classes for class_id in found)
-    limit = repeat_thresh * len(classes)
-    repeats = {class_id: max(1.0, sqrt(limit / n)) for class_id, n in num_images.items()}
-    return torch.tensor(
-        [
-            float(ceil(max((repeats[class_id] for class_id in found), default=1)))
-            for found in classes
-        ]
+    factors: Tensor = RepeatFactorTrainingSampler.repeat_factors_from_category_frequency(
+        dataset_dicts, repeat_thresh
     )
+    return factors.ceil()
