@@ -80,6 +80,19 @@ def test_losses_are_those_of_the_parts():
         assert losses[name.replace("loss_", "loss_encoder_")] == value
 
 
+def test_only_candidates_among_the_tokens_are_matched_and_all_queries():
+    model, calls = make_detr(), []
+    matcher = model.matcher
+    model.matcher = lambda *args: calls.append(args) or matcher(*args)
+    train(model, [resized(IMAGES[0], 24, 48), IMAGES[2]])
+    (scores, _, objects, is_candidate), (query_scores, _, gt) = calls
+    assert not is_candidate[0].all() and is_candidate[1].all()
+    assert scores.shape == (1, 2, is_candidate.shape[1], 1)
+    assert query_scores.shape == (2, 2, NUM_QUERIES, NUM_CLASSES)
+    for one, other in zip(objects, gt, strict=True):
+        assert not one.gt_classes.any() and one.gt_boxes is other.gt_boxes
+
+
 def test_losses_do_not_depend_on_the_order_of_objects():
     order = torch.tensor([2, 0, 1])
     shuffled = {**IMAGES[2], "instances": IMAGES[2]["instances"][order]}
@@ -111,6 +124,8 @@ def test_an_image_alone_is_detected_as_in_a_batch_with_a_larger_one():
 
 def test_detections_are_the_best_pairs_of_query_and_class():
     model = make_detr(max_detections_per_image=7)
+    for head in model.decoder.box_heads:  # else all layers predict the boxes of the selection
+        nn.init.normal_(list(head.parameters())[-2])
     seen = []
     model.decoder.register_forward_hook(lambda m, a, out: seen.append(out))
     (found,) = detect(model, IMAGES[:1])
