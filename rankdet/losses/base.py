@@ -89,6 +89,23 @@ class HeadLoss(nn.Module, ABC):
         """
         return self.losses(logits, labels, ious, box_losses)
 
+    def losses_of_layers(
+        self, logits: Tensor, labels: Tensor, ious: Tensor, box_losses: Tensor
+    ) -> dict[str, Tensor]:
+        """:meth:`losses` of G layers that all predict, with the same number F of foreground rows.
+
+        Args:
+            logits: ``(G, N, L)``.
+            labels: ``(G, N)``.
+            ious: ``(G, F)``.
+            box_losses: ``(G, F)``.
+
+        Returns:
+            The terms of :meth:`losses`, each ``(G,)``.
+        """
+        layers = [self.losses(*x) for x in zip(logits, labels, ious, box_losses, strict=True)]
+        return {name: torch.stack([layer[name] for layer in layers]) for name in layers[0]}
+
     def balance(self, task_loss: Tensor, losses: dict[str, Tensor]) -> Tensor:
         """Weigh the loss of a further task, such as masks, against this one.
 
