@@ -68,7 +68,7 @@ def use_ranking(model: DictConfig, loss: DictConfig, rpn_loss: DictConfig | None
         anchor_matcher=L(BestAnchorMatcher)(thresholds=[0.3, 0.7], labels=[0, -1, 1], min_iou=0.3),
         padding_divisor=32,
         box2box_transform=box_transform,
-        loss=_for_classes(rpn_loss or loss, 1),
+        loss=for_classes(rpn_loss or loss, 1),
         box_loss=L(GIoUBoxLoss)(),
         loss_weight=0.2,
     )
@@ -103,32 +103,6 @@ def use_dense_ranking(model: DictConfig, loss: DictConfig) -> None:
     if "division" in model.assigner:
         model.assigner.division = L(LowUpToLikeliest)(regularization=1e-5)
     model.update(loss=loss, quality=None, candidates=L(Locations)())
-
-
-def use_query_ranking(model: DictConfig, loss: DictConfig) -> None:
-    """Train a transformer detector by Rank & Sort or its bucketed form: encoder and decoder.
-
-    Each layer has a ranking of its own, over the queries of all images of a process. Both box
-    losses, plain means, have the value of the doubled ranking loss, and a match costs four times
-    the focal cost. Source: BRS-DETR as released; its paper does not double the loss.
-
-    Args:
-        model: lazy config of the model.
-        loss: lazy config of the loss.
-
-    Raises:
-        ValueError: the model is no transformer detector.
-    """
-    if "query_selection" not in model:
-        raise ValueError(
-            f"use_query_ranking takes a transformer detector, not {_target_name(model)}."
-        )
-    model.matcher.class_weight = 4.0
-    for part, num_classes in (("selection_loss", 1), ("loss", "${...num_classes}")):
-        model[part].update(
-            loss=_for_classes(loss, num_classes), class_weight=2.0, l1_weight=2.0, giou_weight=2.0
-        )
-        model[part].loss.score_weighted_boxes = False
 
 
 def use_pcb(
@@ -169,7 +143,7 @@ def use_pcb(
         refinement=L(PredictionAttention.with_options)(normalizes_logits=normalizes_logits),
     )
     roi_heads.box_predictor.loss = L(PCBLoss)(
-        base=_for_classes(roi_heads.box_predictor.loss, "${...num_classes}"),
+        base=for_classes(roi_heads.box_predictor.loss, "${...num_classes}"),
         alpha=alpha,
         start_epoch=start_epoch,
         iterations_per_epoch=iterations_per_epoch,
@@ -230,7 +204,7 @@ def steps(
     return multiplier
 
 
-def _for_classes(loss: DictConfig, num_classes: int | str) -> DictConfig:
+def for_classes(loss: DictConfig, num_classes: int | str) -> DictConfig:
     """The lazy config of the same loss, for another number of classes if it is told one."""
     copied = deepcopy(loss)
     if "num_classes" in copied:  # Other losses, such as ECM, count the data set's classes.
@@ -240,7 +214,7 @@ def _for_classes(loss: DictConfig, num_classes: int | str) -> DictConfig:
 
 def _rank_proposals(roi_heads: DictConfig, loss: DictConfig, box_transform: DictConfig) -> None:
     stages, mask_heads = roi_heads.get("box_predictors", []), roi_heads.get("mask_heads", [])
-    if _target_name(roi_heads) == CascadeHeads.__name__:
+    if target_name(roi_heads) == CascadeHeads.__name__:
         roi_heads.batch_size_per_image = None
         for part in [*stages, *mask_heads]:
             part.pop("loss_weight", None)  # All stages weigh the same, as released.
@@ -261,20 +235,20 @@ def _rank_proposals(roi_heads: DictConfig, loss: DictConfig, box_transform: Dict
 
 def _check_two_stages(model: DictConfig, recipe: str) -> None:
     if "roi_heads" not in model:
-        name = _target_name(model)
+        name = target_name(model)
         raise ValueError(f"{recipe} takes a two-stage detector with roi_heads, not {name}.")
 
 
 def _check_part(model: DictConfig, part: str, names: tuple[str, ...]) -> None:
     """Raise ValueError unless a part of a one-stage detector is of one of these classes."""
-    name = _target_name(model[part] if part in model else model)
+    name = target_name(model[part] if part in model else model)
     if name not in names:
         raise ValueError(
             f"use_dense_ranking takes a model whose {part} is {' or '.join(names)}, not {name}."
         )
 
 
-def _target_name(part: DictConfig) -> str:
+def target_name(part: DictConfig) -> str:
     """Name of the class that a lazy config makes."""
     target = part["_target_"]
     return target.rpartition(".")[2] if isinstance(target, str) else str(target.__name__)
