@@ -2,9 +2,10 @@
 
 A recipe changes a lazy config in place: of a two-stage or one-stage detector with an FPN, or of a
 transformer detector, whose ``neck`` maps the stages of the backbone. Both keep their levels; where
-extra levels are made of the last stage of the backbone, they still are. The released detectors have
-torchvision's ResNets. All backbones here but Detectron2's take RGB, as the shipped data loaders
-give it, and start an FPN as mmdetection does. Their ImageNet weights are in ``common/imagenet.py``::
+extra levels are made of the last stage of the backbone, they still are. The released detectors
+have torchvision's ResNets. All backbones here but Detectron2's take RGB, as the shipped data
+loaders give it, and start an FPN as mmdetection does. Their ImageNet weights are in
+``common/imagenet.py``::
 
     from rankdet import model_zoo
     from rankdet.model_zoo.backbones import use_torchvision_resnet
