@@ -10,6 +10,8 @@ from detectron2.structures.boxes import matched_pairwise_iou
 from torch import Tensor
 from torchvision.ops import generalized_box_iou_loss
 
+from rankdet.losses._inputs import check_range
+
 BoxTransform: TypeAlias = Box2BoxTransform | Box2BoxTransformLinear
 
 
@@ -38,14 +40,26 @@ class GIoUBoxLoss:
 
     Torchvision's and not fvcore's, which stops at a NaN box with an assertion; here NaN surfaces in
     the loss.
+
+    Args:
+        weight: factor of the loss, >= 0; the RoI head of Co-DETR has 10. Self-balanced losses are
+            the same with any but 0.
+
+    Raises:
+        ValueError: ``weight`` is negative or not finite.
     """
+
+    def __init__(self, weight: float = 1.0) -> None:
+        check_range("weight", weight, 0)
+        self.weight = weight
 
     def __call__(
         self, deltas: Tensor, anchors: Tensor, gt_boxes: Tensor, box2box_transform: BoxTransform
     ) -> tuple[Tensor, Tensor]:
         """See :meth:`BoxLoss.__call__`."""
         boxes = box2box_transform.apply_deltas(deltas.float(), anchors)
-        return _ious(boxes, gt_boxes), generalized_box_iou_loss(boxes, gt_boxes, reduction="none")
+        losses = generalized_box_iou_loss(boxes, gt_boxes, reduction="none")
+        return _ious(boxes, gt_boxes), self.weight * losses
 
 
 class SmoothL1BoxLoss:

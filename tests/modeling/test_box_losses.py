@@ -78,6 +78,18 @@ def test_without_foreground_there_is_nothing_to_sum(transform, box_loss, options
     assert ious.shape == box_losses.shape == (0,)
 
 
+@transforms
+def test_giou_has_a_weight(transform):
+    anchors, gt_boxes, deltas = random_boxes(7)
+    (ious, box_losses), (same, tenfold) = (
+        GIoUBoxLoss(weight)(deltas, anchors, gt_boxes, transform) for weight in (1.0, 10.0)
+    )
+    assert torch.equal(ious, same)
+    torch.testing.assert_close(tenfold, 10 * box_losses)
+    with pytest.raises(ValueError, match="weight is -1; give a number >= 0"):
+        GIoUBoxLoss(-1)
+
+
 @pytest.mark.parametrize("beta", [-1.0, float("nan")])
 def test_a_width_that_is_none_is_named(beta):
     with pytest.raises(ValueError, match=f"beta is {beta}; give a width in units of the deltas"):

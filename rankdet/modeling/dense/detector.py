@@ -40,7 +40,8 @@ class OneStageDetector(DenseDetector):
     detections, where PAA's voting makes them NaN; no other box changes.
 
     Args:
-        backbone: as in Detectron2.
+        backbone: as in Detectron2. None: another model makes the features, and has this one as
+            :class:`rankdet.modeling.detr.collaborative_heads.CollaborativeATSS`.
         head: see above.
         head_in_features: names of the feature maps, finest first.
         anchor_generator: as in Detectron2; FCOS has one square of the stride's size per location.
@@ -71,7 +72,7 @@ class OneStageDetector(DenseDetector):
     def __init__(  # noqa: PLR0913  (Detectron2's constructor plus the injected parts)
         self,
         *,
-        backbone: Backbone,
+        backbone: Backbone | None,
         head: nn.Module,
         head_in_features: list[str],
         anchor_generator: DefaultAnchorGenerator,
@@ -124,16 +125,25 @@ class OneStageDetector(DenseDetector):
         predictions: tuple[list[Tensor], ...],
         gt_instances: list[Instances],
     ) -> dict[str, Tensor]:
-        """Label the anchors and penalize the predictions.
+        """Label the anchors of I images and penalize the predictions; gives scalars to sum."""
+        return self.train_anchors(features, predictions, gt_instances)[0]
+
+    def train_anchors(
+        self,
+        features: list[Tensor],
+        predictions: tuple[list[Tensor], ...],
+        gt_instances: list[Instances],
+    ) -> tuple[dict[str, Tensor], list[Boxes], AnchorTargets]:
+        """Label the anchors, penalize the predictions, and say which anchor was to be what.
 
         Args:
-            images: I.
             features: by level.
             predictions: of the head.
-            gt_instances: of the I images.
+            gt_instances: of I images.
 
         Returns:
-            Scalars to sum.
+            Scalars to sum, the anchors of one image by level, and what those of all images were
+            trained to be.
         """
         anchors = self.anchor_generator(features)
         logits, deltas, *others = [torch.cat(x, dim=1) for x in self._by_anchor(predictions)]
@@ -146,7 +156,7 @@ class OneStageDetector(DenseDetector):
         num_per_image = len(positives.images) / len(gt_instances)
         get_event_storage().put_scalar("num_pos_anchors", num_per_image)
         log_statistics(self.loss, "dense")
-        return losses
+        return losses, anchors, targets
 
     def _assign(
         self, anchors: list[Boxes], gt_instances: list[Instances], logits: Tensor, deltas: Tensor
