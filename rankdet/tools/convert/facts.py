@@ -94,8 +94,8 @@ def _stride_fact(conversion: Conversion) -> Iterator[_Fact]:
             "convolution of a block that has the stride",
             source,
             "1 x 1" if is_first else "3 x 3",
-            "set model.backbone.bottom_up.stages.stride_in_1x1 to the other value here and in each "
-            "command that loads the file",
+            f"set model.{conversion.target.body}stages.stride_in_1x1 to the other value here and "
+            "in each command that loads the file",
         )
 
 
