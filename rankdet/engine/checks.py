@@ -1,7 +1,7 @@
 """Checks data sets and model before a training starts."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -22,6 +22,7 @@ from rankdet.data.image_files import check_images
 from rankdet.data.registered import annotation_path, ensure_dataset, load_dicts
 from rankdet.losses import HeadLoss
 from rankdet.modeling.dense.detector import OneStageDetector
+from rankdet.modeling.detr import DeformableDETR
 
 logger = logging.getLogger(__name__)
 
@@ -169,10 +170,9 @@ def _check_masks(name: str, counted: DatasetCounts, mapper: Mapping[str, Any] | 
 
 
 def _check_num_classes(model: nn.Module, dataset_name: str, num_classes: int) -> None:
-    kinds = (ROIHeads, FastRCNNOutputLayers, HeadLoss, OneStageDetector)
-    # An RPN tells objects from background only: its loss has one class.
-    of_rpns = {part for rpn in model.modules() if isinstance(rpn, RPN) for part in rpn.modules()}
-    parts = (m for m in model.modules() if isinstance(m, kinds) and m not in of_rpns)
+    kinds = (ROIHeads, FastRCNNOutputLayers, HeadLoss, OneStageDetector, DeformableDETR)
+    of_one_class = {part for whole in _of_one_class(model) for part in whole.modules()}
+    parts = (m for m in model.modules() if isinstance(m, kinds) and m not in of_one_class)
     other = sorted({part.num_classes for part in parts} - {num_classes})
     if other:
         raise ValueError(
@@ -180,3 +180,12 @@ def _check_num_classes(model: nn.Module, dataset_name: str, num_classes: int) ->
             f"{num_classes} classes; set model.roi_heads.num_classes={num_classes} (one-stage "
             f"detectors: model.num_classes={num_classes}) or choose another data set."
         )
+
+
+def _of_one_class(model: nn.Module) -> Iterator[nn.Module]:
+    """RPNs and selections of queries tell objects from background only."""
+    for part in model.modules():
+        if isinstance(part, RPN):
+            yield part
+        if isinstance(part, DeformableDETR):
+            yield part.selection_loss

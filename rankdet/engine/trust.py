@@ -31,6 +31,7 @@ CLASSES_OF = (
     "fvcore.transforms",
     "rankdet.data",
     "rankdet.engine.hooks",
+    "rankdet.engine.rate_factors",
     "rankdet.evaluation",
     "rankdet.losses",
     "rankdet.modeling",

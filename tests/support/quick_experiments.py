@@ -11,5 +11,6 @@ QUICK = (
     "glyphs/atss_r18_fpn_brs",
     "glyphs/paa_r18_fpn_ecm",
     "glyphs/varifocalnet_r18_fpn_ecm",
+    "glyphs/deformable_detr_r18_brs",
     "lvis_v1/mask_rcnn_r50_fpn_1x_ecm",
 )

@@ -17,18 +17,18 @@ from .faster_rcnn_fpn import model as faster_rcnn
 _STRIDES = [8, 16, 32, 64, 128]
 _NAMES = ["p3", "p4", "p5", "p6", "p7"]
 
-rpn, roi_heads = faster_rcnn.proposal_generator, faster_rcnn.roi_heads
-rpn.in_features = _NAMES
-rpn.head.num_anchors = 9
-rpn.anchor_generator.update(
+_rpn, _roi_heads = faster_rcnn.proposal_generator, faster_rcnn.roi_heads
+_rpn.in_features = _NAMES
+_rpn.head.num_anchors = 9
+_rpn.anchor_generator.update(
     sizes=[[4 * stride * 2 ** (octave / 3) for octave in range(3)] for stride in _STRIDES],
     strides=_STRIDES,
     offset=0.0,
 )
-rpn.update(pre_nms_topk=(4000, 1000), post_nms_topk=(1000, 1000), padding_divisor=1)
-roi_heads.update(num_classes="${....num_classes}", box_in_features=_NAMES[:4])
-roi_heads.box_pooler.scales = [1 / stride for stride in _STRIDES[:4]]
-roi_heads.box_predictor.update(
+_rpn.update(pre_nms_topk=(4000, 1000), post_nms_topk=(1000, 1000), padding_divisor=1)
+_roi_heads.update(num_classes="${....num_classes}", box_in_features=_NAMES[:4])
+_roi_heads.box_pooler.scales = [1 / stride for stride in _STRIDES[:4]]
+_roi_heads.box_predictor.update(
     box_loss=L(GIoUBoxLoss)(weight=10.0), test_score_thresh=0.0, test_topk_per_image=100
 )
 atss.head.conv_dims = [256]
@@ -39,7 +39,7 @@ atss.update(
 model.update(
     _target_=CoDETR,
     heads=dict(
-        rcnn=L(CollaborativeRCNN)(proposal_generator=rpn, roi_heads=roi_heads, loss_weight=12.0),
+        rcnn=L(CollaborativeRCNN)(proposal_generator=_rpn, roi_heads=_roi_heads, loss_weight=12.0),
         atss=L(CollaborativeATSS)(detector=atss, loss_weight=12.0),
     ),
     num_channels=256,

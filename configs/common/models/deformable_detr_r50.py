@@ -13,7 +13,7 @@ _ATTENTION = dict(num_channels=256, num_heads=8, num_levels=4, num_points=4)
 model.neck.update(in_features=["res3", "res4", "res5"], num_channels=256, num_levels=4)
 use_torchvision_resnet(model)
 model.encoder.positions.num_channels = 256
-for part in (model.encoder, model.decoder):
-    part.update(**_ATTENTION, hidden_channels=2048, num_layers=6)
+for _part in (model.encoder, model.decoder):
+    _part.update(**_ATTENTION, hidden_channels=2048, num_layers=6)
 model.query_selection.update(num_channels=256, num_queries=300, smallest_size=0.05)
 model.update(num_classes=80, max_detections_per_image=100)

@@ -1,0 +1,167 @@
+"""The losses of queries whose objects are known.
+
+Letters: B images, Q queries, G layers, N = B Q rows of a layer, C classes, K logits, F foreground
+rows of a layer.
+"""
+
+from typing import NamedTuple
+
+import torch
+from detectron2.structures import Instances
+from torch import Tensor, nn
+from torchvision.ops import box_convert, generalized_box_iou_loss
+
+from rankdet.losses import IGNORED
+from rankdet.losses._distributed import sum_over_ranks_
+from rankdet.losses._inputs import check_range
+from rankdet.losses.base import HeadLoss
+from rankdet.modeling.detr.queries import Predictions
+from rankdet.modeling.detr.shares import gt_shares
+
+
+class QueryTargets(NamedTuple):
+    """What queries should have predicted.
+
+    Attributes:
+        labels: ``(G, B, Q)`` int64 in [0, C]; C is background, -1 an ignored query. Every layer has
+            as many foreground queries as the others.
+        gt_boxes: ``(G, B, Q, 4)`` center x, center y, width, height in shares of the image; those
+            of other queries than foreground mean nothing.
+    """
+
+    labels: Tensor
+    gt_boxes: Tensor
+
+
+def targets_of_queries(
+    matches: Tensor,
+    gt_instances: list[Instances],
+    num_classes: int,
+    is_candidate: Tensor | None = None,
+) -> QueryTargets:
+    """Give each query the class and the box of its object.
+
+    Args:
+        matches: ``(G, B, Q)`` int64: object of its image, or -1.
+        gt_instances: of the B images.
+        num_classes: C.
+        is_candidate: ``(B, Q)`` bool; the others are ignored. None: none is.
+    """
+    no_box = matches.new_zeros(1, 4, dtype=torch.float32)
+    classes = torch.cat([*(x.gt_classes for x in gt_instances), matches.new_tensor([num_classes])])
+    boxes = torch.cat([*map(gt_shares, gt_instances), no_box])
+    num_before = matches.new_tensor([0, *(len(x) for x in gt_instances)]).cumsum(0)
+    rows = torch.where(matches < 0, -1, matches + num_before[:-1].unsqueeze(1))
+    labels = classes[rows]
+    if is_candidate is not None:
+        labels = labels.where(is_candidate, IGNORED)
+    return QueryTargets(labels, boxes[rows])
+
+
+class QueryLoss(nn.Module):
+    """Sum over layers of any loss of classes and boxes, and of the L1 distance of boxes.
+
+    GIoU goes through the loss as it does in any other head, L1 through :meth:`HeadLoss.balance`.
+    So Rank & Sort balances both, each layer by itself: its ranking is that of all images of a
+    process, and the two weights of boxes take the value of ``class_weight`` (ranking + sorting) if
+    all three are the same, as in BRS-DETR, where the release doubles the loss and the paper does
+    not. A query that does not overlap its object stays a positive; in the release of BRS-DETR it
+    becomes a negative.
+
+    Source: Co-DETR as released (2, 5 and 2 for focal loss); bucketed_ranking eqs. 16 and 17.
+
+    Args:
+        loss: of one layer.
+        class_weight: weight of the loss's own terms, >= 0.
+        l1_weight: weight of the L1 distance in shares of the image, summed over the four numbers,
+            >= 0. It is the mean over the positives of all ranks.
+        giou_weight: weight of the loss's box term, >= 0.
+
+    Raises:
+        ValueError: a weight is negative or not finite.
+    """
+
+    def __init__(
+        self,
+        loss: HeadLoss,
+        *,
+        class_weight: float = 2.0,
+        l1_weight: float = 5.0,
+        giou_weight: float = 2.0,
+    ) -> None:
+        super().__init__()
+        for name, weight in (
+            ("class_weight", class_weight),
+            ("l1_weight", l1_weight),
+            ("giou_weight", giou_weight),
+        ):
+            check_range(name, weight, 0)
+        self.loss = loss
+        self.class_weight = class_weight
+        self.l1_weight = l1_weight
+        self.giou_weight = giou_weight
+
+    def forward(self, predictions: Predictions, targets: QueryTargets) -> dict[str, Tensor]:
+        """Penalize the predictions of all layers.
+
+        Args:
+            predictions: logits ``(G, B, Q, K)`` and boxes ``(G, B, Q, 4)``.
+            targets: of the same queries.
+
+        Returns:
+            Weighted scalars: the loss's own, and ``loss_l1``; 0 and connected to the graph where
+            there are no positives and nothing else to penalize.
+        """
+        logits, labels = predictions.logits.flatten(1, 2), targets.labels.flatten(1, 2)
+        if self.loss.training:
+            self.loss.observe(logits[-1].detach(), labels[-1])
+        is_foreground = (labels >= 0) & (labels < self.loss.num_classes)
+        rows = is_foreground.flatten().nonzero().squeeze(1)
+        pairs = predictions.boxes.flatten(0, 2)[rows], targets.gt_boxes.flatten(0, 2)[rows]
+        shape = len(labels), len(rows) // len(labels)
+        ious, gious, distances = (x.view(shape) for x in _box_losses(*pairs))
+        losses = self.loss.losses_of_layers(logits, labels, ious, gious)
+        mean_distances = distances.sum(dim=1) / _num_pos_per_rank(distances)
+        losses = {**losses, "loss_l1": self.loss.balance(mean_distances, losses)}
+        weights = {"loss_l1": self.l1_weight, "loss_box_reg": self.giou_weight}
+        return {
+            name: weights.get(name, self.class_weight) * by_layer.sum()
+            for name, by_layer in losses.items()
+        }
+
+    def extra_repr(self) -> str:
+        """Show the weights when the model is printed."""
+        return (
+            f"class_weight={self.class_weight}, l1_weight={self.l1_weight}, "
+            f"giou_weight={self.giou_weight}"
+        )
+
+
+def _box_losses(boxes: Tensor, gt_boxes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """IoUs without gradient, GIoU losses and L1 distances of pairs of boxes in shares.
+
+    IoU and GIoU are those of pixels: both axes of a pair are scaled alike.
+    """
+    distances = (boxes - gt_boxes).abs().sum(dim=1)
+    corners, gt_corners = (box_convert(x, "cxcywh", "xyxy") for x in (boxes, gt_boxes))
+    # The default eps is a tenth of the area of a box of a thousandth of the image's sides.
+    eps = torch.finfo(corners.dtype).tiny
+    gious = generalized_box_iou_loss(corners, gt_corners, reduction="none", eps=eps)
+    return _ious(corners.detach(), gt_corners), gious, distances
+
+
+def _ious(boxes: Tensor, gt_boxes: Tensor) -> Tensor:
+    """IoU of each pair of boxes, of corners."""
+    low = torch.maximum(boxes[:, :2], gt_boxes[:, :2])
+    high = torch.minimum(boxes[:, 2:], gt_boxes[:, 2:])
+    shared = (high - low).clamp(min=0).prod(dim=1)
+    areas = [(x[:, 2:] - x[:, :2]).prod(dim=1) for x in (boxes, gt_boxes)]
+    return shared / (areas[0] + areas[1] - shared)
+
+
+def _num_pos_per_rank(of_layers: Tensor) -> Tensor:
+    """Foreground rows of a layer on all ranks, 1 at least, over the number of ranks."""
+    counts = of_layers.new_ones(2)  # Filled on the device: a copy from the host would wait for it.
+    counts[0] = of_layers.shape[1]
+    num_pos, num_ranks = sum_over_ranks_(counts)
+    return num_pos.clamp(min=1) / num_ranks
