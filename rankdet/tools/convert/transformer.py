@@ -4,23 +4,22 @@ Of mmdetection 2.25 with Co-DETR's ``projects`` (Co-Deformable-DETR), and BRS-DE
 names. The heads convert as a Faster R-CNN and an ATSS without backbone.
 """
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from torch import nn
 
 from rankdet.modeling.detr import CollaborativeATSS, CollaborativeRCNN
-from rankdet.tools.convert.backbones import norm_rules
 from rankdet.tools.convert.rules import Change, Changed, Conversion, Converted, Piece, Rule, Used
 from rankdet.tools.convert.settings import Settings
 from rankdet.tools.convert.target import Target
 
 _KIND = r"(?P<kind>weight|bias)"
-_QUERY = r"query_head\."
-_LAYER = r"query_head\.transformer\.(?P<part>encoder|decoder)\.layers\.(?P<n>\d+)\."
-_OURS = "{part}.layers.{n}."
+_TRANSFORMER = r"query_head\.transformer\."
 _LAYERS = "give a config with as many layers, channels, heads, levels and points"
 _CLASSES = "give the config as many classes (model.num_classes)"
+_NECK = "give a config with the same backbone and as many levels"
 _COLLABORATIVE = "of the training with collaborative heads, which the config's model does not have"
 _ROI, _ATSS = 0, 1
 """Numbers of the heads in the release."""
@@ -102,8 +101,12 @@ def transformer_rules(target: Target) -> list[Rule]:
     """Rules for neck, encoder, decoder, query selection, and queries of collaborative heads."""
     return [
         *_neck_rules(),
-        *_attention_rules(),
-        *_layer_rules(),
+        *_layer_rules("encoder", ("attentions.0",), ("attention", "feed_forward")),
+        *_layer_rules(
+            "decoder",
+            ("attentions.0.attn", "attentions.1"),
+            ("self_attention", "attention", "feed_forward"),
+        ),
         *_head_rules(len(target.model.decoder.layers)),
         *_selection_rules(),
         *_collaborative_rules(target),
@@ -111,8 +114,86 @@ def transformer_rules(target: Target) -> list[Rule]:
     ]
 
 
+def _neck_rules() -> list[Rule]:
+    at = r"neck\.(?P<part>convs|extra_convs)\.(?P<n>\d)\."
+    return [
+        Rule(rf"{at}conv\.{_KIND}", "neck.{part}.{n}.0.{kind}", remedy=_NECK),
+        Rule(rf"{at}gn\.{_KIND}", "neck.{part}.{n}.1.{kind}", remedy=_NECK),
+    ]
+
+
+def _layer_rules(part: str, attentions: Sequence[str], ours: Sequence[str]) -> list[Rule]:
+    """Rules for the layers of encoder or decoder; a norm follows each of their parts."""
+    at, layer = rf"{_TRANSFORMER}{part}\.layers\.(?P<n>\d+)\.", f"{part}.layers.{{n}}."
+    rules = [
+        Rule(rf"{at}{re.escape(name)}\.(?P<rest>.+)", f"{layer}{our}.{{rest}}", remedy=_LAYERS)
+        for name, our in zip(attentions, ours, strict=False)
+    ]
+    rules += [
+        Rule(rf"{at}norms\.{index}\.{_KIND}", f"{layer}{our}_norm.{{kind}}", remedy=_LAYERS)
+        for index, our in enumerate(ours)
+    ]
+    for name, our in (("0.0", "0"), ("1", "3")):
+        source = rf"{at}ffns\.0\.layers\.{re.escape(name)}\.{_KIND}"
+        rules.append(Rule(source, f"{layer}feed_forward.{our}.{{kind}}", remedy=_LAYERS))
+    return rules
+
+
+def _head_rules(num_layers: int) -> list[Rule]:
+    """Rules for the heads of the decoder's layers, behind which come those of the encoder."""
+    at, place = r"query_head\.", r"(?P<place>[024])"
+    return [
+        Rule(
+            rf"{at}cls_branches\.(?!{num_layers}\.)(?P<n>\d+)\.{_KIND}",
+            "decoder.class_heads.{n}.{kind}",
+            remedy=_CLASSES,
+        ),
+        Rule(
+            rf"{at}reg_branches\.(?!{num_layers}\.)(?P<n>\d+)\.{place}\.{_KIND}",
+            "decoder.box_heads.{n}.{place}.{kind}",
+            remedy=_LAYERS,
+        ),
+        Rule(
+            rf"{at}cls_branches\.{num_layers}\.{_KIND}",
+            "query_selection.class_head.{kind}",
+            (_objectness,),
+        ),
+        Rule(
+            rf"{at}reg_branches\.{num_layers}\.{place}\.{_KIND}",
+            "query_selection.box_head.{place}.{kind}",
+        ),
+    ]
+
+
+def _objectness(piece: Piece) -> Changed:
+    """Class 0 of the encoder, which means "object": all are relabeled to it, it alone is read."""
+    return Changed(piece.tensor[:1], "class 0 of the encoder, which means any object")
+
+
+def _selection_rules() -> list[Rule]:
+    ours = {
+        "enc_output": "projection",
+        "enc_output_norm": "norm",
+        "pos_trans": "position",
+        "pos_trans_norm": "position_norm",
+    }
+    queries = "give the config as many queries (model.query_selection.num_queries)"
+    return [
+        Rule(rf"{_TRANSFORMER}level_embeds", "encoder.level_embedding", remedy=_LAYERS),
+        Rule(
+            r"query_head\.query_embedding\.weight",
+            "query_selection.contents.weight",
+            remedy=queries,
+        ),
+        *(
+            Rule(rf"{_TRANSFORMER}{theirs}\.{_KIND}", f"query_selection.{our}.{{kind}}")
+            for theirs, our in ours.items()
+        ),
+    ]
+
+
 def _collaborative_rules(target: Target) -> list[Rule]:
-    further = rf"{_QUERY}downsample\."
+    further = r"query_head\.downsample\."
     rules = [
         Rule(rf"{further}0\.{_KIND}", "further_map.{kind}", reason=_COLLABORATIVE),
         Rule(rf"{further}1\.{_KIND}", "further_map.norm.{kind}", reason=_COLLABORATIVE),
@@ -121,11 +202,11 @@ def _collaborative_rules(target: Target) -> list[Rule]:
         number = _ROI if isinstance(head, CollaborativeRCNN) else _ATSS
         rules += _query_rules(number, f"auxiliary_queries.{name}.")
     queries = r"(aux_pos_trans|aux_pos_trans_norm|pos_feats_trans|pos_feats_norm|head_pos_embed)"
-    return [*rules, Rule(rf"{_QUERY}transformer\.{queries}\..+", reason=_COLLABORATIVE)]
+    return [*rules, Rule(rf"{_TRANSFORMER}{queries}\..+", reason=_COLLABORATIVE)]
 
 
 def _query_rules(number: int, ours: str) -> list[Rule]:
-    at = rf"{_QUERY}transformer\."
+    at = _TRANSFORMER
     return [
         Rule(rf"{at}aux_pos_trans\.{number}\.{_KIND}", f"{ours}boxes.0.{{kind}}"),
         Rule(rf"{at}aux_pos_trans_norm\.{number}\.{_KIND}", f"{ours}boxes.1.{{kind}}"),
