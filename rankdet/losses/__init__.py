@@ -4,12 +4,12 @@ Letters used in this package: N samples (proposals), C foreground classes. ``log
 numbers, ``labels`` are int64 in [0, C] where C is background.
 """
 
+from rankdet.losses._distributed import positives_per_rank
 from rankdet.losses._inputs import IGNORED
 from rankdet.losses.alrp import ALRPLoss, ALRPLosses, alrp_loss
 from rankdet.losses.ap import APLoss, ap_loss
 from rankdet.losses.base import (
     ClassificationLoss,
-    EpochLoss,
     HeadLoss,
     JointLoss,
     SoftTargetLoss,
@@ -19,6 +19,7 @@ from rankdet.losses.confusion import PairwiseConfusion, pairwise_bias, posterior
 from rankdet.losses.dice import dice_losses
 from rankdet.losses.ecm import ECMLoss, class_margins, ecm_loss
 from rankdet.losses.ecm_surrogate import ECMSurrogate
+from rankdet.losses.epochs import EpochLoss
 from rankdet.losses.eql import EQLLoss, EQLv2Loss, eql_loss
 from rankdet.losses.federated import FederatedLoss, federated_loss
 from rankdet.losses.focal import FocalLoss, QualityFocalLoss, VarifocalLoss
@@ -71,6 +72,7 @@ __all__ = [
     "independent_scores",
     "ndcg_loss",
     "pairwise_bias",
+    "positives_per_rank",
     "posterior",
     "rank_sort_loss",
     "seesaw_loss",

@@ -1,5 +1,6 @@
 """The one place where losses meet ``torch.distributed``."""
 
+import torch
 import torch.distributed as dist
 from torch import Tensor
 
@@ -31,6 +32,26 @@ def mean_over_ranks_(tensor: Tensor) -> Tensor:
         The same tensor.
     """
     return sum_over_ranks_(tensor).div_(dist.get_world_size()) if _has_other_ranks() else tensor
+
+
+def positives_per_rank(num_pos: int, like: Tensor) -> Tensor:
+    """Divide the positives of all ranks, 1 at least, by the number of ranks.
+
+    A sum of losses over the positives of each rank, divided by this, gives processes, whose
+    gradients are averaged, the gradient of one process on all their images. So the focal family
+    normalizes. Call it on every rank; see :func:`sum_over_ranks_`.
+
+    Args:
+        num_pos: positives of this rank.
+        like: gives dtype and device.
+
+    Returns:
+        Scalar.
+    """
+    counts = like.new_ones(2)  # Filled on the device: a copy from the host would wait for it.
+    counts[0] = num_pos
+    total, num_ranks = sum_over_ranks_(counts)
+    return torch.div(total.clamp(min=1), num_ranks)
 
 
 def sum_rows_over_ranks_(sums: Tensor, counts: Tensor) -> Tensor:

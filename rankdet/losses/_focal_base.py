@@ -16,7 +16,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from rankdet.losses._distributed import sum_over_ranks_
+from rankdet.losses._distributed import positives_per_rank
 from rankdet.losses._inputs import JointInputs, check_joint_inputs, check_range
 from rankdet.losses.base import JointLoss
 
@@ -136,7 +136,7 @@ class DenseLoss(JointLoss):
     ) -> dict[str, Tensor]:
         """See :meth:`HeadLoss.losses`: ``loss_cls`` and ``loss_box_reg``."""
         x = check_joint_inputs(logits, labels, ious, box_losses, self.num_classes)
-        num_pos = _num_pos_per_rank(x)
+        num_pos = positives_per_rank(len(x.rows), x.logits)
         negatives, own_logits = self._split(x)
         own = self.surrogate(own_logits, x.classes)
         positives = (own.weights * self.positives(own, x.ious)).sum()
@@ -229,11 +229,3 @@ class _Split(torch.autograd.Function):
 def _block_size(logits: Tensor) -> int:
     is_cpu = logits.device.type == "cpu"
     return _CACHE_BLOCK * torch.get_num_threads() if is_cpu else _DEVICE_BLOCK
-
-
-def _num_pos_per_rank(x: JointInputs) -> Tensor:
-    """Number of foreground rows of all ranks, 1 at least, over the number of ranks."""
-    counts = x.logits.new_ones(2)  # Filled on the device: a copy from the host would wait for it.
-    counts[0] = len(x.rows)
-    num_pos, num_ranks = sum_over_ranks_(counts)
-    return torch.div(num_pos.clamp(min=1), num_ranks)

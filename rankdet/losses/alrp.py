@@ -10,7 +10,7 @@ from rankdet.losses._error_driven import Ranking, positive_ranks, rank, safe_div
 from rankdet.losses._inputs import check_epoch_length, check_range
 from rankdet.losses._pair_sums import ALGORITHMS
 from rankdet.losses._pair_sums.interface import step_at_zero
-from rankdet.losses.base import EpochLoss
+from rankdet.losses.epochs import EpochLoss
 from rankdet.losses.ranking import RankingLoss, ranking_inputs
 
 _FEW_FALSE_POSITIVES = 1e-5  # As released: below, the localization error moves no logit.

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from rankdet.losses._inputs import IGNORED, CheckedInputs, check_epoch_length
+from rankdet.losses._inputs import IGNORED, CheckedInputs
 
 
 class HeadLoss(nn.Module, ABC):
@@ -89,15 +89,35 @@ class HeadLoss(nn.Module, ABC):
         """
         return self.losses(logits, labels, ious, box_losses)
 
+    def losses_of_layers(
+        self, logits: Tensor, labels: Tensor, ious: Tensor, box_losses: Tensor
+    ) -> dict[str, Tensor]:
+        """:meth:`losses` of each layer of a decoder, which matches its rows to objects anew.
+
+        Args:
+            logits: ``(G, N, L)`` of G >= 1 layers.
+            labels: ``(G, N)`` int64. Every layer has the same number F of foreground rows.
+            ious: ``(G, F)``.
+            box_losses: ``(G, F)``.
+
+        Returns:
+            ``(G,)`` by name: what :meth:`losses` gives for each layer alone.
+
+        Raises:
+            ValueError: see :meth:`losses`.
+        """
+        layers = [self.losses(*x) for x in zip(logits, labels, ious, box_losses, strict=True)]
+        return {name: torch.stack([layer[name] for layer in layers]) for name in layers[0]}
+
     def balance(self, task_loss: Tensor, losses: dict[str, Tensor]) -> Tensor:
         """Weigh the loss of a further task, such as masks, against this one.
 
         Args:
-            task_loss: scalar.
-            losses: what :meth:`losses` returned.
+            task_loss: scalar, or ``(G,)`` by layer.
+            losses: what :meth:`losses` returned, or :meth:`losses_of_layers`.
 
         Returns:
-            Scalar; unchanged where the paper of the loss gives no rule.
+            Of the shape of ``task_loss``; unchanged where the paper of the loss gives no rule.
         """
         return task_loss
 
@@ -255,31 +275,6 @@ class JointLoss(HeadLoss):
     def foreground_scores(self, logits: Tensor) -> Tensor:
         """Sigmoids of logits of any shape, without the product over classes of the background."""
         return logits.sigmoid()
-
-
-class EpochLoss:
-    """The protocol of losses whose state changes with the epochs; ``EpochLengthHook`` speaks it.
-
-    Attributes:
-        iterations_per_epoch: length of an epoch; None: not known yet.
-    """
-
-    iterations_per_epoch: int | None
-
-    @property
-    def needs_epoch_length(self) -> bool:
-        """Whether nobody has said how long an epoch is."""
-        return self.iterations_per_epoch is None
-
-    def set_epoch_length(self, num_iterations: int) -> None:
-        """Say how long an epoch is; a length that was given to the constructor stays.
-
-        Raises:
-            ValueError: ``num_iterations`` is not positive.
-        """
-        check_epoch_length(num_iterations)
-        if self.iterations_per_epoch is None:
-            self.iterations_per_epoch = num_iterations
 
 
 def independent_scores(logits: Tensor) -> Tensor:

@@ -12,8 +12,8 @@ from rankdet.losses._inputs import (
     check_num_logits,
     foreground_labels,
 )
-from rankdet.losses.base import EpochLoss
 from rankdet.losses.confusion import class_sums
+from rankdet.losses.epochs import EpochLoss
 from rankdet.losses.softmax import SoftmaxCrossEntropyLoss, mixed_cross_entropy
 
 

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from rankdet.losses._inputs import check_epoch_length, check_inputs, check_num_logits
-from rankdet.losses.base import ClassificationLoss, EpochLoss, SoftTargetLoss
+from rankdet.losses.base import ClassificationLoss, SoftTargetLoss
 from rankdet.losses.confusion import PairwiseConfusion
+from rankdet.losses.epochs import EpochLoss
 
 __all__ = ["PCBLoss", "PairwiseConfusion"]
 

@@ -90,18 +90,28 @@ class RankSortLoss(RankingLoss):
     value of ranking + sorting in every iteration; so is any further task (:meth:`balance`). A
     constant weight on either therefore has no effect.
 
-    Source: the released RS code; bucketed_ranking appendix S.1.2.
+    Source: the released RS code; bucketed_ranking appendix S.1.2. In BRS-DETR's release all boxes
+    count alike.
 
     Args:
         num_classes: C, number of foreground classes.
         delta: see :func:`rank_sort_loss`.
         algorithm: see there; "bucketed" is BRS.
+        score_weighted_boxes: whether the mean of box losses is weighted by scores.
     """
 
     algorithms = ALL_ALGORITHMS
 
-    def __init__(self, num_classes: int, *, delta: float = 0.5, algorithm: str = "exact") -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        delta: float = 0.5,
+        algorithm: str = "exact",
+        score_weighted_boxes: bool = True,
+    ) -> None:
         super().__init__(num_classes, delta=delta, algorithm=algorithm)
+        self.score_weighted_boxes = score_weighted_boxes
 
     def losses(
         self, logits: Tensor, labels: Tensor, ious: Tensor, box_losses: Tensor
@@ -112,7 +122,8 @@ class RankSortLoss(RankingLoss):
             x.logits, x.targets, delta=self.delta, algorithm=self.algorithm
         )
         losses = {"loss_rank": ranking, "loss_sort": sorting}
-        box_loss = self.balance(weighted_mean(box_losses, x.weights), losses)
+        weights = x.weights if self.score_weighted_boxes else torch.ones_like(x.weights)
+        box_loss = self.balance(weighted_mean(box_losses, weights), losses)
         return {**losses, "loss_box_reg": box_loss + x.guard}
 
     def balance(self, task_loss: Tensor, losses: dict[str, Tensor]) -> Tensor:

@@ -129,10 +129,10 @@ def scale_to(task_loss: Tensor, value: Tensor) -> Tensor:
     value, so that the released division would blow up on perfect boxes.
 
     Args:
-        task_loss: scalar >= 0.
-        value: scalar >= 0.
+        task_loss: scalar >= 0, or ``(G,)`` by layer.
+        value: the same.
 
     Returns:
-        Scalar whose value is that of ``value`` and whose gradient goes to ``task_loss`` only.
+        Of the same shape, whose value is that of ``value`` and whose gradient goes to ``task_loss`` only.
     """
     return task_loss * (value.detach() / task_loss.detach().clamp(min=_SMALLEST_LOSS))

@@ -66,9 +66,9 @@ def use_ranking(model: DictConfig, loss: DictConfig, rpn_loss: DictConfig | None
     rpn.update(
         _target_=LossRPN,
         anchor_matcher=L(BestAnchorMatcher)(thresholds=[0.3, 0.7], labels=[0, -1, 1], min_iou=0.3),
-        padding_divisor=32,
+        padding_divisor=rpn.get("padding_divisor", 32),
         box2box_transform=box_transform,
-        loss=_for_classes(rpn_loss or loss, 1),
+        loss=for_classes(rpn_loss or loss, 1),
         box_loss=L(GIoUBoxLoss)(),
         loss_weight=0.2,
     )
@@ -169,7 +169,7 @@ def use_pcb(
         refinement=L(PredictionAttention.with_options)(normalizes_logits=normalizes_logits),
     )
     roi_heads.box_predictor.loss = L(PCBLoss)(
-        base=_for_classes(roi_heads.box_predictor.loss, "${...num_classes}"),
+        base=for_classes(roi_heads.box_predictor.loss, "${...num_classes}"),
         alpha=alpha,
         start_epoch=start_epoch,
         iterations_per_epoch=iterations_per_epoch,
@@ -244,7 +244,7 @@ def plain_steps(epochs: Sequence[int], divisor: float = 10.0) -> DictConfig:
     return multiplier
 
 
-def _for_classes(loss: DictConfig, num_classes: int | str) -> DictConfig:
+def for_classes(loss: DictConfig, num_classes: int | str) -> DictConfig:
     """The lazy config of the same loss, for another number of classes if it is told one."""
     copied = deepcopy(loss)
     if "num_classes" in copied:  # Other losses, such as ECM, count the data set's classes.
@@ -254,7 +254,7 @@ def _for_classes(loss: DictConfig, num_classes: int | str) -> DictConfig:
 
 def _rank_proposals(roi_heads: DictConfig, loss: DictConfig, box_transform: DictConfig) -> None:
     stages, mask_heads = roi_heads.get("box_predictors", []), roi_heads.get("mask_heads", [])
-    if _target_name(roi_heads) == CascadeHeads.__name__:
+    if target_name(roi_heads) == CascadeHeads.__name__:
         roi_heads.batch_size_per_image = None
         for part in [*stages, *mask_heads]:
             part.pop("loss_weight", None)  # All stages weigh the same, as released.
@@ -275,20 +275,20 @@ def _rank_proposals(roi_heads: DictConfig, loss: DictConfig, box_transform: Dict
 
 def _check_two_stages(model: DictConfig, recipe: str) -> None:
     if "roi_heads" not in model:
-        name = _target_name(model)
+        name = target_name(model)
         raise ValueError(f"{recipe} takes a two-stage detector with roi_heads, not {name}.")
 
 
 def _check_part(model: DictConfig, part: str, names: tuple[str, ...]) -> None:
     """Raise ValueError unless a part of a one-stage detector is of one of these classes."""
-    name = _target_name(model[part] if part in model else model)
+    name = target_name(model[part] if part in model else model)
     if name not in names:
         raise ValueError(
             f"use_dense_ranking takes a model whose {part} is {' or '.join(names)}, not {name}."
         )
 
 
-def _target_name(part: DictConfig) -> str:
+def target_name(part: DictConfig) -> str:
     """Name of the class that a lazy config makes."""
     target = part["_target_"]
     return target.rpartition(".")[2] if isinstance(target, str) else str(target.__name__)

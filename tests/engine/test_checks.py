@@ -5,13 +5,15 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import BoxMode
 from PIL import Image
 from support.smoke_run import smoke_config
+from support.tiny_detr import make_detr
 from support.tiny_one_stage import make_retinanet
 from support.tiny_two_stage import make_predictor, make_rpn
 from torch import nn
 
 from rankdet.engine.checks import check_datasets, check_device
 from rankdet.engine.training import build_model
-from rankdet.losses import RankSortLoss, SigmoidBCELoss, SoftmaxCrossEntropyLoss
+from rankdet.losses import FocalLoss, RankSortLoss, SigmoidBCELoss, SoftmaxCrossEntropyLoss
+from rankdet.modeling.detr import QueryLoss
 
 
 class SemanticHead(nn.Module):
@@ -59,6 +61,12 @@ def test_the_one_class_of_an_rpn_is_no_class_of_the_data_but_those_of_a_predicto
 def test_the_classes_of_a_one_stage_detector_are_those_of_the_data():
     with pytest.raises(ValueError, match=r"num_classes=3, but .* has 10 .* model.num_classes=10"):
         check_datasets(make_retinanet(), ["glyphs_smoke_train"], [])
+
+
+def test_the_classes_of_a_transformer_are_those_of_the_data_but_its_selection_has_one():
+    check_datasets(make_detr(QueryLoss(FocalLoss(10))), ["glyphs_smoke_train"], [])
+    with pytest.raises(ValueError, match=r"num_classes=3, but .* has 10 .* model.num_classes=10"):
+        check_datasets(make_detr(), ["glyphs_smoke_train"], [])
 
 
 @pytest.mark.parametrize(

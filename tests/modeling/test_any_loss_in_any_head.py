@@ -4,6 +4,7 @@ import pytest
 import torch
 from detectron2.utils.events import EventStorage
 from modeling import iterative_toy
+from support.tiny_detr import make_detr
 from support.tiny_one_stage import make_retinanet, retinanet_head
 from support.tiny_two_stage import (
     NUM_CLASSES,
@@ -16,6 +17,7 @@ from support.tiny_two_stage import (
 
 import rankdet.losses
 from rankdet.losses import HeadLoss
+from rankdet.modeling.detr import QueryLoss
 
 COUNTS = [900, 30, 1]
 LOSSES = {
@@ -95,3 +97,12 @@ def test_one_stage(make):
     model = make_retinanet(loss, head=retinanet_head(loss.num_logits), prior_prob=prior_prob)
     values = train_and_detect(model)
     assert values["loss_box_reg"] > 0
+
+
+@losses
+def test_queries(make):
+    fits_selection = make(1).num_logits == 1
+    selection_loss = QueryLoss((make if fits_selection else LOSSES["SigmoidBCELoss"])(1))
+    model = make_detr(QueryLoss(make(NUM_CLASSES)), selection_loss=selection_loss)
+    values = train_and_detect(model)
+    assert values["loss_box_reg"] > 0 and values["loss_l1"] > 0

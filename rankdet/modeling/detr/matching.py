@@ -4,7 +4,6 @@ Letters: B images, G layers, Q queries, C classes, n objects of an image.
 """
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +11,10 @@ import torch
 from detectron2.structures import Instances
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
-from torchvision.ops import box_convert, generalized_box_iou
+from torch.nn.utils.rnn import pad_sequence
 
 from rankdet.losses._inputs import check_range
-from rankdet.modeling.detr.shares import gt_shares
+from rankdet.modeling.detr.shares import gt_shares, ious_and_gious
 
 _EPS = 1e-12  # Inside the logarithms, as released.
 _NO_CANDIDATE = -math.inf  # No sum of these costs is: a box at infinity costs plus infinity or NaN.
@@ -81,40 +80,40 @@ class HungarianMatcher:
             FloatingPointError: scores or boxes are not finite.
         """
         _check_scores(scores, len(gt_instances))
-        costs = [
-            self.costs(scores[:, image], boxes[:, image], instances)
-            for image, instances in enumerate(gt_instances)
-        ]
+        costs = self.costs(scores, boxes, gt_instances)
         if is_candidate is not None:
-            for cost, is_row in zip(costs, is_candidate, strict=True):
-                cost.masked_fill_(~is_row.unsqueeze(1), _NO_CANDIDATE)
+            costs.masked_fill_(~is_candidate.unsqueeze(2), _NO_CANDIDATE)
+        on_host = costs.cpu().numpy()
         matches = torch.full(scores.shape[:3], -1)
-        for image, cost in enumerate(_on_host(costs)):
-            for layer in range(len(cost)):
-                rows, objects = _assign(cost[layer], layer, image)
+        for image, instances in enumerate(gt_instances):
+            for layer in range(len(scores)):
+                cost = on_host[layer, image, :, : len(instances)]
+                rows, objects = _assign(cost, layer, image)
                 matches[layer, image, rows] = objects
         return matches.to(scores.device)
 
-    def costs(self, scores: Tensor, boxes: Tensor, instances: Instances) -> Tensor:
-        """What each match of an image would cost.
+    def costs(self, scores: Tensor, boxes: Tensor, gt_instances: list[Instances]) -> Tensor:
+        """What each match would cost.
 
         Args:
-            scores: ``(G, Q, C)``.
-            boxes: ``(G, Q, 4)``.
-            instances: the n objects.
+            scores: see :meth:`__call__`, like the other arguments.
+            boxes: see there.
+            gt_instances: see there.
 
         Returns:
-            ``(G, Q, n)``.
+            ``(G, B, Q, n)``, n the largest number of objects of an image. What is behind the
+            objects of an image means nothing.
         """
-        gt_boxes = gt_shares(instances).to(boxes.dtype)
-        distances = torch.cdist(boxes, gt_boxes.expand(len(boxes), -1, -1), p=1)
-        gious = generalized_box_iou(
-            box_convert(boxes.flatten(0, 1), "cxcywh", "xyxy"),
-            box_convert(gt_boxes, "cxcywh", "xyxy"),
-        )
-        class_costs = focal_costs(scores[..., instances.gt_classes])
+        counts = [len(x) for x in gt_instances]
+        gt_boxes = pad_sequence(gt_shares(gt_instances).split(counts), batch_first=True)
+        gt_boxes = gt_boxes.to(boxes.dtype)
+        classes = pad_sequence([x.gt_classes for x in gt_instances], batch_first=True)
+        own = classes.unsqueeze(1).expand(*scores.shape[:3], -1)
+        distances = torch.cdist(boxes, gt_boxes.expand(len(boxes), -1, -1, -1), p=1)
+        _, gious = ious_and_gious(boxes.unsqueeze(3), gt_boxes.unsqueeze(1))
+        class_costs = focal_costs(scores.gather(3, own))
         weighted = self.class_weight * class_costs + self.l1_weight * distances
-        return weighted - self.giou_weight * gious.view_as(weighted)
+        return weighted - self.giou_weight * gious
 
 
 def focal_costs(probs: Tensor) -> Tensor:
@@ -128,13 +127,6 @@ def focal_costs(probs: Tensor) -> Tensor:
     """
     positive = -0.25 * (1 - probs) ** 2 * (probs + _EPS).log()
     return positive + 0.75 * probs**2 * (1 - probs + _EPS).log()
-
-
-def _on_host(costs: Sequence[Tensor]) -> list[Costs]:
-    """All matrices as arrays, in one transfer."""
-    flat = torch.cat([cost.flatten() for cost in costs]).cpu()
-    parts = flat.split([cost.numel() for cost in costs])
-    return [part.view_as(cost).numpy() for part, cost in zip(parts, costs, strict=True)]
 
 
 def _assign(cost: Costs, layer: int, image: int) -> tuple[Tensor, Tensor]:

@@ -9,14 +9,13 @@ from typing import NamedTuple
 import torch
 from detectron2.structures import Instances
 from torch import Tensor, nn
-from torchvision.ops import box_convert, generalized_box_iou_loss
 
 from rankdet.losses import IGNORED
 from rankdet.losses._distributed import sum_over_ranks_
 from rankdet.losses._inputs import check_range
 from rankdet.losses.base import HeadLoss
 from rankdet.modeling.detr.queries import Predictions
-from rankdet.modeling.detr.shares import gt_shares
+from rankdet.modeling.detr.shares import gt_shares, ious_and_gious
 
 
 class QueryTargets(NamedTuple):
@@ -49,7 +48,7 @@ def targets_of_queries(
     """
     no_box = matches.new_zeros(1, 4, dtype=torch.float32)
     classes = torch.cat([*(x.gt_classes for x in gt_instances), matches.new_tensor([num_classes])])
-    boxes = torch.cat([*map(gt_shares, gt_instances), no_box])
+    boxes = torch.cat([gt_shares(gt_instances), no_box])
     num_before = matches.new_tensor([0, *(len(x) for x in gt_instances)]).cumsum(0)
     rows = torch.where(matches < 0, -1, matches + num_before[:-1].unsqueeze(1))
     labels = classes[rows]
@@ -117,16 +116,17 @@ class QueryLoss(nn.Module):
             self.loss.observe(logits[-1].detach(), labels[-1])
         is_foreground = (labels >= 0) & (labels < self.loss.num_classes)
         rows = is_foreground.flatten().nonzero().squeeze(1)
-        pairs = predictions.boxes.flatten(0, 2)[rows], targets.gt_boxes.flatten(0, 2)[rows]
-        shape = len(labels), len(rows) // len(labels)
-        ious, gious, distances = (x.view(shape) for x in _box_losses(*pairs))
-        losses = self.loss.losses_of_layers(logits, labels, ious, gious)
-        mean_distances = distances.sum(dim=1) / _num_pos_per_rank(distances)
+        boxes, gt_boxes = (x.flatten(0, 2)[rows] for x in (predictions.boxes, targets.gt_boxes))
+        distances = (boxes - gt_boxes).abs().sum(dim=1)
+        by_layer = len(labels), len(rows) // len(labels)
+        ious, gious = (x.view(by_layer) for x in ious_and_gious(boxes, gt_boxes))
+        losses = self.loss.losses_of_layers(logits, labels, ious.detach(), 1 - gious)
+        mean_distances = distances.view(by_layer).sum(dim=1) / _num_pos_per_rank(ious)
         losses = {**losses, "loss_l1": self.loss.balance(mean_distances, losses)}
         weights = {"loss_l1": self.l1_weight, "loss_box_reg": self.giou_weight}
         return {
-            name: weights.get(name, self.class_weight) * by_layer.sum()
-            for name, by_layer in losses.items()
+            name: weights.get(name, self.class_weight) * values.sum()
+            for name, values in losses.items()
         }
 
     def extra_repr(self) -> str:
@@ -135,28 +135,6 @@ class QueryLoss(nn.Module):
             f"class_weight={self.class_weight}, l1_weight={self.l1_weight}, "
             f"giou_weight={self.giou_weight}"
         )
-
-
-def _box_losses(boxes: Tensor, gt_boxes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """IoUs without gradient, GIoU losses and L1 distances of pairs of boxes in shares.
-
-    IoU and GIoU are those of pixels: both axes of a pair are scaled alike.
-    """
-    distances = (boxes - gt_boxes).abs().sum(dim=1)
-    corners, gt_corners = (box_convert(x, "cxcywh", "xyxy") for x in (boxes, gt_boxes))
-    # The default eps is a tenth of the area of a box of a thousandth of the image's sides.
-    eps = torch.finfo(corners.dtype).tiny
-    gious = generalized_box_iou_loss(corners, gt_corners, reduction="none", eps=eps)
-    return _ious(corners.detach(), gt_corners), gious, distances
-
-
-def _ious(boxes: Tensor, gt_boxes: Tensor) -> Tensor:
-    """IoU of each pair of boxes, of corners."""
-    low = torch.maximum(boxes[:, :2], gt_boxes[:, :2])
-    high = torch.minimum(boxes[:, 2:], gt_boxes[:, 2:])
-    shared = (high - low).clamp(min=0).prod(dim=1)
-    areas = [(x[:, 2:] - x[:, :2]).prod(dim=1) for x in (boxes, gt_boxes)]
-    return shared / (areas[0] + areas[1] - shared)
 
 
 def _num_pos_per_rank(of_layers: Tensor) -> Tensor:

@@ -42,12 +42,12 @@ def test_costs_are_the_formula(weights):
     matcher = HungarianMatcher(
         class_weight=weights[0], l1_weight=weights[1], giou_weight=weights[2]
     )
-    costs = matcher.costs(scores[:, 0], boxes[:, 0], instances)
+    costs = matcher.costs(scores, boxes, [instances])
     for layer in range(3):
         expected = slow_costs(scores[layer, 0], boxes[layer, 0], instances, weights)
         # The ground truth of Detectron2 is float32.
         torch.testing.assert_close(
-            costs[layer], torch.tensor(expected).double(), rtol=1e-5, atol=1e-5
+            costs[layer, 0], torch.tensor(expected).double(), rtol=1e-5, atol=1e-5
         )
 
 
@@ -111,7 +111,7 @@ def test_images_without_objects(numbers):
 def test_any_number_of_classes(num_classes):
     gt = random_batch([3], generator(), num_classes)
     scores, boxes = random_predictions(1, 1, 5, num_classes)
-    (cost,) = HungarianMatcher().costs(scores[:, 0], boxes[:, 0], gt[0])
+    cost = HungarianMatcher().costs(scores, boxes, gt)[0, 0]
     expected = torch.tensor(slow_costs(scores[0, 0], boxes[0, 0], gt[0])).double()
     torch.testing.assert_close(cost, expected, rtol=1e-5, atol=1e-5)
     check_one_to_one(HungarianMatcher()(scores, boxes, gt)[0, 0], 3)

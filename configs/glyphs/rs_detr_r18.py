@@ -1,0 +1,9 @@
+"""RS-DETR, Co-DETR with Rank & Sort loss in all its heads, on glyphs."""
+
+from rankdet.model_zoo.detr_recipes import use_detr_ranking
+
+from ..common.losses import rank_sort
+from .co_detr_r18 import dataloader, hooks, lr_multiplier, model, optimizer, train
+
+use_detr_ranking(model, rank_sort)
+train.output_dir = "output/glyphs/rs_detr_r18"
