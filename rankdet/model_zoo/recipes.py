@@ -121,12 +121,12 @@ def use_query_ranking(model: DictConfig, loss: DictConfig) -> None:
     """
     if "query_selection" not in model:
         raise ValueError(
-            f"use_query_ranking takes a transformer detector, not {_target_name(model)}."
+            f"use_query_ranking takes a transformer detector, not {target_name(model)}."
         )
     model.matcher.class_weight = 4.0
     for part, num_classes in (("selection_loss", 1), ("loss", "${...num_classes}")):
         model[part].update(
-            loss=_for_classes(loss, num_classes), class_weight=2.0, l1_weight=2.0, giou_weight=2.0
+            loss=for_classes(loss, num_classes), class_weight=2.0, l1_weight=2.0, giou_weight=2.0
         )
         model[part].loss.score_weighted_boxes = False
 

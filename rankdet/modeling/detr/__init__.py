@@ -8,6 +8,13 @@ unless pixels are said.
 """
 
 from rankdet.modeling.detr.attention import DeformableAttention
+from rankdet.modeling.detr.auxiliary_queries import AuxiliaryPositives, AuxiliaryQueries
+from rankdet.modeling.detr.co_detr import CoDETR
+from rankdet.modeling.detr.collaborative_heads import (
+    CollaborativeATSS,
+    CollaborativeHead,
+    CollaborativeRCNN,
+)
 from rankdet.modeling.detr.decoder import BoxHead, Decoder, DecoderLayer
 from rankdet.modeling.detr.detector import DeformableDETR
 from rankdet.modeling.detr.encoder import Encoder, EncoderLayer
@@ -20,8 +27,14 @@ from rankdet.modeling.detr.query_loss import QueryLoss, QueryTargets, targets_of
 from rankdet.modeling.detr.query_selection import QuerySelection, Selection
 
 __all__ = [
+    "AuxiliaryPositives",
+    "AuxiliaryQueries",
     "BoxHead",
     "ChannelMapper",
+    "CoDETR",
+    "CollaborativeATSS",
+    "CollaborativeHead",
+    "CollaborativeRCNN",
     "Decoder",
     "DecoderLayer",
     "DeformableAttention",
