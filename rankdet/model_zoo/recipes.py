@@ -66,7 +66,7 @@ def use_ranking(model: DictConfig, loss: DictConfig, rpn_loss: DictConfig | None
     rpn.update(
         _target_=LossRPN,
         anchor_matcher=L(BestAnchorMatcher)(thresholds=[0.3, 0.7], labels=[0, -1, 1], min_iou=0.3),
-        padding_divisor=rpn.get("padding_divisor", 32),
+        padding_divisor=32,
         box2box_transform=box_transform,
         loss=for_classes(rpn_loss or loss, 1),
         box_loss=L(GIoUBoxLoss)(),

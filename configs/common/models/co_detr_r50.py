@@ -8,7 +8,7 @@ the six layers of the decoder, times 2.
 from detectron2.config import LazyCall as L
 
 from rankdet.modeling.box_losses import GIoUBoxLoss
-from rankdet.modeling.detr import CoDETR, CollaborativeATSS, CollaborativeRCNN
+from rankdet.modeling.detr import CoDETR, CollaborativeATSS, CollaborativeHeads, CollaborativeRCNN
 
 from .atss_r50_fpn import model as atss
 from .deformable_detr_r50 import model
@@ -38,7 +38,7 @@ atss.update(
 
 model.update(
     _target_=CoDETR,
-    heads=dict(
+    heads=L(CollaborativeHeads)(
         rcnn=L(CollaborativeRCNN)(proposal_generator=_rpn, roi_heads=_roi_heads, loss_weight=12.0),
         atss=L(CollaborativeATSS)(detector=atss, loss_weight=12.0),
     ),

@@ -195,8 +195,8 @@ def _selection_rules() -> list[Rule]:
 def _collaborative_rules(target: Target) -> list[Rule]:
     further = r"query_head\.downsample\."
     rules = [
-        Rule(rf"{further}0\.{_KIND}", "further_map.{kind}", reason=_COLLABORATIVE),
-        Rule(rf"{further}1\.{_KIND}", "further_map.norm.{kind}", reason=_COLLABORATIVE),
+        Rule(rf"{further}0\.{_KIND}", "further_map.0.{kind}", reason=_COLLABORATIVE),
+        Rule(rf"{further}1\.{_KIND}", "further_map.1.{kind}", reason=_COLLABORATIVE),
     ]
     for name, head in getattr(target.model, "heads", {}).items():
         number = _ROI if isinstance(head, CollaborativeRCNN) else _ATSS
