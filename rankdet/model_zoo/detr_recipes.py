@@ -48,13 +48,20 @@ def use_detr_ranking(
     for part, num_classes in (("selection_loss", 1), ("loss", "${...num_classes}")):
         of_part = for_classes(loss, num_classes)
         model[part].update(loss=of_part, class_weight=2.0, l1_weight=2.0, giou_weight=2.0)
-    for head in model.get("heads", {}).values():
-        head.loss_weight = 5.0
-        if "detector" in head:
-            head.detector.update(loss=loss, quality=None)
-            head.detector.head.update(_target_=ScaledHead, num_anchors=1)
-        else:
-            use_ranking(head, loss, rpn_loss and _with_plain_means(rpn_loss))
+    for name, head in model.get("heads", {}).items():
+        if name != "_target_":
+            _rank_head(head, loss, rpn_loss and _with_plain_means(rpn_loss))
+
+
+def _rank_head(head: DictConfig, loss: DictConfig, rpn_loss: DictConfig | None) -> None:
+    head.loss_weight = 5.0
+    if "detector" in head:
+        head.detector.update(loss=for_classes(loss, "${..num_classes}"), quality=None)
+        head.detector.head.update(_target_=ScaledHead, num_anchors=1)
+    else:
+        padding_divisor = head.proposal_generator.get("padding_divisor")
+        use_ranking(head, for_classes(loss, "${..num_classes}"), rpn_loss)
+        head.proposal_generator.padding_divisor = padding_divisor
 
 
 def _with_plain_means(loss: DictConfig) -> DictConfig:

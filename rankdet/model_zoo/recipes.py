@@ -105,32 +105,6 @@ def use_dense_ranking(model: DictConfig, loss: DictConfig) -> None:
     model.update(loss=loss, quality=None, candidates=L(Locations)())
 
 
-def use_query_ranking(model: DictConfig, loss: DictConfig) -> None:
-    """Train a transformer detector by Rank & Sort or its bucketed form: encoder and decoder.
-
-    Each layer has a ranking of its own, over the queries of all images of a process. Both box
-    losses, plain means, have the value of the doubled ranking loss, and a match costs four times
-    the focal cost. Source: BRS-DETR as released; its paper does not double the loss.
-
-    Args:
-        model: lazy config of the model.
-        loss: lazy config of the loss.
-
-    Raises:
-        ValueError: the model is no transformer detector.
-    """
-    if "query_selection" not in model:
-        raise ValueError(
-            f"use_query_ranking takes a transformer detector, not {target_name(model)}."
-        )
-    model.matcher.class_weight = 4.0
-    for part, num_classes in (("selection_loss", 1), ("loss", "${...num_classes}")):
-        model[part].update(
-            loss=for_classes(loss, num_classes), class_weight=2.0, l1_weight=2.0, giou_weight=2.0
-        )
-        model[part].loss.score_weighted_boxes = False
-
-
 def use_pcb(
     model: DictConfig,
     *,

@@ -2,18 +2,15 @@
 
 import pytest
 import torch
-from detectron2.config import LazyCall as L
 from detectron2.config import LazyConfig
 from detectron2.model_zoo import get_config as get_detectron2_config
 from omegaconf import OmegaConf
 
 from rankdet import model_zoo
 from rankdet.engine.build import build
-from rankdet.losses import RankSortLoss
 from rankdet.model_zoo.recipes import (
     use_dense_ranking,
     use_pcb,
-    use_query_ranking,
     use_ranking,
 )
 from rankdet.modeling import Locations, LowUpToLikeliest, ScaledHead
@@ -98,22 +95,6 @@ def test_models_that_a_recipe_cannot_change_are_named():
         use_pcb(retinanet, alpha=0.4)
     with pytest.raises(ValueError, match="use_ranking takes a two-stage detector with roi_heads"):
         use_ranking(retinanet, rank_sort)
-    with pytest.raises(ValueError, match="takes a transformer detector, not OneStageDetector"):
-        use_query_ranking(retinanet, rank_sort)
-
-
-@pytest.mark.parametrize("algorithm", ["exact", "bucketed"])
-def test_query_ranking_balances_both_boxes_of_every_layer(algorithm):
-    model = model_zoo.get_config("common/models/deformable_detr_r18.py").model
-    use_query_ranking(model, L(RankSortLoss)(num_classes=5, algorithm=algorithm))
-    cfg = OmegaConf.create({"model": model}, flags={"allow_objects": True})
-    detector = build(cfg, "model")
-    assert detector.matcher.class_weight == 4 and detector.matcher.l1_weight == 5
-    for query_loss, num_classes in ((detector.loss, 36), (detector.selection_loss, 1)):
-        assert query_loss.class_weight == query_loss.l1_weight == query_loss.giou_weight == 2
-        loss = query_loss.loss
-        assert loss.num_classes == num_classes and loss.algorithm == algorithm
-        assert not loss.score_weighted_boxes
 
 
 @pytest.mark.parametrize("name", ["atss", "paa"])

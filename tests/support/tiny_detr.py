@@ -36,6 +36,11 @@ def rank_sort_parts(num_classes=NUM_CLASSES, algorithm="exact"):
 
 def make_detr(loss=None, **parts):
     """With focal loss, or another; any part may be another."""
+    return DeformableDETR(**detr_parts(loss, **parts))
+
+
+def detr_parts(loss=None, **parts):
+    """All arguments of a detector; the seed of its weights is 0."""
     torch.manual_seed(0)
     loss = loss or parts.pop("loss", None) or QueryLoss(FocalLoss(NUM_CLASSES))
     defaults = dict(
@@ -58,4 +63,4 @@ def make_detr(loss=None, **parts):
         num_classes=loss.loss.num_classes,
         **PIXELS,
     )
-    return DeformableDETR(**{**defaults, **parts})
+    return {**defaults, **parts}

@@ -7,7 +7,7 @@ strides per cell.
 from detectron2.config import LazyCall as L
 from detectron2.layers import ShapeSpec
 
-from rankdet.modeling.detr import CoDETR, CollaborativeATSS, CollaborativeRCNN
+from rankdet.modeling.detr import CoDETR, CollaborativeATSS, CollaborativeHeads, CollaborativeRCNN
 
 from ..losses import giou
 from .atss_r18_fpn import model as atss
@@ -20,9 +20,7 @@ _CHANNELS = model.neck.num_channels
 _anchors = dict(sizes=[[3 * stride] for stride in _STRIDES], strides=_STRIDES)
 
 atss.update(backbone=None, head_in_features=_LEVELS, num_classes=_CLASSES)
-atss.head.update(
-    input_shape=[ShapeSpec(channels=_CHANNELS)] * len(_STRIDES), conv_dims=[_CHANNELS]
-)
+atss.head.update(input_shape=[ShapeSpec(channels=_CHANNELS)] * len(_STRIDES), conv_dims=[_CHANNELS])
 atss.anchor_generator.update(_anchors)
 
 _rpn, _roi_heads = faster_rcnn.proposal_generator, faster_rcnn.roi_heads
@@ -35,11 +33,9 @@ _roi_heads.box_predictor.box_loss.weight = 10.0
 
 model.update(
     _target_=CoDETR,
-    heads=dict(
+    heads=L(CollaborativeHeads)(
         atss=L(CollaborativeATSS)(detector=atss, loss_weight=12.0),
-        rcnn=L(CollaborativeRCNN)(
-            proposal_generator=_rpn, roi_heads=_roi_heads, loss_weight=12.0
-        ),
+        rcnn=L(CollaborativeRCNN)(proposal_generator=_rpn, roi_heads=_roi_heads, loss_weight=12.0),
     ),
     num_channels=_CHANNELS,
     max_queries=40,

@@ -13,6 +13,7 @@ from rankdet.modeling.detr.co_detr import CoDETR
 from rankdet.modeling.detr.collaborative_heads import (
     CollaborativeATSS,
     CollaborativeHead,
+    CollaborativeHeads,
     CollaborativeRCNN,
 )
 from rankdet.modeling.detr.decoder import BoxHead, Decoder, DecoderLayer
@@ -34,6 +35,7 @@ __all__ = [
     "CoDETR",
     "CollaborativeATSS",
     "CollaborativeHead",
+    "CollaborativeHeads",
     "CollaborativeRCNN",
     "Decoder",
     "DecoderLayer",

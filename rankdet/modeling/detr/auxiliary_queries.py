@@ -126,7 +126,9 @@ def _pick(
 ) -> tuple[Tensor, ...]:
     """Boxes, labels, ground truth and features of the chosen rows; boxes as shares of the image."""
     images = torch.arange(len(chosen), device=chosen.device)[:, None]
-    sizes = positives.boxes.new_tensor(image_sizes).flip(1).repeat(1, 2)[:, None]
+    wide = torch.promote_types(positives.boxes.dtype, positives.features.dtype)
+    sizes = torch.tensor(image_sizes, dtype=wide, device=chosen.device)
+    sizes = sizes.flip(1).repeat(1, 2)[:, None]
     boxes, gt_boxes = (
         box_convert(corners[images, chosen] / sizes, "xyxy", "cxcywh")
         for corners in (positives.boxes, positives.gt_boxes)

@@ -3,22 +3,20 @@
 Letters: B images, D channels, G layers, C classes.
 """
 
-from collections.abc import Mapping
 from copy import deepcopy
 
-from detectron2.layers import Conv2d
 from detectron2.modeling import Backbone
 from detectron2.structures import ImageList, Instances
 from torch import Tensor, nn
 
 from rankdet.modeling.detr.auxiliary_queries import AuxiliaryPositives, AuxiliaryQueries
-from rankdet.modeling.detr.collaborative_heads import CollaborativeHead
+from rankdet.modeling.detr.collaborative_heads import CollaborativeHeads
 from rankdet.modeling.detr.decoder import Decoder
 from rankdet.modeling.detr.detector import DeformableDETR
 from rankdet.modeling.detr.encoder import Encoder
 from rankdet.modeling.detr.maps import Memory
 from rankdet.modeling.detr.matching import HungarianMatcher
-from rankdet.modeling.detr.neck import ChannelMapper
+from rankdet.modeling.detr.neck import ChannelMapper, downsampler
 from rankdet.modeling.detr.query_loss import QueryLoss, QueryTargets
 from rankdet.modeling.detr.query_selection import QuerySelection
 
@@ -36,7 +34,7 @@ class CoDETR(DeformableDETR):
 
     Source: Zong et al., "DETRs with Collaborative Hybrid Assignments Training", ICCV 2023, section
     3 and the release, which has ATSS and Faster R-CNN; with ranking losses BRS-DETR
-    (bucketed_ranking section 5), see :func:`rankdet.model_zoo.recipes.use_detr_ranking`.
+    (bucketed_ranking section 5), see :func:`rankdet.model_zoo.detr_recipes.use_detr_ranking`.
 
     Args:
         backbone: as in :class:`DeformableDETR`, like all that is not described here.
@@ -47,7 +45,7 @@ class CoDETR(DeformableDETR):
         matcher: see there.
         selection_loss: see there.
         loss: see there.
-        heads: collaborative heads by name.
+        heads: collaborative heads by name; none are Deformable DETR.
         num_channels: D, of encoder and decoder.
         num_groups: of the group norm of the further map.
         min_queries: smallest number of queries of a head, see :class:`AuxiliaryQueries`.
@@ -76,7 +74,7 @@ class CoDETR(DeformableDETR):
         matcher: HungarianMatcher,
         selection_loss: QueryLoss,
         loss: QueryLoss,
-        heads: Mapping[str, CollaborativeHead],
+        heads: CollaborativeHeads,
         num_channels: int,
         num_groups: int = 32,
         min_queries: int = 9,
@@ -106,8 +104,8 @@ class CoDETR(DeformableDETR):
             pixel_mean=pixel_mean,
             pixel_std=pixel_std,
         )
-        self.heads = nn.ModuleDict(heads)
-        self.further_map = _halved(num_channels, num_groups)
+        self.heads = heads
+        self.further_map = downsampler(num_channels, num_channels, num_groups, bias=True)
         self.auxiliary_queries = nn.ModuleDict(
             {
                 name: AuxiliaryQueries(
@@ -169,27 +167,11 @@ class CoDETR(DeformableDETR):
         return losses
 
 
-def _halved(num_channels: int, num_groups: int) -> nn.Module:
-    """Halves the resolution of a map."""
-    layer = Conv2d(
-        num_channels,
-        num_channels,
-        kernel_size=3,
-        stride=2,
-        padding=1,
-        norm=nn.GroupNorm(num_groups, num_channels),
-    )
-    nn.init.xavier_uniform_(layer.weight)
-    return layer
-
-
 def _renamed(losses: dict[str, Tensor], name: str) -> dict[str, Tensor]:
     return {f"loss_{name}_{x.removeprefix('loss_')}": loss for x, loss in losses.items()}
 
 
-def _check_heads(
-    heads: Mapping[str, CollaborativeHead], num_classes: int, eval_head: str | None
-) -> None:
+def _check_heads(heads: CollaborativeHeads, num_classes: int, eval_head: str | None) -> None:
     numbers = {name: head.num_classes for name, head in heads.items()}
     if set(numbers.values()) - {num_classes}:
         found = ", ".join(f"{name!r} {number}" for name, number in numbers.items())

@@ -164,6 +164,20 @@ class CollaborativeRCNN(CollaborativeHead):
         return pooled
 
 
+class CollaborativeHeads(nn.ModuleDict):
+    """Heads by the names that they have in a config; the keywords are the names.
+
+    A config has ``heads=L(CollaborativeHeads)(atss=L(CollaborativeATSS)(...), ...)``, as parts
+    inside a plain dictionary are never built.
+
+    Args:
+        heads: by name.
+    """
+
+    def __init__(self, **heads: CollaborativeHead) -> None:
+        super().__init__(heads)
+
+
 def _positives(proposals: list[Instances], features: Tensor) -> AuxiliaryPositives:
     """Stack labeled proposals of all images; the shorter are filled up with ignored ones."""
     by_image = features.split([len(image) for image in proposals])

@@ -18,6 +18,8 @@ def train_rank(rank):
     trainer = SimpleTrainer(ddp, batches, optimizer)
     gradients = []
     step = optimizer.step
-    optimizer.step = lambda: gradients.append([x.grad.clone() for x in model.parameters()]) or step()
+    optimizer.step = lambda: (
+        gradients.append([x.grad.clone() for x in model.parameters()]) or step()
+    )
     trainer.train(0, len(batches))
     return gradients, model.state_dict()

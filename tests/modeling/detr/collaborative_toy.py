@@ -1,4 +1,4 @@
-"""Small collaborative heads on five maps of strides 8 to 128, and what they are trained on."""
+"""Small collaborative heads on four maps of strides 8 to 64, and what they are trained on."""
 
 import torch
 from detectron2.layers import ShapeSpec
@@ -9,7 +9,8 @@ from detectron2.modeling.poolers import ROIPooler
 from detectron2.modeling.proposal_generator import StandardRPNHead
 from detectron2.modeling.roi_heads import FastRCNNConvFCHead
 from detectron2.structures import Boxes, ImageList, Instances
-from support.tiny_two_stage import CHANNELS, NUM_CLASSES, make_predictor
+from support.tiny_detr import WIDTH
+from support.tiny_two_stage import NUM_CLASSES, make_predictor
 
 from rankdet.losses import FocalLoss, SigmoidBCELoss
 from rankdet.modeling.box_losses import GIoUBoxLoss
@@ -21,8 +22,8 @@ from rankdet.modeling.detr.collaborative_heads import CollaborativeATSS, Collabo
 from rankdet.modeling.rpn import LossRPN
 from rankdet.modeling.unsampled_roi_heads import UnsampledROIHeads
 
-STRIDES = [8, 16, 32, 64, 128]
-NAMES = ["p3", "p4", "p5", "p6", "p7"]
+STRIDES = [8, 16, 32, 64]
+NAMES = ["p3", "p4", "p5", "p6"]
 SIZES = [(64, 96), (56, 80)]  # height, width of the images
 
 
@@ -38,8 +39,8 @@ def anchors(num_sizes=1):
 def make_one_stage(loss=None, num_anchors=1, **parts):
     loss = loss or FocalLoss(NUM_CLASSES)
     kind = ScaledHead if parts.get("quality", ...) is None else QualityHead
-    shapes = [ShapeSpec(channels=CHANNELS)] * len(STRIDES)
-    options = dict(num_classes=loss.num_logits, num_anchors=num_anchors, conv_dims=[CHANNELS])
+    shapes = [ShapeSpec(channels=WIDTH)] * len(STRIDES)
+    options = dict(num_classes=loss.num_logits, num_anchors=num_anchors, conv_dims=[WIDTH])
     defaults = dict(
         backbone=None,
         head=kind(input_shape=shapes, norm="", **options),
@@ -64,7 +65,7 @@ def make_atss(loss=None, loss_weight=12.0, **parts):
 def make_rpn(loss=None, **options):
     defaults = dict(
         in_features=NAMES,
-        head=StandardRPNHead(in_channels=CHANNELS, num_anchors=1),
+        head=StandardRPNHead(in_channels=WIDTH, num_anchors=1),
         anchor_generator=anchors(),
         anchor_matcher=Matcher([0.3, 0.7], [0, -1, 1], allow_low_quality_matches=True),
         box2box_transform=Box2BoxTransform((10.0, 10.0, 5.0, 5.0)),
@@ -77,16 +78,16 @@ def make_rpn(loss=None, **options):
 
 def make_roi_heads(loss=None, **options):
     loss = loss or SigmoidBCELoss(NUM_CLASSES)
-    shape = ShapeSpec(channels=CHANNELS, height=7, width=7)
+    shape = ShapeSpec(channels=WIDTH, height=7, width=7)
     defaults = dict(
         num_classes=loss.num_classes,
         batch_size_per_image=1,
         positive_fraction=0.5,
         proposal_matcher=Matcher([0.5], [0, 1], allow_low_quality_matches=False),
-        box_in_features=NAMES[:4],
+        box_in_features=NAMES[:3],
         box_pooler=ROIPooler(
             output_size=7,
-            scales=[1 / stride for stride in STRIDES[:4]],
+            scales=[1 / stride for stride in STRIDES[:3]],
             sampling_ratio=0,
             pooler_type="ROIAlignV2",
         ),
@@ -118,5 +119,5 @@ def make_maps():
     """Levels of two images, as an encoder gives them."""
     generator = torch.Generator().manual_seed(4)
     shapes = [(-(-SIZES[0][0] // stride), -(-SIZES[0][1] // stride)) for stride in STRIDES]
-    maps = [torch.randn(2, CHANNELS, *shape, generator=generator) for shape in shapes]
+    maps = [torch.randn(2, WIDTH, *shape, generator=generator) for shape in shapes]
     return [level.requires_grad_() for level in maps]

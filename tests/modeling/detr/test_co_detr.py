@@ -3,9 +3,9 @@
 import pytest
 import torch
 from detectron2.utils.events import EventStorage
-from modeling.detr.co_detr_toy import CLASSES, make_co_detr, make_detr, make_heads, make_inputs
+from modeling.detr.co_detr_toy import CLASSES, make_co_detr, make_heads, make_inputs, make_plain
 from modeling.detr.collaborative_toy import STRIDES, make_atss
-from support.tiny_two_stage import CHANNELS
+from support.tiny_detr import WIDTH
 
 from rankdet.losses import FocalLoss, RankSortLoss
 
@@ -37,7 +37,8 @@ def without_objects(inputs):
 
 def test_losses_have_the_name_of_their_head():
     losses = train(make_co_detr())
-    queries = {f"loss_{name}_queries_{x}" for name in ("atss", "rcnn") for x in ("cls", "box_reg", "l1")}
+    terms = ("cls", "box_reg", "l1")
+    queries = {f"loss_{name}_queries_{x}" for name in ("atss", "rcnn") for x in terms}
     atss = {"loss_atss_cls", "loss_atss_box_reg", "loss_atss_quality"}
     rcnn = {f"loss_rcnn_{x}" for x in ("rpn_cls", "rpn_loc", "cls", "box_reg")}
     assert losses.keys() == OF_QUERIES | OF_ENCODER | queries | atss | rcnn
@@ -45,7 +46,7 @@ def test_losses_have_the_name_of_their_head():
 
 
 def test_matched_queries_are_those_of_deformable_detr():
-    model, plain = make_co_detr(), make_detr()
+    model, plain = make_co_detr(), make_plain()
     missing, extra = plain.load_state_dict(model.state_dict(), strict=False)
     assert not missing and extra
     losses, expected = train(model), train(plain)
@@ -101,7 +102,7 @@ def test_heads_see_one_more_map_and_train_the_encoder():
     model.heads["atss"].register_forward_pre_hook(lambda _, args: seen.append(args[1]))
     losses = train(model)
     (maps,) = seen
-    assert len(maps) == len(STRIDES) and all(level.shape[1] == CHANNELS for level in maps)
+    assert len(maps) == len(STRIDES) and all(level.shape[1] == WIDTH for level in maps)
     assert maps[-1].shape[2:] == tuple(-(-side // 2) for side in maps[-2].shape[2:])
     weights = [*model.encoder.parameters(), *model.backbone.parameters()]
     for prefix in ("loss_atss", "loss_rcnn", "loss_atss_queries", "loss_rcnn_queries"):
@@ -129,6 +130,7 @@ def test_a_head_that_is_not_there_is_named():
 
 
 def test_another_number_of_classes_is_named():
-    heads = {**make_heads(FocalLoss), "atss": make_atss(FocalLoss(7))}
-    with pytest.raises(ValueError, match="num_classes is 3, but .* have 'atss' 7, 'rcnn' 3; set"):
+    heads = make_heads()
+    heads["atss"] = make_atss(FocalLoss(7))
+    with pytest.raises(ValueError, match=r"num_classes is 3, but .* have 'atss' 7, 'rcnn' 3; set"):
         make_co_detr(heads=heads)

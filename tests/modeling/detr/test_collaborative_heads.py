@@ -15,7 +15,8 @@ from modeling.detr.collaborative_toy import (
     make_roi_heads,
     make_rpn,
 )
-from support.tiny_two_stage import CHANNELS, NUM_CLASSES, make_mask_head
+from support.tiny_detr import WIDTH
+from support.tiny_two_stage import NUM_CLASSES, make_mask_head
 from torchvision.ops import box_iou, roi_align
 
 from rankdet.losses import RankSortLoss
@@ -126,7 +127,7 @@ def test_rows_of_rcnn_are_its_proposals_with_the_mean_of_their_pooled_features()
 def test_features_of_rows_train_the_maps_and_boxes_do_not(make):
     maps = make_maps()
     _, positives, _ = train(seeded(make), maps=maps)
-    assert positives.features.shape[2] == CHANNELS
+    assert positives.features.shape[2] == WIDTH
     gradients = torch.autograd.grad(positives.features.square().sum(), maps, allow_unused=True)
     assert all(gradient is not None and gradient.any() for gradient in gradients[:1])
     assert not positives.boxes.requires_grad and not positives.gt_boxes.requires_grad
