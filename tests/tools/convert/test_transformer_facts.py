@@ -11,6 +11,7 @@ from rankdet.tools.convert.__main__ import convert_all
 from rankdet.tools.convert.facts import check_facts
 from rankdet.tools.convert.target import build_target
 
+CO_DETR = "coco/co_detr_r50.py"
 FASTER = "coco/faster_rcnn_r50_fpn_1x_rs.py"
 SAID = [
     "heads of the encoder: 4, as in the config",
@@ -82,12 +83,13 @@ def test_units_of_roi_boxes_are_changed_exactly(weights):
     [
         (FASTER, co_detr(resnet()), ("transformer", "two-stage")),
         ("coco/atss_r50_fpn_1x.py", co_detr(resnet()), ("transformer", "one-stage")),
-        ("coco/co_detr_r50.py", two_stage(resnet(), 80, 80, masks=False), ("two-", "transformer")),
+        (CO_DETR, two_stage(resnet(), 80, 80, masks=False), ("two-", "transformer")),
     ],
 )
 def test_another_kind_of_detector_is_an_error(name, layout, kinds):
     conversion = tiny_conversion(as_shapes(layout))
-    conversion.target = build_target(load(name), None)
+    if name != CO_DETR:
+        conversion.target = build_target(load(name), None)
     with pytest.raises(ValueError, match=f"is of a {kinds[0]}.*, the config of a {kinds[1]} one"):
         check_facts(conversion)
 

@@ -1,5 +1,7 @@
 """A small Co-DETR of the shipped config, and weights and settings of the release for it."""
 
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -20,8 +22,13 @@ LEVELS, HEADS, POINTS, LAYERS = 4, 4, 2, 2
 INPUTS = (64, 128)
 
 
+@cache
+def _loaded(name):
+    return load_config(name)
+
+
 def tiny_config(name="coco/co_detr_r50.py"):
-    cfg = load_config(name)
+    cfg = deepcopy(_loaded(name))
     model = cfg.model
     model.backbone = L(ResNet)(
         stem=L(BasicStem)(in_channels=3, out_channels=32, norm="FrozenBN"),
