@@ -10,8 +10,7 @@ import torch
 from detectron2.structures import Instances
 from torch import Tensor, nn
 
-from rankdet.losses import IGNORED
-from rankdet.losses._distributed import sum_over_ranks_
+from rankdet.losses import IGNORED, positives_per_rank
 from rankdet.losses._inputs import check_range
 from rankdet.losses.base import HeadLoss
 from rankdet.modeling.detr.queries import Predictions
@@ -114,20 +113,26 @@ class QueryLoss(nn.Module):
         logits, labels = predictions.logits.flatten(1, 2), targets.labels.flatten(1, 2)
         if self.loss.training:
             self.loss.observe(logits[-1].detach(), labels[-1])
-        is_foreground = (labels >= 0) & (labels < self.loss.num_classes)
-        rows = is_foreground.flatten().nonzero().squeeze(1)
-        boxes, gt_boxes = (x.flatten(0, 2)[rows] for x in (predictions.boxes, targets.gt_boxes))
-        distances = (boxes - gt_boxes).abs().sum(dim=1)
-        by_layer = len(labels), len(rows) // len(labels)
-        ious, gious = (x.view(by_layer) for x in ious_and_gious(boxes, gt_boxes))
-        losses = self.loss.losses_of_layers(logits, labels, ious.detach(), 1 - gious)
-        mean_distances = distances.view(by_layer).sum(dim=1) / _num_pos_per_rank(ious)
+        ious, gious, distances = self._overlaps(predictions.boxes, targets)
+        losses = self.loss.losses_of_layers(logits, labels, ious, 1 - gious)
+        mean_distances = distances.sum(dim=1) / positives_per_rank(distances.shape[1], distances)
         losses = {**losses, "loss_l1": self.loss.balance(mean_distances, losses)}
         weights = {"loss_l1": self.l1_weight, "loss_box_reg": self.giou_weight}
         return {
-            name: weights.get(name, self.class_weight) * values.sum()
-            for name, values in losses.items()
+            name: weights.get(name, self.class_weight) * by_layer.sum()
+            for name, by_layer in losses.items()
         }
+
+    def _overlaps(self, boxes: Tensor, targets: QueryTargets) -> tuple[Tensor, Tensor, Tensor]:
+        """IoUs without gradient, GIoUs and L1 distances ``(G, F)`` of the foreground."""
+        is_foreground = (targets.labels >= 0) & (targets.labels < self.loss.num_classes)
+        rows = is_foreground.flatten().nonzero().squeeze(1)
+        pairs = boxes.flatten(0, 2)[rows], targets.gt_boxes.flatten(0, 2)[rows]
+        ious, gious = ious_and_gious(*pairs)
+        distances = (pairs[0] - pairs[1]).abs().sum(dim=1)
+        num_layers = len(boxes)
+        shape = num_layers, len(rows) // num_layers
+        return ious.detach().view(shape), gious.view(shape), distances.view(shape)
 
     def extra_repr(self) -> str:
         """Show the weights when the model is printed."""
@@ -135,11 +140,3 @@ class QueryLoss(nn.Module):
             f"class_weight={self.class_weight}, l1_weight={self.l1_weight}, "
             f"giou_weight={self.giou_weight}"
         )
-
-
-def _num_pos_per_rank(of_layers: Tensor) -> Tensor:
-    """Foreground rows of a layer on all ranks, 1 at least, over the number of ranks."""
-    counts = of_layers.new_ones(2)  # Filled on the device: a copy from the host would wait for it.
-    counts[0] = of_layers.shape[1]
-    num_pos, num_ranks = sum_over_ranks_(counts)
-    return num_pos.clamp(min=1) / num_ranks

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from rankdet.modeling.detr.decoder import BoxHead
+from rankdet.modeling.detr.encoder import cell_centers
 from rankdet.modeling.detr.maps import Memory
 from rankdet.modeling.detr.positions import box_code
 from rankdet.modeling.detr.queries import Predictions, Queries
@@ -109,19 +110,16 @@ class QuerySelection(nn.Module):
         Raises:
             ValueError: a level's are too large for the image.
         """
-        ratios = memory.valid_ratios
-        levels = []
-        for level, (height, width) in enumerate(memory.shapes):
-            size = self.smallest_size * 2**level
-            _check_size(f"smallest_size * 2^{level}, the size of priors of level {level},", size)
-            y, x = torch.meshgrid(
-                (torch.arange(height, device=ratios.device) + 0.5) / height,
-                (torch.arange(width, device=ratios.device) + 0.5) / width,
-                indexing="ij",
-            )
-            centers = torch.stack([x, y], dim=2).flatten(0, 1) / ratios[:, level].unsqueeze(1)
-            levels.append(torch.cat([centers, torch.full_like(centers, size)], dim=2))
-        return torch.cat(levels, dim=1)
+        centers = cell_centers(memory)
+        num_cells = [height * width for height, width in memory.shapes]
+        sides = [self._size(level) for level in range(len(num_cells))]
+        sizes = [centers.new_full((n, 2), side) for n, side in zip(num_cells, sides, strict=True)]
+        return torch.cat([centers, torch.cat(sizes).expand_as(centers)], dim=2)
+
+    def _size(self, level: int) -> float:
+        size: float = self.smallest_size * 2**level
+        _check_size(f"smallest_size * 2^{level}, the size of priors of level {level},", size)
+        return size
 
 
 def _check_size(name: str, size: float) -> None:

@@ -54,7 +54,7 @@ def ious_and_gious(boxes: Tensor, gt_boxes: Tensor) -> tuple[Tensor, Tensor]:
     (low, high), (gt_low, gt_high) = _corners(boxes), _corners(gt_boxes)
     shared = _area((torch.minimum(high, gt_high) - torch.maximum(low, gt_low)).clamp(min=0))
     hull = _area(torch.maximum(high, gt_high) - torch.minimum(low, gt_low))
-    union = _area(boxes[..., 2:]) + _area(gt_boxes[..., 2:]) - shared
+    union = _area(high - low) + _area(gt_high - gt_low) - shared
     ious = shared / union
     return ious, ious - (hull - union) / hull
 

@@ -61,10 +61,14 @@ def test_every_parameter_learns_and_all_is_finite(make, images):
 def test_every_part_has_a_gradient_of_its_own():
     model = make_detr()
     sum(train(model, IMAGES)[0].values()).backward()
-    without = {n for n, p in model.named_parameters() if not p.grad.any()}
-    # The last layers of the box heads start at zero, so that those before have none yet; in the
-    # first layer all queries share what they attend to.
-    assert without == {n for n in without if "box_head" in n and "layers.2" not in n}
+    # The last layers of box heads start at zero, and offsets and weights of attention at constants:
+    # what is before them learns from the second batch on.
+    waiting = [n for n, p in model.named_parameters() if not p.grad.any()]
+    assert "encoder.level_embedding" in waiting
+    assert all("box_head" in n for n in waiting if n != "encoder.level_embedding")
+    torch.optim.SGD(model.parameters(), lr=0.1).step()
+    sum(train(model, IMAGES)[0].values()).backward()
+    assert all(p.grad.any() for p in model.parameters())
 
 
 def test_losses_are_those_of_the_parts():
@@ -78,6 +82,19 @@ def test_losses_are_those_of_the_parts():
         assert losses[name] == value
     for name, value in parts["selection"][0].items():
         assert losses[name.replace("loss_", "loss_encoder_")] == value
+
+
+def test_only_candidates_among_the_tokens_are_matched_and_all_queries():
+    model, calls = make_detr(), []
+    matcher = model.matcher
+    model.matcher = lambda *args: calls.append(args) or matcher(*args)
+    train(model, [resized(IMAGES[0], 24, 48), IMAGES[2]])
+    (scores, _, objects, is_candidate), (query_scores, _, gt) = calls
+    assert not is_candidate[0].all() and is_candidate[1].all()
+    assert scores.shape == (1, 2, is_candidate.shape[1], 1)
+    assert query_scores.shape == (2, 2, NUM_QUERIES, NUM_CLASSES)
+    for one, other in zip(objects, gt, strict=True):
+        assert not one.gt_classes.any() and one.gt_boxes is other.gt_boxes
 
 
 def test_losses_do_not_depend_on_the_order_of_objects():
@@ -111,6 +128,8 @@ def test_an_image_alone_is_detected_as_in_a_batch_with_a_larger_one():
 
 def test_detections_are_the_best_pairs_of_query_and_class():
     model = make_detr(max_detections_per_image=7)
+    for head in model.decoder.box_heads:  # else all layers predict the boxes of the selection
+        nn.init.normal_(list(head.parameters())[-2])
     seen = []
     model.decoder.register_forward_hook(lambda m, a, out: seen.append(out))
     (found,) = detect(model, IMAGES[:1])

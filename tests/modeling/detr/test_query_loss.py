@@ -103,18 +103,6 @@ def test_both_box_losses_of_a_ranking_have_the_value_of_the_ranking():
         assert found["loss_box_reg"].item() == pytest.approx(ranking)
 
 
-def test_giou_in_shares_is_that_of_pixels_even_if_boxes_are_tiny():
-    tiny, side = torch.tensor([0.5, 0.5, 1e-3, 2e-3]), torch.tensor([800.0, 1333.0] * 2)
-    predictions = Predictions(torch.zeros(1, 1, 1, NUM_CLASSES), tiny.view(1, 1, 1, 4) * 1.01)
-    targets = QueryTargets(torch.zeros(1, 1, 1, dtype=torch.int64), tiny.view(1, 1, 1, 4))
-    small = FOCAL()(predictions, targets)["loss_box_reg"]
-    large = FOCAL()(
-        predictions._replace(boxes=predictions.boxes * side),
-        targets._replace(gt_boxes=targets.gt_boxes * side),
-    )["loss_box_reg"]
-    assert small.item() == pytest.approx(large.item(), rel=1e-3)
-
-
 def test_targets_are_classes_and_boxes_of_the_objects():
     gt = random_batch([2, 0, 3], torch.Generator().manual_seed(0))
     matches = torch.tensor([[[1, -1, 0], [-1, -1, -1], [2, 0, 1]]])
