@@ -57,6 +57,9 @@ class DeformableDETR(nn.Module):
             ``prior_prob`` is no probability.
     """
 
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
     def __init__(  # noqa: PLR0913  (the injected parts)
         self,
         *,
@@ -92,7 +95,7 @@ class DeformableDETR(nn.Module):
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), False)
         for head in decoder.class_heads:
-            head.bias.data.copy_(loss.loss.initial_logits(prior_prob))
+            head.get_parameter("bias").data.copy_(loss.loss.initial_logits(prior_prob))
         bias = selection_loss.loss.initial_logits(prior_prob)
         query_selection.class_head.bias.data.copy_(bias)
 
@@ -234,7 +237,7 @@ def _scores(loss: HeadLoss, logits: Tensor) -> Tensor:
 
 
 def _check_heads(decoder: Decoder, loss: HeadLoss, selection_loss: HeadLoss) -> None:
-    num_outputs = len(decoder.class_heads[0].bias)
+    num_outputs = len(decoder.class_heads[0].get_parameter("bias"))
     if num_outputs != loss.num_logits:
         raise ValueError(
             f"decoder has num_logits={num_outputs}, but {type(loss).__name__} needs "

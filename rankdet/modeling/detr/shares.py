@@ -21,7 +21,8 @@ def gt_shares(gt_instances: Sequence[Instances]) -> Tensor:
     counts = torch.tensor([len(x) for x in gt_instances])
     sides = torch.tensor([_sides(x.image_size) for x in gt_instances], dtype=boxes.dtype)
     sides = sides.repeat_interleave(counts, dim=0).to(boxes.device, non_blocking=True)
-    return box_convert(boxes / sides, "xyxy", "cxcywh")
+    shares: Tensor = box_convert(boxes / sides, "xyxy", "cxcywh")
+    return shares
 
 
 def clipped_pixels(boxes: Tensor, image_size: tuple[int, int]) -> Boxes:

@@ -261,3 +261,21 @@ def test_images_are_not_padded_further():
     assert model.preprocess_image([resized(IMAGES[0], 41, 37)]).tensor.shape[-2:] == (41, 37)
     expected = (IMAGES[0]["image"] - PIXELS["pixel_mean"][0]) / PIXELS["pixel_std"][0]
     torch.testing.assert_close(model.preprocess_image(IMAGES[:1]).tensor[0], expected)
+
+
+@detectors
+def test_half_precision_trains_with_boxes_of_full_precision(make):
+    model, seen = make(), []
+    model.loss.register_forward_hook(lambda m, a, out: seen.append(a[0]))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        losses, _ = train(model, IMAGES)
+        (found, *_) = detect(model, IMAGES)
+    (predictions,) = seen
+    assert predictions.logits.dtype == torch.bfloat16
+    assert predictions.boxes.dtype == found.pred_boxes.tensor.dtype == torch.float32
+    expected, _ = train(make(), IMAGES)
+    for name, value in expected.items():
+        assert losses[name].dtype == torch.float32
+        assert losses[name].item() == pytest.approx(value.item(), rel=0.2), name
+    sum(losses.values()).backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters())

@@ -49,9 +49,8 @@ def decoder(number, channels, hidden, *samples):
     return layout
 
 
-def transformer(number=6, channels=256, hidden=2048, heads=8, levels=4, points=4, co_heads=2):
-    samples = heads, levels, points
-    layout = {"level_embeds": (levels, channels), "head_pos_embed.weight": (co_heads, 1)}
+def transformer(number, channels, hidden, *samples, co_heads=2):
+    layout = {"level_embeds": (samples[1], channels), "head_pos_embed.weight": (co_heads, 1)}
     layout |= layer("enc_output", channels, channels) | layer("enc_output_norm", channels)
     layout |= layer("pos_trans", 2 * channels, 2 * channels)
     layout |= layer("pos_trans_norm", 2 * channels)
@@ -64,8 +63,9 @@ def transformer(number=6, channels=256, hidden=2048, heads=8, levels=4, points=4
     return layout | prefixed("decoder.", decoder(number, channels, hidden, *samples))
 
 
-def query_head(classes, queries, number, channels, **sizes):
-    layout = prefixed("transformer.", transformer(number, channels, **sizes))
+def query_head(classes, queries, *, number, channels, hidden, heads, levels, points):
+    sizes = number, channels, hidden, heads, levels, points
+    layout = prefixed("transformer.", transformer(*sizes))
     layout["query_embedding.weight"] = (queries, channels)
     layout |= layer("downsample.0", channels, channels, 3, 3) | layer("downsample.1", channels)
     for index in range(number + 1):
@@ -96,7 +96,7 @@ def atss(classes, channels, has_centerness):
     return layout | (layer("atss_centerness", 1, channels, 3, 3) if has_centerness else {})
 
 
-def roi_head(classes, channels, has_background, width=1024):
+def roi_head(classes, channels, has_background, width):
     return {
         **layer("fc_cls", classes + has_background, width),
         **layer("fc_reg", 4 * classes, width),
@@ -105,25 +105,27 @@ def roi_head(classes, channels, has_background, width=1024):
     }
 
 
+SIZES = dict(number=6, channels=256, hidden=2048, heads=8, levels=4, points=4)
+
+
 def co_detr(
     backbone,
     inputs=(512, 1024, 2048),
     *,
     classes=80,
     queries=300,
-    number=6,
-    channels=256,
-    levels=4,
+    width=1024,
     is_ranking=False,
     **sizes,
 ):
-    """``sizes``: of the transformer."""
-    query = query_head(classes, queries, number, channels, levels=levels, **sizes)
+    """``width``: of the RoI head; ``sizes``: of the transformer, where they differ."""
+    sizes = SIZES | sizes
+    channels = sizes["channels"]
     return {
         **prefixed("backbone.", backbone),
-        **prefixed("neck.", neck(inputs, channels, levels)),
+        **prefixed("neck.", neck(inputs, channels, sizes["levels"])),
         **rpn(9, channels),
-        **prefixed("query_head.", query),
-        **prefixed("roi_head.0.bbox_head.", roi_head(classes, channels, not is_ranking)),
+        **prefixed("query_head.", query_head(classes, queries, **sizes)),
+        **prefixed("roi_head.0.bbox_head.", roi_head(classes, channels, not is_ranking, width)),
         **prefixed("bbox_head.0.", atss(classes, channels, not is_ranking)),
     }
