@@ -8,7 +8,7 @@ from modeling.detr.co_detr_toy import CLASSES, make_co_detr, make_heads, make_in
 from modeling.detr.collaborative_toy import STRIDES, make_atss
 from support.tiny_detr import WIDTH
 
-from rankdet.losses import FocalLoss
+from rankdet.losses import FocalLoss, RankSortLoss
 
 LOSSES = {"focal": FocalLoss, **MODULES}
 OF_QUERIES = {"loss_cls", "loss_box_reg", "loss_l1"}
@@ -128,6 +128,19 @@ def test_every_weight_learns_from_any_loss_even_without_objects(make_loss, class
     sum(losses.values()).backward()
     for name, weight in model.named_parameters():
         assert weight.grad is not None and weight.grad.isfinite().all(), name
+
+
+@pytest.mark.parametrize("make_loss", [FocalLoss, RankSortLoss])
+def test_half_precision(make_loss):
+    expected = train(make_co_detr(make_loss))
+    model = make_co_detr(make_loss)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        losses = train(model)
+    for name, value in expected.items():
+        assert losses[name].dtype == torch.float32
+        assert losses[name].item() == pytest.approx(value.item(), rel=0.25), name
+    sum(losses.values()).backward()
+    assert all(weight.grad.isfinite().all() for weight in model.parameters())
 
 
 def test_a_head_that_is_not_there_is_named():
