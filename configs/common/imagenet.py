@@ -1,10 +1,10 @@
 """ImageNet weights to start from, downloaded once: ``train.update(**r50)``.
 
 ``r50`` and ``r101`` are torchvision's (IMAGENET1K_V1), which all releases start from, the ResNeXt
-is mmdetection's, Swin Transformers are Microsoft's. rankdet reads these files as they are; none of
-them could be fetched where this was written. Where the sites can't be reached, fetch a file in
-another way and give its path. Detectron2 serves one of torchvision's only,
-``detectron2://ImageNetPretrained/torchvision/R-50.pkl``.
+is mmdetection's, Swin Transformers are Microsoft's, the large one from ImageNet-22K at 384 pixels.
+rankdet reads these files as they are; none of them could be fetched where this was written. Where
+the sites can't be reached, fetch a file in another way and give its path. Detectron2 serves one of
+torchvision's only, ``detectron2://ImageNetPretrained/torchvision/R-50.pkl``.
 """
 
 _TORCHVISION = "https://download.pytorch.org/models"
@@ -17,3 +17,4 @@ x101_64x4d = dict(init_checkpoint=f"{_MMDETECTION}/resnext101_64x4d-ee2c6f71.pth
 swin_tiny = dict(init_checkpoint=f"{_SWIN}/swin_tiny_patch4_window7_224.pth")
 swin_small = dict(init_checkpoint=f"{_SWIN}/swin_small_patch4_window7_224.pth")
 swin_base = dict(init_checkpoint=f"{_SWIN}/swin_base_patch4_window7_224.pth")
+swin_large = dict(init_checkpoint=f"{_SWIN}/swin_large_patch4_window12_384_22k.pth")

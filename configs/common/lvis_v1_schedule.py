@@ -6,6 +6,7 @@ Without it, ``random_*``, an epoch is taken as the 99,388 images that have annot
 remembered from Detectron2's logs, not counted here).
 The baselines drop the rate after 16 and 22 of 24 epochs, ECM after 20 and 22; ECM warms up over
 10,000 iterations from 1e-4 (its loss starts at about 80), all others over 500 from 1e-3.
+Transformer detectors have the 12 epochs and the steps of COCO, see ``coco_schedule``.
 """
 
 from math import ceil

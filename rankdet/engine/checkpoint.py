@@ -4,6 +4,7 @@ import pickle
 import re
 import shutil
 from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +161,6 @@ class Checkpointer(DetectionCheckpointer):
             loaded = read(filename)
             if not all(map(_is_weight, loaded["model"].items())):
                 raise TypeError("the values of the model are no arrays")
-            return _of_backbone(loaded) or loaded
         except Exception as error:  # Damaged and hostile files make the readers raise anything.
             reason = type(error).__name__
             if isinstance(error, pickle.UnpicklingError):
@@ -168,14 +168,20 @@ class Checkpointer(DetectionCheckpointer):
             raise ValueError(
                 f"{filename} is no checkpoint, or damaged ({reason}); give another."
             ) from error
+        return _of_backbone(loaded) or loaded
 
     def _torch_load(self, filename: str) -> Any:
         return torch.load(filename, map_location="cpu", weights_only=True)
 
     def _load_model(self, checkpoint: Any) -> Any:
+        weights, found = self.model.state_dict(), checkpoint["model"]
+        if checkpoint.get("__author__") == _OTHERS:
+            _check_shapes(found, weights)
         incompatible = super()._load_model(checkpoint)
         if self.is_strict:
             _raise_for(incompatible)
+        elif found and not weights.keys() - set(incompatible.missing_keys):
+            _raise_for_strangers(list(found))
         return incompatible
 
 
@@ -233,9 +239,10 @@ def _read_pycls(filename: str) -> dict[str, Any]:
 def _of_backbone(loaded: Any) -> dict[str, Any] | None:
     """The same weights where they are of a backbone alone and of other names than Detectron2's."""
     weights = backbone_weights(loaded["model"])
-    return weights and {"model": weights, "__author__": "others", "matching_heuristics": True}
+    return weights and {"model": weights, "__author__": _OTHERS, "matching_heuristics": True}
 
 
+_OTHERS = "others"
 _READERS = {".pkl": _read_pickle, ".pyth": _read_pycls}
 
 
@@ -243,6 +250,29 @@ def _is_weight(item: tuple[object, object]) -> bool:
     name, value = item
     is_array = isinstance(value, np.ndarray) and value.dtype.kind in "biufc"
     return isinstance(name, str) and (is_array or isinstance(value, Tensor))
+
+
+def _check_shapes(found: Mapping[str, Tensor], model: Mapping[str, Tensor]) -> None:
+    """Raise ValueError where ImageNet weights are of a backbone of another size."""
+    for name, weight in model.items():
+        # As Detectron2 matches names: the longest that the other ends with.
+        parts = name.split(".")
+        endings = (".".join(parts[i:]) for i in range(len(parts)))
+        source = next((ending for ending in endings if ending in found), None)
+        if source and found[source].shape != weight.shape:
+            raise ValueError(
+                f"{source} of the ImageNet weights has shape {tuple(found[source].shape)}, {name} "
+                f"of the model {tuple(weight.shape)}; give the weights of the same backbone, of a "
+                "Swin Transformer with the same window as well."
+            )
+
+
+def _raise_for_strangers(names: list[str]) -> None:
+    raise ValueError(
+        f"none of the {len(names)} weights to start from fits the model, the first is "
+        f"{names[0][:80]!r}; give another file, or make one of mmdetection loadable by rankdet "
+        "convert."
+    )
 
 
 def _raise_for(incompatible: Any) -> None:

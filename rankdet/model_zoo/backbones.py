@@ -1,10 +1,11 @@
 """Which backbone a detector has: one line each in a config.
 
-A recipe changes a lazy config in place, of a two-stage or one-stage detector with an FPN. The FPN
-keeps its levels; where its extra levels are made of the last stage of the backbone, they still
-are. The released detectors have torchvision's ResNets. All backbones here but Detectron2's take
-RGB, as the shipped data loaders give it, and start the FPN as mmdetection does. Their ImageNet
-weights are in ``common/imagenet.py``::
+A recipe changes a lazy config in place: of a two-stage or one-stage detector with an FPN, or of a
+transformer detector, whose ``neck`` maps the stages of the backbone. Both keep their levels; where
+extra levels are made of the last stage of the backbone, they still are. The released detectors
+have torchvision's ResNets. All backbones here but Detectron2's take RGB, as the shipped data
+loaders give it, and start an FPN as mmdetection does. Their ImageNet weights are in
+``common/imagenet.py``::
 
     from rankdet import model_zoo
     from rankdet.model_zoo.backbones import use_torchvision_resnet
@@ -30,7 +31,11 @@ _SWIN: dict[str, dict[str, Any]] = {
     "tiny": dict(embed_dim=96, depths=[2, 2, 6, 2], num_heads=[3, 6, 12, 24], drop_path_rate=0.2),
     "small": dict(embed_dim=96, depths=[2, 2, 18, 2], num_heads=[3, 6, 12, 24], drop_path_rate=0.2),
     "base": dict(embed_dim=128, depths=[2, 2, 18, 2], num_heads=[4, 8, 16, 32], drop_path_rate=0.3),
+    "large": dict(
+        embed_dim=192, depths=[2, 2, 18, 2], num_heads=[6, 12, 24, 48], drop_path_rate=0.3
+    ),
 }
+_WINDOWS = {"tiny": 7, "small": 7, "base": 7, "large": 12}
 
 
 def use_torchvision_resnet(model: DictConfig, depth: int = 50) -> None:
@@ -44,7 +49,7 @@ def use_torchvision_resnet(model: DictConfig, depth: int = 50) -> None:
         depth: 50, 101 or 152.
 
     Raises:
-        ValueError: ``depth`` is another, or the detector has no FPN.
+        ValueError: ``depth`` is another, or the detector has neither FPN nor neck.
     """
     _check("depth", depth, _DEPTHS)
     stages = L(ResNet.make_default_stages)(depth=depth, stride_in_1x1=False, norm=_norm())
@@ -64,7 +69,7 @@ def use_resnext(
         width_per_group: channels of a group in the first stage, doubled by each further one.
 
     Raises:
-        ValueError: ``depth`` is another, or the detector has no FPN.
+        ValueError: ``depth`` is another, or the detector has neither FPN nor neck.
     """
     _check("depth", depth, _DEPTHS)
     stages = [
@@ -86,27 +91,26 @@ def use_resnext(
 
 
 def use_swin(model: DictConfig, size: str = "tiny") -> None:
-    """Give a detector a Swin Transformer with windows of 7, nothing of it frozen.
+    """Give a detector a Swin Transformer, nothing of it frozen.
 
-    Rates of stochastic depth are mmdetection's; ``model.backbone.bottom_up.drop_path_rate`` is the
-    key. It wants AdamW without weight decay on norms and on tables of relative positions:
+    Windows are of 7, of the large one of 12, as in Microsoft's file for images of 384. Rates of
+    stochastic depth are mmdetection's; ``drop_path_rate`` is the key, and ``checkpoints`` the one
+    that saves memory, of ``model.backbone.bottom_up`` or, without an FPN, ``model.backbone``. With
+    an FPN it wants AdamW without weight decay on norms and on tables of relative positions:
     ``configs/README.md`` has the lines.
 
     Args:
         model: lazy config of the model.
-        size: "tiny", "small" or "base".
+        size: "tiny", "small", "base" or "large".
 
     Raises:
-        ValueError: ``size`` is another, or the detector has no FPN.
+        ValueError: ``size`` is another, or the detector has neither FPN nor neck.
     """
     _check("size", size, tuple(_SWIN))
     indices = [stage - 2 for stage in _stages(model)]
-    model.backbone.bottom_up = L(StochasticDepthSwin)(
-        **_SWIN[size], window_size=7, out_indices=indices
-    )
-    model.backbone.in_features = [f"p{index}" for index in indices]
-    channels = _SWIN[size]["embed_dim"] * 2 ** indices[-1]
-    _follow_last_stage(model, f"p{indices[-1]}", channels)
+    swin = L(StochasticDepthSwin)(**_SWIN[size], window_size=_WINDOWS[size], out_indices=indices)
+    channels = [_SWIN[size]["embed_dim"] * 2**index for index in indices]
+    _put(model, swin, [f"p{index}" for index in indices], channels)
     _take_rgb(model)
 
 
@@ -126,12 +130,13 @@ def use_detectron2_resnet(
         depth: 50 or 101.
 
     Raises:
-        ValueError: ``depth`` is another, or the detector has no FPN.
+        ValueError: ``depth`` is another, or the detector has neither FPN nor neck.
     """
     _check("depth", depth, (50, 101))
     stages = L(ResNet.make_default_stages)(depth=depth, stride_in_1x1=True, norm="FrozenBN")
     _use_resnet(model, stages, norm="FrozenBN")
-    model.backbone._target_ = FPN
+    if not _has_neck(model):
+        model.backbone._target_ = FPN
     _set_pixels(model, "BGR", _BGR)
     for split in (dataloader.train, dataloader.test):
         split.mapper.image_format = "BGR"
@@ -144,28 +149,43 @@ def _norm() -> DictConfig:
 
 
 def _use_resnet(model: DictConfig, stages: Any, norm: Any) -> None:
-    """A ResNet with the outputs that the FPN takes now, stem and first stage frozen."""
-    names, backbone = [f"res{stage}" for stage in _stages(model)], model.backbone
-    backbone.bottom_up = L(ResNet)(
+    """A ResNet with the outputs that are read now, stem and first stage frozen."""
+    numbers = _stages(model)
+    names = [f"res{stage}" for stage in numbers]
+    resnet = L(ResNet)(
         stem=L(BasicStem)(in_channels=3, out_channels=64, norm=norm),
         stages=stages,
         out_features=names,
         freeze_at=2,
     )
-    backbone.in_features = names
-    _follow_last_stage(model, names[-1], 64 * 2 ** int(names[-1][-1]))
+    _put(model, resnet, names, [64 * 2**stage for stage in numbers])
 
 
 def _stages(model: DictConfig) -> list[int]:
-    """Which stages the FPN takes, as the logarithms of their strides: ``[2, 3, 4, 5]``."""
-    names, first = model.backbone.get("in_features"), {"r": 0, "p": 2}
+    """Which stages are read, as the logarithms of their strides: ``[2, 3, 4, 5]``."""
+    part = "neck" if _has_neck(model) else "backbone"
+    names, first = model[part].get("in_features"), {"r": 0, "p": 2}
     # A ResNet's res2 and a Swin Transformer's p0 have stride 4.
     if not names or not first.keys() >= {name[0] for name in names}:
         raise ValueError(
-            f"model.backbone.in_features is {names}, but these recipes take a detector with an FPN "
-            "on a ResNet (res2 ...) or a Swin Transformer (p0 ...)."
+            f"model.{part}.in_features is {names}, but these recipes take a detector with an FPN "
+            "or a neck on a ResNet (res2 ...) or a Swin Transformer (p0 ...)."
         )
     return [int(name[-1]) + first[name[0]] for name in names]
+
+
+def _has_neck(model: DictConfig) -> bool:
+    """Whether the maps of the backbone go into a part of its own, not into an FPN around it."""
+    return "neck" in model
+
+
+def _put(model: DictConfig, body: DictConfig, names: list[str], channels: list[int]) -> None:
+    if _has_neck(model):
+        model.backbone = body
+        model.neck.update(in_features=names, in_channels=channels)
+        return
+    model.backbone.update(bottom_up=body, in_features=names)
+    _follow_last_stage(model, names[-1], channels[-1])
 
 
 def _follow_last_stage(model: DictConfig, name: str, channels: int) -> None:
@@ -176,8 +196,9 @@ def _follow_last_stage(model: DictConfig, name: str, channels: int) -> None:
 
 
 def _take_rgb(model: DictConfig) -> None:
-    """What all backbones of mmdetection have in common: RGB, and the start of the FPN."""
-    model.backbone._target_ = XavierFPN
+    """What all backbones of mmdetection have in common: RGB, and the start of an FPN."""
+    if not _has_neck(model):
+        model.backbone._target_ = XavierFPN
     _set_pixels(model, "RGB", _RGB)
 
 

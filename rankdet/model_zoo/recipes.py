@@ -195,11 +195,25 @@ def steps(
         Lazy config of the multiplier of the learning rate.
     """
     multiplier: DictConfig = L(WarmupParamScheduler)(
-        scheduler=L(MultiStepParamScheduler)(
-            values=[10.0**-step for step in range(len(epochs))], milestones=epochs
-        ),
+        scheduler=plain_steps(epochs),
         warmup_length=warmup_iterations / (epochs[-1] * iterations_per_epoch),
         warmup_factor=warmup_factor,
+    )
+    return multiplier
+
+
+def plain_steps(epochs: Sequence[int], divisor: float = 10.0) -> DictConfig:
+    """A step schedule without warm-up, as transformer detectors have it, given in epochs.
+
+    Args:
+        epochs: the rate is divided after each of them; the last ends the training.
+        divisor: of the rate.
+
+    Returns:
+        Lazy config of the multiplier of the learning rate.
+    """
+    multiplier: DictConfig = L(MultiStepParamScheduler)(
+        values=[divisor**-step for step in range(len(epochs))], milestones=epochs
     )
     return multiplier
 

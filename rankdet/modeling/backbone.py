@@ -1,12 +1,14 @@
 """What the released detectors have in their backbones and Detectron2 lacks."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch.nn.functional as F  # noqa: N812
 from detectron2.modeling.backbone.backbone import Backbone
 from detectron2.modeling.backbone.fpn import FPN
-from detectron2.modeling.backbone.swin import SwinTransformer
+from detectron2.modeling.backbone.swin import SwinTransformer, SwinTransformerBlock
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from torchvision.ops import StochasticDepth
 
 
@@ -49,6 +51,8 @@ class StochasticDepthSwin(SwinTransformer):
         window_size: of attention, in tokens.
         drop_path_rate: probability that the last block is dropped, at least 0 and below 1.
         out_indices: stages to give out, from 0, as ``p0`` to ``p3`` of strides 4 to 32.
+        checkpoints: in training, keep the input of each block only and compute the rest once more
+            for the gradients: less memory for more time.
 
     Raises:
         ValueError: ``drop_path_rate`` is no such probability.
@@ -63,6 +67,7 @@ class StochasticDepthSwin(SwinTransformer):
         window_size: int = 7,
         drop_path_rate: float = 0.2,
         out_indices: Sequence[int] = (0, 1, 2, 3),
+        checkpoints: bool = False,
     ) -> None:
         if not 0 <= drop_path_rate < 1:
             raise ValueError(f"drop_path_rate is {drop_path_rate}; give one from 0 to below 1.")
@@ -78,6 +83,21 @@ class StochasticDepthSwin(SwinTransformer):
         for number, block in enumerate(blocks):
             rate = drop_path_rate * number / max(len(blocks) - 1, 1)
             block.drop_path = StochasticDepth(rate, mode="row")
+            if checkpoints:
+                block.__class__ = _CheckpointedBlock
+
+    @property
+    def size_divisibility(self) -> int:
+        """None is asked for: each stage pads its windows by itself. Detectron2's raises here."""
+        return 0
+
+
+class _CheckpointedBlock(SwinTransformerBlock):
+    """Detectron2's option has the same purpose, by the old kind that warns."""
+
+    def forward(self, x: Tensor, mask_matrix: Tensor) -> Any:
+        """``(N, H W, C)`` to the same shape."""
+        return checkpoint(super().forward, x, mask_matrix, use_reentrant=False)
 
 
 class XavierFPN(FPN):

@@ -4,6 +4,7 @@
 Some stand for those left out: RS differs from BRS, as AP from BAP, in the algorithm of the loss
 alone. Of LVIS's experiments with EQL v2, Seesaw or PCB, one of each base stands for all; of its
 one-stage detectors, R50 for 12 epochs: R101 differs in the depth and 24 epochs in the schedule.
+Swin-T stands for Swin-L.
 """
 
 import json
@@ -33,7 +34,7 @@ EXPERIMENTS = sorted(
 LEFT_OUT = (
     *("coco/*_rs", "coco/*_bap", "lvis_v0_5/*", "lvis_v1/*_r101_fpn_1x*", "lvis_v1/atss*_2x*"),
     *("lvis_v1/fcos*_2x*", "lvis_v1/*_random*", "lvis_v1/*_eqlv2*", "lvis_v1/*_seesaw*"),
-    "lvis_v1/*_pcb",
+    *("lvis_v1/*_pcb", "coco/rs_detr*", "coco/*detr_swin_l", "lvis_v1/brs_detr*"),
 )
 STAND_FOR_THEM = (
     "lvis_v1/mask_rcnn_r50_fpn_2x_random_pcb",
@@ -81,11 +82,16 @@ def reduced(name: str, folder: Path) -> DictConfig:
         names = [f"dataloader.{part}.dataset.names=tiny_cityscapes_" for part in ("train", "test")]
         size = f"{AUGMENTATIONS}.0.short_edge_length=[64,80]"
         return small_experiment(path, folder, size, f"{names[0]}train", f"{names[1]}val")
-    size = f"{AUGMENTATIONS}.5.shape=[64,64]" if "100ep" in name else ""
-    cfg = small_experiment(path, folder, size or SHORT_EDGE)
+    cfg = small_experiment(path, folder, _small_images(name))
     if name.startswith("lvis") and "rcnn" in name:
         cfg.model.roi_heads.batch_size_per_image = 16
     return cfg
+
+
+def _small_images(name: str) -> str:
+    if "100ep" in name:
+        return f"{AUGMENTATIONS}.5.shape=[64,64]"
+    return f"{AUGMENTATIONS}.2.short_edge_length=[64]" if "detr" in name else SHORT_EDGE
 
 
 @pytest.mark.usefixtures("datasets")

@@ -51,6 +51,7 @@ def test_file_of_a_swin_transformer_loads_into_a_detector(tmp_path):
         ["backbone.bottom_up.stem.conv1.weight"],
         ["conv1.weight", "fc.weight"],
         ["backbone.conv1.weight", "backbone.bn1.running_mean", "backbone.layer1.0.conv1.weight"],
+        ["patch_embed.proj.weight", "layers.0.blocks.0.attn.cpb_mlp.0.weight"],  # Swin V2
     ],
 )
 def test_weights_of_anything_else_are_left_alone(names):
@@ -61,7 +62,7 @@ def test_addresses_of_imagenet_weights_are_known():
     parts = model_zoo.get_config("common/imagenet.py")
     addresses = [part.init_checkpoint for part in parts.values()]
     addresses += [weights.url for weights in get_model_weights("resnet50")]
-    assert len(addresses) == 8 and all(map(is_imagenet, addresses))
+    assert len(addresses) == 9 and all(map(is_imagenet, addresses))
     assert is_imagenet("detectron2://ImageNetPretrained/MSRA/R-50.pkl")
     assert not is_imagenet("output/run/model_final.pth")
     assert not is_imagenet("detectron2://COCO-Detection/retinanet_R_50_FPN_1x/190397773/model.pkl")

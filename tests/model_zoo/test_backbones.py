@@ -5,7 +5,7 @@ import torch
 import torchvision
 from detectron2 import model_zoo as detectron2_zoo
 from detectron2.config import instantiate
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from rankdet import model_zoo
@@ -23,6 +23,19 @@ RGB_MEAN, RGB_STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 
 def detector(name="mask_rcnn_fpn"):
     return detectron2_zoo.get_config(f"common/models/{name}.py").model
+
+
+def transformer():
+    """What a transformer detector has of a backbone, in the place of an FPN."""
+    return DictConfig(
+        {
+            "backbone": None,
+            "neck": {"in_features": ["res3", "res4", "res5"], "in_channels": [1, 2, 3]},
+            "pixel_mean": None,
+            "pixel_std": None,
+        },
+        flags={"allow_objects": True},
+    )
 
 
 def backbone(model, device="meta"):
@@ -132,13 +145,53 @@ def test_fpn_keeps_its_levels_whatever_the_order_of_recipes(name):
         assert built.output_shape() == expected and type(built) is XavierFPN
 
 
-@pytest.mark.parametrize(("size", "millions"), [("tiny", 27.52), ("small", 48.84), ("base", 86.74)])
+@pytest.mark.parametrize(
+    ("size", "millions"), [("tiny", 27.52), ("small", 48.84), ("base", 86.74), ("large", 195.20)]
+)
 def test_swin_has_its_published_size(size, millions):
     model = detector()
     use_swin(model, size)
     swin = backbone(model, "cpu").bottom_up
     assert sum(x.numel() for x in swin.parameters()) / 1e6 == pytest.approx(millions, abs=0.02)
     assert [shape.stride for shape in swin.output_shape().values()] == [4, 8, 16, 32]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "options", "channels"),
+    [
+        (use_torchvision_resnet, dict(depth=101), [512, 1024, 2048]),
+        (use_resnext, dict(depth=50), [512, 1024, 2048]),
+        (use_swin, dict(size="tiny"), [192, 384, 768]),
+        (use_swin, dict(size="large"), [384, 768, 1536]),
+    ],
+)
+def test_a_neck_takes_the_stages_that_it_took(recipe, options, channels):
+    model = transformer()
+    use_torchvision_resnet(model)
+    recipe(model, **options)
+    built = backbone(model, "cpu" if recipe is use_swin else "meta")
+    shapes = built.output_shape()
+    assert list(model.neck.in_features) == list(shapes)
+    assert list(model.neck.in_channels) == [shape.channels for shape in shapes.values()] == channels
+    assert [shape.stride for shape in shapes.values()] == [8, 16, 32]
+    assert built.size_divisibility == 0
+    assert (list(model.pixel_mean), list(model.pixel_std)) == (RGB_MEAN, RGB_STD)
+
+
+def test_a_neck_on_detectron2_s_resnet():
+    experiment = model_zoo.get_config("coco/mask_rcnn_r50_fpn_1x.py")
+    model = transformer()
+    use_detectron2_resnet(model, experiment.dataloader, experiment.train)
+    assert model.pixel_std == [1.0, 1.0, 1.0] and model.backbone.stages.stride_in_1x1
+    assert list(backbone(model).output_shape()) == ["res3", "res4", "res5"]
+
+
+def test_the_large_swin_is_that_of_its_file_for_images_of_384():
+    model = transformer()
+    use_swin(model, "large")
+    assert model.backbone.window_size == 12 and model.backbone.drop_path_rate == 0.3
+    swin = backbone(model, "cpu")
+    assert swin.layers[0].blocks[0].attn.relative_position_bias_table.shape == (23**2, 6)
 
 
 @pytest.mark.parametrize("recipe", [use_torchvision_resnet, use_resnext, use_swin])
@@ -172,7 +225,7 @@ def test_back_to_detectron2_s_resnet(depth):
     [
         (use_torchvision_resnet, dict(depth=18), "depth is 18; give one of 50, 101, 152"),
         (use_resnext, dict(depth=34), "depth is 34; give one of 50, 101, 152"),
-        (use_swin, dict(size="huge"), "size is 'huge'; give one of tiny, small, base"),
+        (use_swin, dict(size="huge"), "size is 'huge'; give one of tiny, small, base, large"),
     ],
 )
 def test_unknown_sizes_are_named(recipe, option, choices):
@@ -190,4 +243,8 @@ def test_backbones_without_an_fpn_on_known_stages_are_named(recipe, name, names)
     if names:
         model.backbone.in_features = names
     with pytest.raises(ValueError, match=r"in_features is .*, but these recipes take a detector w"):
+        recipe(model)
+    model = transformer()
+    model.neck.in_features = names
+    with pytest.raises(ValueError, match=r"model.neck.in_features is .*, but these recipes take a"):
         recipe(model)

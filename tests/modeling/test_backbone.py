@@ -118,6 +118,27 @@ def test_swin_names_a_rate_that_is_none(rate):
         StochasticDepthSwin(**TINY, drop_path_rate=rate)
 
 
+def test_swin_asks_for_no_padding():
+    assert StochasticDepthSwin(**TINY).size_divisibility == 0
+
+
+def test_swin_with_checkpoints_has_the_gradients_and_names_of_one_without():
+    model, plain = (StochasticDepthSwin(**TINY, checkpoints=x).train() for x in (True, False))
+    plain.load_state_dict(model.state_dict())
+    x, gradients, kept = torch.randn(2, 3, 33, 40), [], []
+    for swin in (model, plain):
+        torch.manual_seed(1)  # The same blocks are dropped, once more in the second pass.
+        sizes = []
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda t, sizes=sizes: (sizes.append(t.numel()), t)[1], lambda t: t
+        ):
+            loss = sum(features.square().sum() for features in swin(x).values())
+        kept.append(sum(sizes))
+        gradients.append(torch.autograd.grad(loss, list(swin.parameters())))
+    torch.testing.assert_close(*gradients)
+    assert kept[0] < 0.5 * kept[1]
+
+
 def fpn(kind):
     swin = StochasticDepthSwin(**TINY)
     top_block = LastLevelP6P7(16, 64, in_feature="p1")

@@ -12,5 +12,6 @@ QUICK = (
     "glyphs/paa_r18_fpn_ecm",
     "glyphs/varifocalnet_r18_fpn_ecm",
     "glyphs/deformable_detr_r18_brs",
+    "glyphs/rs_detr_r18",
     "lvis_v1/mask_rcnn_r50_fpn_1x_ecm",
 )

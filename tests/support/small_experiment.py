@@ -27,6 +27,11 @@ def small_experiment(path: Path, folder: Path, *overrides: str) -> DictConfig:
     Masks of all detections would take most of the time.
     """
     cfg = load_config(str(path), [*_SMALL, f"train.output_dir={folder}", *overrides])
+    if "query_selection" in cfg.model:
+        cfg.model.max_detections_per_image = 5
+        if "heads" in cfg.model:
+            cfg.model.heads.rcnn.proposal_generator.post_nms_topk = [40, 20]
+        return cfg
     if "roi_heads" not in cfg.model:
         cfg.model.update(test_score_thresh=0.0, test_topk_candidates=5, max_detections_per_image=5)
         return cfg

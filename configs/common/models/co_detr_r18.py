@@ -39,4 +39,5 @@ model.update(
     ),
     num_channels=_CHANNELS,
     max_queries=40,
+    eval_head=None,
 )

@@ -4,6 +4,7 @@ Letters: B images, D channels, G layers, C classes.
 """
 
 from copy import deepcopy
+from typing import Any
 
 from detectron2.modeling import Backbone
 from detectron2.structures import ImageList, Instances
@@ -146,9 +147,8 @@ class CoDETR(DeformableDETR):
         """See :meth:`DeformableDETR.detect`; detections of ``eval_head``, if there is one."""
         if self.eval_head is None:
             return super().detect(images, memory)
-        detections: list[Instances] = self.heads[self.eval_head].inference(
-            images, self._maps(memory)
-        )
+        head: Any = self.heads[self.eval_head]
+        detections: list[Instances] = head.inference(images, self._maps(memory))
         return detections
 
     def _maps(self, memory: Memory) -> list[Tensor]:

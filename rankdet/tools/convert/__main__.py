@@ -2,8 +2,8 @@
 
 Takes the state of Faster, Mask and Cascade R-CNN, RetinaNet, FCOS, ATSS, PAA and VarifocalNet with
 a ResNet, ResNeXt or Swin and an FPN, of mmdetection and the forks of RS, BRS, aLRP, PCB, ECM and
-Seesaw; or a backbone alone, as torchvision serves it. Writes a checkpoint for CONFIG, and prints
-what became of each weight. Nothing in CHECKPOINT is run.
+Seesaw; Co-DETR and BRS-DETR (Co-Deformable-DETR); or a backbone alone, as torchvision serves it.
+Writes a checkpoint for CONFIG, and prints what became of each weight. Nothing in CHECKPOINT is run.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import torch
 
 from rankdet.data.atomic_file import atomic_file
 from rankdet.engine.config import load_config
+from rankdet.engine.imagenet_weights import merges_patches_first
 from rankdet.engine.trust import add_trust
 from rankdet.tools.command_line import (
     errors_as_sentences,
@@ -28,10 +29,16 @@ from rankdet.tools.convert.completion import complete
 from rankdet.tools.convert.facts import check_facts
 from rankdet.tools.convert.loss_state import class_counts, loss_rules
 from rankdet.tools.convert.one_stage import one_stage_rules
-from rankdet.tools.convert.rules import Conversion, Rule, convert_weights
+from rankdet.tools.convert.rules import Conversion, Converted, Rule, convert_weights
 from rankdet.tools.convert.source import Source, read_source
 from rankdet.tools.convert.summary import summarize
-from rankdet.tools.convert.target import Target, build_target
+from rankdet.tools.convert.target import build_target
+from rankdet.tools.convert.transformer import (
+    add_part,
+    parts_of,
+    transformer_rules,
+    without_parts,
+)
 from rankdet.tools.convert.two_stage import (
     box_head_rules,
     mask_head_rules,
@@ -89,7 +96,7 @@ def convert(
     target = build_target(load_config(to, overrides, trust), class_counts(source))
     conversion = Conversion(source, target)
     check_facts(conversion)
-    result = convert_weights(conversion, all_rules(source, target))
+    result = convert_all(conversion)
     summary = summarize(conversion, result, complete(conversion, result))
     weights = {name: result.weights[name] for name in target.weights if name in result.weights}
     content = {"model": weights, "converted_from": _origin(source, to, overrides)}
@@ -99,16 +106,32 @@ def convert(
     return summary
 
 
-def all_rules(source: Source, target: Target) -> list[Rule]:
-    """The rules of all parts that a checkpoint may have."""
+def convert_all(conversion: Conversion) -> Converted:
+    """Send all weights through the rules; those of collaborative heads as of other detectors."""
+    parts = parts_of(conversion)
+    rest = without_parts(conversion, parts)
+    result = convert_weights(rest, _rules(rest))
+    for part in parts:
+        add_part(result, part, convert_weights(part.conversion, _head_rules(part.conversion)))
+    return result
+
+
+def _rules(conversion: Conversion) -> list[Rule]:
+    source, target = conversion.source, conversion.target
     if source.is_backbone:
-        return backbone_rules("")
-    heads = (
-        one_stage_rules(target)
-        if target.is_one_stage
-        else [*rpn_rules(), *box_head_rules(), *mask_head_rules(), *pcb_rules(), *loss_rules()]
-    )
-    return [*backbone_rules("backbone."), *neck_rules(target), *heads]
+        merges_first = merges_patches_first(source.weights)
+        return backbone_rules("", target.body, merges_first=merges_first)
+    rules = backbone_rules("backbone.", target.body)
+    if target.is_transformer:
+        return [*rules, *transformer_rules(target)]
+    return [*rules, *neck_rules(target), *_head_rules(conversion)]
+
+
+def _head_rules(conversion: Conversion) -> list[Rule]:
+    """Rules of a detector without backbone and neck."""
+    if conversion.target.is_one_stage:
+        return one_stage_rules(conversion.target)
+    return [*rpn_rules(), *box_head_rules(), *mask_head_rules(), *pcb_rules(), *loss_rules()]
 
 
 def _origin(source: Source, config: str, overrides: Sequence[str]) -> dict[str, Any]:

@@ -4,32 +4,34 @@ from rankdet.tools.convert.changes import fit_image
 from rankdet.tools.convert.rules import Changed, Piece, Rule
 from rankdet.tools.convert.target import Target
 
-_BODY = "backbone.bottom_up."
 _SAME = "give a config with the same backbone"
 _LEVELS = "give a config with the same FPN levels"
 _KIND = r"(?P<kind>weight|bias)"
 
 
-def backbone_rules(prefix: str) -> list[Rule]:
+def backbone_rules(prefix: str, body: str, *, merges_first: bool = False) -> list[Rule]:
     """Rules for a backbone.
 
     Args:
         prefix: in front of its names: ``backbone.`` in a detector, empty in a file of its own.
+        body: in front of the names of the model's.
+        merges_first: whether a Swin counts a layer that merges patches to the stage behind it.
     """
     start = prefix.replace(".", r"\.")
-    rules = [*_resnet_rules(start), *_swin_rules(start), *_original_swin_rules(start)]
+    rules = [*_resnet_rules(start, body), *_swin_rules(start, body)]
+    rules += _original_swin_rules(start, body, "{stage:-1}" if merges_first else "{stage}")
     if not prefix:
         classifier = "the classifier of ImageNet"
-        rules.append(Rule(r"(fc|head|norm)\.(weight|bias)", reason=classifier))
+        rules.append(Rule(r"(head\.)?(fc|head|norm)\.(weight|bias)", reason=classifier))
     return rules
 
 
-def _resnet_rules(start: str) -> list[Rule]:
+def _resnet_rules(start: str, body: str) -> list[Rule]:
     block = rf"{start}layer(?P<stage>\d)\.(?P<block>\d+)\."
-    ours = f"{_BODY}res{{stage:+1}}.{{block}}."
+    ours = f"{body}res{{stage:+1}}.{{block}}."
     return [
-        Rule(rf"{start}conv1\.weight", f"{_BODY}stem.conv1.weight", (fit_image,), remedy=_SAME),
-        *norm_rules(rf"{start}bn1", f"{_BODY}stem.conv1.norm"),
+        Rule(rf"{start}conv1\.weight", f"{body}stem.conv1.weight", (fit_image,), remedy=_SAME),
+        *norm_rules(rf"{start}bn1", f"{body}stem.conv1.norm"),
         Rule(rf"{block}conv(?P<n>\d)\.weight", f"{ours}conv{{n}}.weight", remedy=_SAME),
         *norm_rules(rf"{block}bn(?P<n>\d)", f"{ours}conv{{n}}.norm"),
         Rule(rf"{block}downsample\.0\.weight", f"{ours}shortcut.weight", remedy=_SAME),
@@ -55,11 +57,11 @@ def norm_rules(source: str, target: str) -> list[Rule]:
     ]
 
 
-def _swin_rules(start: str) -> list[Rule]:
+def _swin_rules(start: str, body: str) -> list[Rule]:
     """As mmdetection names Swin."""
     block = rf"{start}stages\.(?P<stage>\d)\.blocks\.(?P<block>\d+)\."
-    ours = f"{_BODY}layers.{{stage}}.blocks.{{block}}."
-    patch, proj = rf"{start}patch_embed\.", f"{_BODY}patch_embed.proj."
+    ours = f"{body}layers.{{stage}}.blocks.{{block}}."
+    patch, proj = rf"{start}patch_embed\.", f"{body}patch_embed.proj."
     return [
         Rule(rf"{patch}projection\.weight", f"{proj}weight", (fit_image,), remedy=_SAME),
         Rule(rf"{patch}projection\.bias", f"{proj}bias", remedy=_SAME),
@@ -69,25 +71,34 @@ def _swin_rules(start: str) -> list[Rule]:
         Rule(rf"{block}ffn\.layers\.1\.{_KIND}", f"{ours}mlp.fc2.{{kind}}", remedy=_SAME),
         Rule(
             rf"{start}stages\.(?P<stage>\d)\.downsample\.(?P<part>norm|reduction)\.{_KIND}",
-            f"{_BODY}layers.{{stage}}.downsample.{{part}}.{{kind}}",
+            f"{body}layers.{{stage}}.downsample.{{part}}.{{kind}}",
             (_merge_as_published,),
             remedy=_SAME,
         ),
     ]
 
 
-def _original_swin_rules(start: str) -> list[Rule]:
-    """As the authors of Swin name it: Detectron2 has their names and their order of patches."""
-    patch, proj = rf"{start}patch_embed\.", f"{_BODY}patch_embed.proj."
+def _original_swin_rules(start: str, body: str, merging_stage: str) -> list[Rule]:
+    """As the authors of Swin and timm name it: Detectron2 has these names and their patches."""
+    patch, proj = rf"{start}patch_embed\.", f"{body}patch_embed.proj."
     return [
         Rule(rf"{patch}proj\.weight", f"{proj}weight", (fit_image,), remedy=_SAME),
         Rule(rf"{patch}proj\.bias", f"{proj}bias", remedy=_SAME),
-        Rule(rf"{patch}norm\.{_KIND}", f"{_BODY}patch_embed.norm.{{kind}}", remedy=_SAME),
-        Rule(rf"{start}layers\.(?P<rest>.+(?<!\.attn_mask))", f"{_BODY}layers.{{rest}}"),
+        Rule(rf"{patch}norm\.{_KIND}", f"{body}patch_embed.norm.{{kind}}", remedy=_SAME),
+        Rule(
+            rf"{start}layers\.(?P<rest>\d+\.blocks\..+(?<!\.attn_mask))",
+            f"{body}layers.{{rest}}",
+            remedy=_SAME,
+        ),
+        Rule(
+            rf"{start}layers\.(?P<stage>\d+)\.downsample\.(?P<rest>.+)",
+            f"{body}layers.{merging_stage}.downsample.{{rest}}",
+            remedy=_SAME,
+        ),
         Rule(rf"{start}layers\..+\.attn_mask", reason="a mask of attention, which is computed"),
         Rule(
             rf"{start}(?P<norm>norm\d)\.{_KIND}",
-            f"{_BODY}{{norm}}.{{kind}}",
+            f"{body}{{norm}}.{{kind}}",
             reason="the norm of a stage that the FPN does not read",
         ),
     ]

@@ -9,7 +9,11 @@ from torch import Tensor, nn
 from rankdet.losses.base import HeadLoss
 from rankdet.tools.convert.rules import ONE_PER_LEVEL, Conversion, Converted
 
-_BACKBONE = "backbone.bottom_up."
+_AT_THEIR_START = (
+    (r"\.num_batches_tracked$", "counts of batches"),
+    (r"\.relative_position_index$", "tables of relative positions, which are computed"),
+)
+_NORMS = "left at their start: norms of a Swin's outputs, which a classifier lacks"
 _NEUTRAL = (
     (r"head\.(\w+_subnet\.\d+|bbox_conv)\.bias", 0.0, "biases that the checkpoint's layers lack"),
     (r"head\.(factor_)?scales", 1.0, "scales that the checkpoint's levels lack"),
@@ -36,10 +40,14 @@ def complete(conversion: Conversion, result: Converted) -> dict[str, list[str]]:
     missing = [name for name in conversion.target.weights if name not in result.weights]
     for name in list(missing):
         start = conversion.target.weights[name]
-        if conversion.source.is_backbone and not name.startswith(_BACKBONE):
+        body = conversion.target.body
+        if conversion.source.is_backbone and not name.startswith(body):
             notes.setdefault("not in the file: no part of the backbone", []).append(name)
             continue
-        found = _fill(name, start, losses)
+        if conversion.source.is_backbone and name.startswith(f"{body}norm"):
+            found: tuple[str, Tensor] | None = (_NORMS, start)
+        else:
+            found = _fill(name, start, losses)
         if found is None:
             continue
         sentence, result.weights[name] = found
@@ -52,8 +60,9 @@ def complete(conversion: Conversion, result: Converted) -> dict[str, list[str]]:
 def _fill(name: str, start: Tensor, losses: Sequence[str]) -> tuple[str, Tensor] | None:
     if any(name.startswith(f"{loss}.") for loss in losses):
         return "left at their start: what the loss learns, which the checkpoint lacks", start
-    if name.endswith(".num_batches_tracked"):
-        return "left at their start: counts of batches", start
+    for pattern, what in _AT_THEIR_START:
+        if re.search(pattern, name):
+            return f"left at their start: {what}", start
     for pattern, value, sentence in _NEUTRAL:
         if re.fullmatch(pattern, name):
             return f"{value:g}, which changes nothing: {sentence}", torch.full_like(start, value)

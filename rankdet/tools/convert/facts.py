@@ -1,7 +1,7 @@
 """What no weight shows, and both sides have to agree on."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from detectron2.data import MetadataCatalog
 from detectron2.modeling.backbone.fpn import LastLevelP6P7
@@ -16,6 +16,8 @@ from rankdet.modeling.normed_layers import NormedConv2d, NormedLinear
 from rankdet.tools.convert.changes import MMDETECTION_1
 from rankdet.tools.convert.rules import Conversion
 from rankdet.tools.convert.settings import Settings, numbers
+from rankdet.tools.convert.transformer import parts_of
+from rankdet.tools.convert.transformer_facts import Fact, transformer_facts
 
 _LOSSES = {
     "CrossEntropy": SoftmaxCrossEntropyLoss,
@@ -24,14 +26,6 @@ _LOSSES = {
     "Seesaw": SeesawLoss,
 }
 """By how mmdetection and its forks begin their names."""
-
-
-class _Fact(NamedTuple):
-    what: str
-    source: str | None
-    """None: not known."""
-    target: str
-    remedy: str
 
 
 def check_facts(conversion: Conversion) -> None:
@@ -56,20 +50,41 @@ def check_facts(conversion: Conversion) -> None:
 
 
 def _check_kind(conversion: Conversion) -> None:
-    is_two_stage = any(name.startswith("rpn_head.") for name in conversion.source.weights)
-    if not conversion.source.is_backbone and is_two_stage == conversion.target.is_one_stage:
-        kinds = ("a two-stage", "a one-stage") if is_two_stage else ("a one-stage", "a two-stage")
+    theirs, ours = _kind_of_source(conversion), _kind_of_target(conversion)
+    if not conversion.source.is_backbone and theirs != ours:
         raise ValueError(
-            f"the checkpoint is of {kinds[0]} detector, the config of {kinds[1]} one; give a "
-            "config of the same detector."
+            f"the checkpoint is of a {theirs} detector, the config of a {ours} one; give a config "
+            "of the same detector."
         )
 
 
-def _facts(conversion: Conversion) -> Iterator[_Fact]:
+def _kind_of_source(conversion: Conversion) -> str:
+    heads = {name.partition(".")[0] for name in conversion.source.weights}
+    if "query_head" in heads:
+        return "transformer"
+    return "two-stage" if "rpn_head" in heads else "one-stage"
+
+
+def _kind_of_target(conversion: Conversion) -> str:
+    if conversion.target.is_transformer:
+        return "transformer"
+    return "one-stage" if conversion.target.is_one_stage else "two-stage"
+
+
+def _facts(conversion: Conversion) -> Iterator[Fact]:
     yield from _stride_fact(conversion)
     if conversion.source.is_backbone:
         return
+    if conversion.target.is_transformer:
+        yield from transformer_facts(conversion)
+        for part in parts_of(conversion):
+            yield from _head_facts(part.conversion)
+        return
     yield from _top_block_fact(conversion)
+    yield from _head_facts(conversion)
+
+
+def _head_facts(conversion: Conversion) -> Iterator[Fact]:
     yield from _anchor_fact(conversion)
     if conversion.target.is_one_stage:
         yield from _fcos_facts(conversion)
@@ -80,7 +95,7 @@ def _facts(conversion: Conversion) -> Iterator[_Fact]:
         yield from _step_fact(conversion)
 
 
-def _stride_fact(conversion: Conversion) -> Iterator[_Fact]:
+def _stride_fact(conversion: Conversion) -> Iterator[Fact]:
     modules = conversion.target.model.modules()
     blocks = [module for module in modules if isinstance(module, BottleneckBlock)]
     settings, source = conversion.source.settings, None
@@ -90,22 +105,22 @@ def _stride_fact(conversion: Conversion) -> Iterator[_Fact]:
         source = "3 x 3"  # torchvision's
     if blocks:
         is_first = any(block.conv1.stride != (1, 1) for block in blocks)
-        yield _Fact(
+        yield Fact(
             "convolution of a block that has the stride",
             source,
             "1 x 1" if is_first else "3 x 3",
-            "set model.backbone.bottom_up.stages.stride_in_1x1 to the other value here and in each "
-            "command that loads the file",
+            f"set model.{conversion.target.body}stages.stride_in_1x1 to the other value here and "
+            "in each command that loads the file",
         )
 
 
-def _top_block_fact(conversion: Conversion) -> Iterator[_Fact]:
+def _top_block_fact(conversion: Conversion) -> Iterator[Fact]:
     top_block: Any = getattr(conversion.target.model.backbone, "top_block", None)
     if not isinstance(top_block, LastLevelP6P7):
         return
     settings = conversion.source.settings
     has_relu = bool(settings.get("neck", "relu_before_extra_convs", default=False))
-    yield _Fact(
+    yield Fact(
         "activation between the FPN levels p6 and p7",
         ("ReLU" if has_relu else "none") if settings.is_known else None,
         "ReLU" if type(top_block).forward is LastLevelP6P7.forward else "none",
@@ -113,7 +128,7 @@ def _top_block_fact(conversion: Conversion) -> Iterator[_Fact]:
     )
 
 
-def _anchor_fact(conversion: Conversion) -> Iterator[_Fact]:
+def _anchor_fact(conversion: Conversion) -> Iterator[Fact]:
     """Anchors of mmdetection are around the corners of cells, FCOS's points in their centers."""
     settings = conversion.source.settings
     head = "bbox_head" if conversion.target.is_one_stage else "rpn_head"
@@ -122,7 +137,7 @@ def _anchor_fact(conversion: Conversion) -> Iterator[_Fact]:
     if anchors or "FCOS" not in str(settings.get(head, "type")):
         offset = anchors.get("center_offset", 0.0)
     found = numbers([offset]) if settings.is_known else None
-    yield _Fact(
+    yield Fact(
         "place of the first anchor, in strides",
         f"{found[0]:g}" if found else None,
         f"{conversion.target.anchor_generator.offset:g}",
@@ -130,14 +145,14 @@ def _anchor_fact(conversion: Conversion) -> Iterator[_Fact]:
     )
 
 
-def _fcos_facts(conversion: Conversion) -> Iterator[_Fact]:
+def _fcos_facts(conversion: Conversion) -> Iterator[Fact]:
     model, settings = conversion.target.model, conversion.source.settings
     names = conversion.source.weights
     if not any(name.startswith(("bbox_head.conv_reg.", "bbox_head.fcos_reg.")) for name in names):
         return
     is_linear = bool(settings.get("bbox_head", "norm_on_bbox", default=False))
     has_logs = isinstance(model.box2box_transform, ExponentialDistances)
-    yield _Fact(
+    yield Fact(
         "distances of FCOS",
         ("in strides" if is_linear else "logs of pixels") if settings.is_known else None,
         "logs of pixels" if has_logs else "in strides",
@@ -145,7 +160,7 @@ def _fcos_facts(conversion: Conversion) -> Iterator[_Fact]:
         "Box2BoxTransformLinear(normalize_by_size=True)",
     )
     is_on_boxes = bool(settings.get("bbox_head", "centerness_on_reg", default=False))
-    yield _Fact(
+    yield Fact(
         "branch of FCOS's centerness",
         ("boxes" if is_on_boxes else "classes") if settings.is_known else None,
         "classes" if isinstance(model.head, ClassQualityHead) else "boxes",
@@ -154,13 +169,13 @@ def _fcos_facts(conversion: Conversion) -> Iterator[_Fact]:
     )
 
 
-def _paa_fact(conversion: Conversion) -> Iterator[_Fact]:
+def _paa_fact(conversion: Conversion) -> Iterator[Fact]:
     """PAA's head is ATSS's, and has other scores and boxes."""
     if not any(name.startswith("bbox_head.atss_") for name in conversion.source.weights):
         return
     head = conversion.source.settings.get("bbox_head", "type")
     has_paa = isinstance(getattr(conversion.target.model, "assigner", None), PAAAssigner)
-    yield _Fact(
+    yield Fact(
         "detector with ATSS's head",
         ("PAA" if "PAA" in head else "ATSS") if isinstance(head, str) else None,
         "PAA" if has_paa else "ATSS",
@@ -168,7 +183,7 @@ def _paa_fact(conversion: Conversion) -> Iterator[_Fact]:
     )
 
 
-def _loss_fact(conversion: Conversion) -> Iterator[_Fact]:
+def _loss_fact(conversion: Conversion) -> Iterator[Fact]:
     """Some losses have as many logits as softmax, and make other scores of them."""
     loss = getattr(_first_stage(conversion, "box_predictor"), "loss", None)
     loss = loss.base if isinstance(loss, PCBLoss) else loss
@@ -177,7 +192,7 @@ def _loss_fact(conversion: Conversion) -> Iterator[_Fact]:
     theirs = [name for name in _LOSSES if str(found).startswith(name)]
     if ours:
         remedy = "give the config of the same loss"
-        yield _Fact("loss of classes", theirs[0] if theirs else None, ours[0], remedy)
+        yield Fact("loss of classes", theirs[0] if theirs else None, ours[0], remedy)
 
 
 def _first_stage(conversion: Conversion, name: str) -> Any:
@@ -185,7 +200,7 @@ def _first_stage(conversion: Conversion, name: str) -> Any:
     return head[0] if isinstance(head, nn.ModuleList) else head
 
 
-def _cosine_facts(conversion: Conversion) -> Iterator[_Fact]:
+def _cosine_facts(conversion: Conversion) -> Iterator[Fact]:
     """A cosine layer has the names and shapes of an ordinary one."""
     for what, ours, theirs, layer in (
         (
@@ -198,7 +213,7 @@ def _cosine_facts(conversion: Conversion) -> Iterator[_Fact]:
     ):
         found = getattr(_first_stage(conversion, ours), layer, None)
         if found is not None:
-            yield _Fact(
+            yield Fact(
                 what,
                 _their_layer(conversion.source.settings, "roi_head", *theirs),
                 _our_layer(found),
@@ -226,11 +241,11 @@ def _cosine(temperature: float) -> str:
     return f"cosine of temperature {temperature:g}"
 
 
-def _step_fact(conversion: Conversion) -> Iterator[_Fact]:
+def _step_fact(conversion: Conversion) -> Iterator[Fact]:
     steps: Any = getattr(conversion.target.model.roi_heads, "step_weights", None)
     if steps is not None:
         found = numbers([conversion.source.settings.get("roi_head", "n_iter")])
-        yield _Fact(
+        yield Fact(
             "steps of PCB's heads",
             f"{found[0]:g}" if found else None,
             str(len(steps)),

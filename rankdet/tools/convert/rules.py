@@ -216,5 +216,5 @@ def _check_known(conversion: Conversion, unknown: Sequence[str]) -> None:
             f"{len(unknown)} of {len(conversion.source.weights)} weights of the checkpoint are not "
             f"known, the first is {unknown[0][:120]!r} {shape}; rankdet converts Faster, Mask and "
             "Cascade R-CNN, RetinaNet, FCOS, ATSS, PAA and VarifocalNet with a ResNet, ResNeXt or "
-            "Swin and an FPN."
+            "Swin and an FPN, and Co-DETR."
         )

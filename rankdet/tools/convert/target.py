@@ -26,8 +26,19 @@ class Target(NamedTuple):
 
     @property
     def is_one_stage(self) -> bool:
-        """Whether the model has no RoI heads."""
-        return not hasattr(self.model, "roi_heads")
+        """Whether the model is a detector without RoI heads that is no transformer."""
+        return not hasattr(self.model, "roi_heads") and not self.is_transformer
+
+    @property
+    def is_transformer(self) -> bool:
+        """Whether the model is a transformer detector."""
+        return hasattr(self.model, "query_selection")
+
+    @property
+    def body(self) -> str:
+        """What stands in front of the names of the backbone's weights."""
+        has_fpn = any(name.startswith("backbone.bottom_up.") for name in self.weights)
+        return "backbone.bottom_up." if has_fpn else "backbone."
 
     @property
     def anchor_generator(self) -> Any:

@@ -2,18 +2,18 @@
 
 import torch
 from modeling.detr.collaborative_toy import SIZES, make_atss, make_gt, make_rcnn
-from support.tiny_detr import WIDTH, detr_parts, rank_sort_parts
+from support.tiny_detr import WIDTH, detr_parts
 from support.tiny_two_stage import NUM_CLASSES
 
-from rankdet.losses import FocalLoss, RankSortLoss
-from rankdet.modeling.detr import CoDETR, CollaborativeHeads, DeformableDETR
+from rankdet.losses import FocalLoss
+from rankdet.modeling.detr import CoDETR, CollaborativeHeads, DeformableDETR, QueryLoss
 
 CLASSES = [[0, 2, 1], [1]]
 
 
 def make_heads(make_loss=FocalLoss):
     """ATSS and Faster R-CNN; ``make_loss`` takes a number of classes."""
-    quality = {"quality": None} if make_loss is RankSortLoss else {}
+    quality = {} if make_loss is FocalLoss else {"quality": None}
     return CollaborativeHeads(
         atss=make_atss(make_loss(NUM_CLASSES), **quality),
         rcnn=make_rcnn(make_loss(NUM_CLASSES), make_loss(1)),
@@ -27,7 +27,8 @@ def make_plain():
 
 def make_co_detr(make_loss=FocalLoss, **options):
     """Any part may be another; what :func:`make_plain` has, too, has the same weights."""
-    parts = detr_parts(**(rank_sort_parts() if make_loss is RankSortLoss else {}))
+    query_losses = [QueryLoss(make_loss(number)) for number in (NUM_CLASSES, 1)]
+    parts = detr_parts(query_losses[0], selection_loss=query_losses[1])
     defaults = dict(heads=make_heads(make_loss), num_channels=WIDTH, num_groups=4, max_queries=20)
     return _lively(CoDETR(**{**parts, **defaults, **options}))
 

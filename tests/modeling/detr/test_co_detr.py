@@ -3,12 +3,14 @@
 import pytest
 import torch
 from detectron2.utils.events import EventStorage
+from losses.ranking_modules import MODULES
 from modeling.detr.co_detr_toy import CLASSES, make_co_detr, make_heads, make_inputs, make_plain
 from modeling.detr.collaborative_toy import STRIDES, make_atss
 from support.tiny_detr import WIDTH
 
-from rankdet.losses import FocalLoss, RankSortLoss
+from rankdet.losses import FocalLoss
 
+LOSSES = {"focal": FocalLoss, **MODULES}
 OF_QUERIES = {"loss_cls", "loss_box_reg", "loss_l1"}
 OF_ENCODER = {"loss_encoder_cls", "loss_encoder_box_reg", "loss_encoder_l1"}
 
@@ -111,9 +113,9 @@ def test_heads_see_one_more_map_and_train_the_encoder():
         assert all(gradient is not None and gradient.any() for gradient in gradients[-2:]), prefix
 
 
-@pytest.mark.parametrize("make_loss", [FocalLoss, RankSortLoss])
-@pytest.mark.parametrize("classes", [[[], []], [[1], []]])
-def test_without_objects_losses_are_finite_and_connected(make_loss, classes):
+@pytest.mark.parametrize("make_loss", LOSSES.values(), ids=LOSSES)
+@pytest.mark.parametrize("classes", [[[1], []], [[], []]], ids=["one", "none"])
+def test_every_weight_learns_from_any_loss_even_without_objects(make_loss, classes):
     model = make_co_detr(make_loss)
     losses = train(model, classes)
     if classes == [[], []]:

@@ -83,6 +83,29 @@ def swin(depths=(2, 2, 6, 2), heads=(3, 6, 12, 24), channels=96, first_norm=0):
     return layout
 
 
+def original_swin(depths=(2, 2, 6, 2), heads=(3, 6, 12, 24), channels=96, window=7, norms=()):
+    """As the authors of Swin name it; classifiers have none of the ``norms``."""
+    layout = layer("patch_embed.proj", channels, 3, 4, 4) | layer("patch_embed.norm", channels)
+    for stage, (depth, number) in enumerate(zip(depths, heads, strict=True)):
+        for block in range(depth):
+            at = f"layers.{stage}.blocks.{block}."
+            layout |= layer(f"{at}norm1", channels) | layer(f"{at}norm2", channels)
+            layout[f"{at}attn.relative_position_bias_table"] = ((2 * window - 1) ** 2, number)
+            layout[f"{at}attn.relative_position_index"] = (window**2, window**2)
+            layout |= layer(f"{at}attn.qkv", 3 * channels, channels)
+            layout |= layer(f"{at}attn.proj", channels, channels)
+            layout |= layer(f"{at}mlp.fc1", 4 * channels, channels)
+            layout |= layer(f"{at}mlp.fc2", channels, 4 * channels)
+        if stage in norms:
+            layout |= layer(f"norm{stage}", channels)
+        if stage < 3:
+            at = f"layers.{stage}.downsample."
+            layout |= layer(f"{at}norm", 4 * channels)
+            layout |= layer(f"{at}reduction", 2 * channels, 4 * channels, bias=False)
+            channels *= 2
+    return layout
+
+
 def fpn(inputs, extra_inputs=(), outputs=256):
     layout = {}
     for index, channels in enumerate(inputs):

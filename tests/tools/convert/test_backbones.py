@@ -53,7 +53,9 @@ def test_the_first_convolution_takes_pixels_as_the_config_gives_them(style, ours
     weights = random_weights({"backbone.conv1.weight": (4, 3, 3, 3)})
     config = f"img_norm_cfg = dict(mean={mean}, std={std}, to_rgb={to_rgb})\nmodel = dict()"
     conversion = tiny_conversion(weights, target, config)
-    model = load_converted(conversion, convert_weights(conversion, backbone_rules("backbone.")))
+    model = load_converted(
+        conversion, convert_weights(conversion, backbone_rules("backbone.", "backbone.bottom_up."))
+    )
     image = torch.rand(3, 6, 6) * 255
     theirs = normalized(image, "RGB" if to_rgb else "BGR", mean, std)
     with torch.no_grad():
@@ -70,14 +72,14 @@ def test_another_mean_is_an_error_with_the_remedy():
     )
     conversion = tiny_conversion(weights, target, config)
     with pytest.raises(ValueError, match=r"add model.pixel_mean='\[122.77,115.95,102.98\]'"):
-        convert_weights(conversion, backbone_rules("backbone."))
+        convert_weights(conversion, backbone_rules("backbone.", "backbone.bottom_up."))
 
 
 def test_an_unknown_pixel_format_is_imagenets_and_said():
     conversion = tiny_conversion(
         random_weights({"backbone.conv1.weight": (4, 3, 3, 3)}), stem(OURS[0])
     )
-    result = convert_weights(conversion, backbone_rules("backbone."))
+    result = convert_weights(conversion, backbone_rules("backbone.", "backbone.bottom_up."))
     weight = conversion.source.weights["backbone.conv1.weight"]
     assert torch.equal(result.weights["backbone.bottom_up.stem.conv1.weight"], weight)
     (sentence,) = conversion.assumptions
@@ -144,7 +146,7 @@ def test_a_resnet_computes_what_its_weights_say(norm, prefix):
     target = tiny_target(PYTORCH, backbone=Parts(bottom_up=body))
     weights = as_weights(small_resnet())
     conversion = tiny_conversion({prefix + k: v for k, v in weights.items()}, target)
-    result = convert_weights(conversion, backbone_rules(prefix))
+    result = convert_weights(conversion, backbone_rules(prefix, "backbone.bottom_up."))
     load_converted(conversion, result)
     assert bool(result.ignored) == (norm == "FrozenBN")
     image = torch.randn(1, 3, 32, 32)
@@ -173,7 +175,9 @@ def tiny_swin():
 def test_the_patches_of_a_swin_are_merged_as_by_unfold():
     body, target, weights = tiny_swin()
     conversion = tiny_conversion(weights, target)
-    load_converted(conversion, convert_weights(conversion, backbone_rules("backbone.")))
+    load_converted(
+        conversion, convert_weights(conversion, backbone_rules("backbone.", "backbone.bottom_up."))
+    )
     for stage in range(3):
         channels = 8 * 2**stage
         x = torch.randn(2, 4 * 6, channels)
@@ -193,7 +197,9 @@ def test_tables_of_relative_positions_mean_the_same():
     table = body.layers[0].blocks[0].attn.relative_position_index.clone()
     assert torch.equal(table, slow_relative_index())
     conversion = tiny_conversion(weights, target)
-    load_converted(conversion, convert_weights(conversion, backbone_rules("backbone.")))
+    load_converted(
+        conversion, convert_weights(conversion, backbone_rules("backbone.", "backbone.bottom_up."))
+    )
     name = "backbone.stages.3.blocks.0.attn.w_msa.relative_position_bias_table"
     found = body.layers[3].blocks[0].attn.relative_position_bias_table
     assert torch.equal(found, weights[name])
@@ -204,7 +210,7 @@ def test_the_original_names_of_swin_keep_their_order():
     weights = {name: torch.rand_like(value.float()) for name, value in body.state_dict().items()}
     weights["layers.0.blocks.0.attn_mask"] = torch.zeros(1)
     conversion = tiny_conversion(weights, target)
-    result = convert_weights(conversion, backbone_rules(""))
+    result = convert_weights(conversion, backbone_rules("", "backbone.bottom_up."))
     name = "layers.0.downsample.reduction.weight"
     assert torch.equal(result.weights[f"backbone.bottom_up.{name}"], weights[name])
     assert list(result.ignored) == ["a mask of attention, which is computed"]

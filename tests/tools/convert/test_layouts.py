@@ -18,10 +18,10 @@ from tools.convert.layouts import (
 
 from rankdet.engine.config import load_config
 from rankdet.model_zoo.backbones import use_resnext, use_swin
-from rankdet.tools.convert.__main__ import all_rules
+from rankdet.tools.convert.__main__ import convert_all
 from rankdet.tools.convert.completion import complete
 from rankdet.tools.convert.loss_state import class_counts
-from rankdet.tools.convert.rules import Conversion, convert_weights
+from rankdet.tools.convert.rules import Conversion
 from rankdet.tools.convert.settings import Settings
 from rankdet.tools.convert.source import Source
 from rankdet.tools.convert.target import build_target
@@ -98,7 +98,7 @@ def run(layout, cfg):
     source = Source(Path("x.pth"), "", as_shapes(layout), Settings({}), [], "", [])
     target = build_target(cfg, class_counts(source))
     conversion = Conversion(source, target)
-    result = convert_weights(conversion, all_rules(source, target))
+    result = convert_all(conversion)
     return conversion, result, complete(conversion, result)
 
 

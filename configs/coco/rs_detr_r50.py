@@ -1,0 +1,10 @@
+"""Co-DETR R50, Rank & Sort loss in all heads, 12 epochs of COCO."""
+
+from rankdet.model_zoo.detr_recipes import use_detr_ranking
+
+from ..common.coco_schedule import ranking_detr_lr_multiplier as lr_multiplier
+from ..common.losses import rank_sort
+from .co_detr_r50 import dataloader, hooks, model, optimizer, train
+
+use_detr_ranking(model, rank_sort)
+train.output_dir = "output/coco/rs_detr_r50"
