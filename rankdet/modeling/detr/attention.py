@@ -83,7 +83,11 @@ class DeformableAttention(nn.Module):
 
         Returns:
             ``(B, Q, D)``.
+
+        Raises:
+            ValueError: the memory has not L levels.
         """
+        self._check_levels(memory)
         values = self.value_proj(memory.tokens).masked_fill(memory.is_padding.unsqueeze(2), 0)
         weights = self.attention_weights(queries).unflatten(2, (self.num_heads, -1)).softmax(dim=3)
         weights = weights.unflatten(3, (self.num_levels, -1)).permute(3, 0, 2, 1, 4).flatten(1, 2)
@@ -92,6 +96,13 @@ class DeformableAttention(nn.Module):
         levels = zip(memory._replace(tokens=values).levels(), weights, grids, strict=True)
         heads = sum(self._attend(*level) for level in levels)
         return self.output_proj(heads.unflatten(0, (len(queries), -1)).flatten(1, 2).mT)
+
+    def _check_levels(self, memory: Memory) -> None:
+        if len(memory.shapes) != self.num_levels:
+            raise ValueError(
+                f"the attention is for num_levels={self.num_levels}, but the memory has "
+                f"{len(memory.shapes)}; give neck, encoder and decoder the same num_levels."
+            )
 
     def _locations(
         self, queries: Tensor, references: Tensor, shapes: list[tuple[int, int]]
@@ -103,12 +114,13 @@ class DeformableAttention(nn.Module):
         if references.shape[-1] == 4:
             units = references[..., 2:] * (0.5 / self.num_points)
         else:
-            sizes = references.new_tensor([(width, height) for height, width in shapes])
-            units = 1 / sizes[:, None]
+            sizes = torch.tensor([(width, height) for height, width in shapes])
+            units = 1 / sizes[:, None].to(references, non_blocking=True)
         return references[..., :2] + offsets * units
 
     def _attend(self, values: Tensor, weights: Tensor, grid: Tensor) -> Tensor:
         """What a level ``(B, D, H, W)`` adds at points ``(B h, Q, P, 2)``: ``(B h, D / h, Q)``."""
-        by_head = values.unflatten(1, (self.num_heads, -1)).flatten(0, 1).to(grid.dtype)
+        values = values.to(grid.dtype).contiguous()  # Else sampling takes several times as long.
+        by_head = values.unflatten(1, (self.num_heads, -1)).flatten(0, 1)
         samples = F.grid_sample(by_head, grid, align_corners=False)
         return torch.einsum("ndqp,nqp->ndq", samples, weights.to(grid.dtype))

@@ -29,9 +29,6 @@ class BoxHead(nn.Sequential):
             nn.ReLU(),
             nn.Linear(num_channels, 4),
         )
-        for layer in (self[0], self[2]):
-            nn.init.xavier_uniform_(layer.weight)
-            nn.init.zeros_(layer.bias)
         nn.init.zeros_(self[4].weight)
         nn.init.zeros_(self[4].bias)
 

@@ -165,7 +165,7 @@ def cell_references(memory: Memory) -> Tensor:
         ``(B, S, L, 2)`` x and y in shares of the padded maps. They differ a little from level to
         level where the images are padded, as padding is cut off to whole cells.
     """
-    return (cell_centers(memory)[:, :, None] * memory.valid_ratios[:, None]).contiguous()
+    return cell_centers(memory)[:, :, None] * memory.valid_ratios[:, None]
 
 
 def cell_centers(memory: Memory) -> Tensor:

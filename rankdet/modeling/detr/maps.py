@@ -47,7 +47,7 @@ def as_memory(maps: Sequence[Tensor], masks: Sequence[Tensor]) -> Memory:
         tokens=torch.cat([x.flatten(2) for x in maps], dim=2).transpose(1, 2),
         is_padding=torch.cat([x.flatten(1) for x in masks], dim=1),
         shapes=[(x.shape[2], x.shape[3]) for x in maps],
-        valid_ratios=torch.stack([_valid_ratios(x) for x in masks], dim=1).to(_wide(maps[0])),
+        valid_ratios=torch.stack([_valid_ratios(x, _wide(maps[0])) for x in masks], dim=1),
     )
 
 
@@ -76,10 +76,10 @@ def padding_masks(
     return [F.interpolate(mask, size=tuple(shape)).squeeze(1).bool() for shape in shapes]
 
 
-def _valid_ratios(mask: Tensor) -> Tensor:
+def _valid_ratios(mask: Tensor, dtype: torch.dtype) -> Tensor:
     """``(B, 2)`` of a level, by its first row and column."""
-    is_image = ~mask
-    return torch.stack([is_image[:, 0].float().mean(1), is_image[:, :, 0].float().mean(1)], dim=1)
+    is_image = (~mask).to(dtype)
+    return torch.stack([is_image[:, 0].mean(1), is_image[:, :, 0].mean(1)], dim=1)
 
 
 def _wide(tokens: Tensor) -> torch.dtype:

@@ -13,6 +13,9 @@ class ChannelMapper(nn.Module):
     normalization follows each. The first further level is made of the last map of the backbone, not
     of what became of it, the next ones of the level before.
 
+    Normalization and the 3 x 3 convolutions see the padding of a batch, as released: a map depends
+    a little on the size of the batch.
+
     Source: Deformable DETR, and the ``ChannelMapper`` of Co-DETR's release.
 
     Args:
@@ -109,8 +112,8 @@ def _check(
             f"num_levels is {num_levels}, but there are {len(in_features)} in_features already; "
             "give at least as many levels."
         )
-    if num_channels % num_groups:
+    if num_groups < 1 or num_channels % num_groups:
         raise ValueError(
-            f"num_channels is {num_channels}, but {num_groups} groups (num_groups) need a multiple "
-            f"of {num_groups}."
+            f"num_groups is {num_groups} and num_channels {num_channels}; give a positive number "
+            "of groups that divides the channels."
         )

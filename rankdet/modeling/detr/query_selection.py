@@ -81,7 +81,7 @@ class QuerySelection(nn.Module):
         tokens = memory.tokens.masked_fill(~is_candidate.unsqueeze(2), 0)
         tokens = self.norm(self.projection(tokens))
         logits = self.class_head(tokens)
-        boxes = (self.box_head(tokens).to(priors.dtype) + priors.logit(_EPS)).sigmoid()
+        boxes = (self.box_head(tokens) + priors.logit(_EPS)).sigmoid()
         ranked = logits.detach().squeeze(2).masked_fill(~is_candidate, -torch.inf)
         best = ranked.topk(min(self.num_queries, ranked.shape[1])).indices
         chosen = boxes.detach().gather(1, best.unsqueeze(2).expand(-1, -1, 4))

@@ -99,6 +99,7 @@ def add_part(result: Converted, part: Part, of_part: Converted) -> None:
 
 def transformer_rules(target: Target) -> list[Rule]:
     """Rules for neck, encoder, decoder, query selection, and queries of collaborative heads."""
+    decoder: Any = target.model.decoder
     return [
         *_neck_rules(),
         *_layer_rules("encoder", ("attentions.0",), ("attention", "feed_forward")),
@@ -107,7 +108,7 @@ def transformer_rules(target: Target) -> list[Rule]:
             ("attentions.0.attn", "attentions.1"),
             ("self_attention", "attention", "feed_forward"),
         ),
-        *_head_rules(len(target.model.decoder.layers)),
+        *_head_rules(len(decoder.layers)),
         *_selection_rules(),
         *_collaborative_rules(target),
         Rule(r"(rpn_head|roi_head|bbox_head)\..+", reason=_COLLABORATIVE),

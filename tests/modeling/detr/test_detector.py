@@ -9,7 +9,7 @@ from support.tiny_one_stage import PIXELS
 from support.tiny_two_stage import CHANNELS, NUM_CLASSES, make_image
 from torch import nn
 
-from rankdet.losses import FocalLoss, SeesawLoss
+from rankdet.losses import IGNORED, FocalLoss, SeesawLoss
 from rankdet.modeling.detr import Decoder, QueryLoss
 
 IMAGES = [make_image([0, 1], 1), make_image([], 2), make_image([2, 2, 0], 3)]
@@ -85,12 +85,14 @@ def test_losses_are_those_of_the_parts():
 
 
 def test_only_candidates_among_the_tokens_are_matched_and_all_queries():
-    model, calls = make_detr(), []
+    model, calls, seen = make_detr(), [], []
     matcher = model.matcher
     model.matcher = lambda *args: calls.append(args) or matcher(*args)
+    model.selection_loss.register_forward_hook(lambda m, a, out: seen.append(a[1]))
     train(model, [resized(IMAGES[0], 24, 48), IMAGES[2]])
     (scores, _, objects, is_candidate), (query_scores, _, gt) = calls
     assert not is_candidate[0].all() and is_candidate[1].all()
+    assert torch.equal(seen[0].labels[0] == IGNORED, ~is_candidate)
     assert scores.shape == (1, 2, is_candidate.shape[1], 1)
     assert query_scores.shape == (2, 2, NUM_QUERIES, NUM_CLASSES)
     for one, other in zip(objects, gt, strict=True):

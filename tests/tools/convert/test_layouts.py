@@ -1,5 +1,6 @@
 """The layouts of the published configs convert without a rest."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,9 @@ import torch
 from tools.convert.layouts import (
     as_shapes,
     dense_head,
+    layer,
     one_stage,
+    original_swin,
     pcb_layers,
     pcb_state,
     resnet,
@@ -145,6 +148,32 @@ def test_a_torchvision_resnet_fills_the_backbone_alone():
     assert result.ignored["the classifier of ImageNet"] == ["fc.weight", "fc.bias"]
     left = notes["not in the file: no part of the backbone"]
     assert len(left) + len(expected) == len(conversion.target.weights)
+
+
+@pytest.mark.parametrize("is_timm", [False, True])
+def test_a_swin_of_its_authors_or_timm_fills_the_backbone_alone(is_timm):
+    """It has no norms of outputs; timm counts merging layers to the next stage, saves no tables."""
+    layout = original_swin() | layer("norm", 768) | layer("head", 1000, 768)
+    layout["layers.0.blocks.1.attn_mask"] = (64, 49, 49)
+    if is_timm:
+        tables = ("relative_position_index", "attn_mask")
+        layout = {
+            re.sub(r"(?<=layers\.)\d(?=\.downsample)", lambda n: str(int(n[0]) + 1), name): shape
+            for name, shape in layout.items()
+            if not name.endswith(tables)
+        }
+    conversion, result, notes = run(layout, load("coco/co_detr_swin_t.py"))
+    assert conversion.source.is_backbone
+    for stage, channels in enumerate((96, 192, 384)):
+        name = f"backbone.layers.{stage}.downsample.reduction.weight"
+        assert result.used[name].source_names == [
+            f"layers.{stage + is_timm}.downsample.reduction.weight"
+        ]
+        assert result.weights[name].shape == (2 * channels, 4 * channels)
+    norms = [names for note, names in notes.items() if "norms of a Swin's outputs" in note]
+    assert len(norms[0]) == 3 * 2
+    left = notes["not in the file: no part of the backbone"]
+    assert set(result.weights) | set(left) == set(conversion.target.weights)
 
 
 def test_heads_of_detectron2_get_what_changes_nothing():

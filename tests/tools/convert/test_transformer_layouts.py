@@ -57,11 +57,25 @@ def num_parameters(layout):
     return sum(math.prod(shape) for x, shape in layout.items() if not x.endswith(buffers))
 
 
+def parameters_of(cfg):
+    with torch.device("meta"):
+        return sum(x.numel() for x in instantiate(cfg.model).parameters())
+
+
+def test_the_base_has_the_published_size_with_as_many_hidden_channels():
+    """Deformable DETR's README: 41 M in two stages; its feed-forward networks have 1,024."""
+    cfg = load("coco/deformable_detr_r50.py")
+    assert round(parameters_of(cfg) / 1e6, 1) == 47.6
+    cfg.model.encoder.hidden_channels = cfg.model.decoder.hidden_channels = 1024
+    contents, trained_norms, neck_biases = 300 * 256, 50_176, 4 * 256
+    class_heads = 7 * 91 * 257 - (6 * 80 + 1) * 257
+    theirs = parameters_of(cfg) - contents - trained_norms + neck_biases + class_heads
+    assert round(theirs / 1e6) == 41 and theirs == 41_181_529
+
+
 @pytest.mark.parametrize("name", ["coco/co_detr_r50.py", "coco/brs_detr_r50.py"])
 def test_the_release_has_more_parameters_by_what_is_known(name):
-    with torch.device("meta"):
-        model = instantiate(load(name).model)
-    ours = sum(x.numel() for x in model.parameters())
+    ours = parameters_of(load(name))
     other_classes = 79 * (256 + 1)  # of the encoder; ours has one logit
     frozen_norms = 2 * (64 + 3 * (64 + 64 + 256) + 256)  # of stem and res2: buffers here
     positions = 2 * (256 - 1)  # of the heads: vectors here
