@@ -94,8 +94,9 @@ class DeformableAttention(nn.Module):
         grids = 2 * self._locations(queries, references, memory.shapes) - 1
         grids = grids.permute(3, 0, 2, 1, 4, 5).flatten(1, 2)
         levels = zip(memory._replace(tokens=values).levels(), weights, grids, strict=True)
-        heads = sum(self._attend(*level) for level in levels)
-        return self.output_proj(heads.unflatten(0, (len(queries), -1)).flatten(1, 2).mT)
+        heads = sum((self._attend(*level) for level in levels), start=weights.new_zeros(()))
+        output: Tensor = self.output_proj(heads.unflatten(0, (len(queries), -1)).flatten(1, 2).mT)
+        return output
 
     def _check_levels(self, memory: Memory) -> None:
         if len(memory.shapes) != self.num_levels:
@@ -108,7 +109,7 @@ class DeformableAttention(nn.Module):
         self, queries: Tensor, references: Tensor, shapes: list[tuple[int, int]]
     ) -> Tensor:
         """Where to sample, ``(B, Q, h, L, P, 2)`` in shares of the padded maps."""
-        offsets = self.sampling_offsets(queries).to(references.dtype)
+        offsets: Tensor = self.sampling_offsets(queries).to(references.dtype)
         offsets = offsets.unflatten(2, (self.num_heads, self.num_levels, self.num_points, 2))
         references = references[:, :, None, :, None]
         if references.shape[-1] == 4:

@@ -22,15 +22,16 @@ class BoxHead(nn.Sequential):
     """
 
     def __init__(self, num_channels: int) -> None:
+        last = nn.Linear(num_channels, 4)
         super().__init__(
             nn.Linear(num_channels, num_channels),
             nn.ReLU(),
             nn.Linear(num_channels, num_channels),
             nn.ReLU(),
-            nn.Linear(num_channels, 4),
+            last,
         )
-        nn.init.zeros_(self[4].weight)
-        nn.init.zeros_(self[4].bias)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
 
 
 class DecoderLayer(nn.Module):
