@@ -92,7 +92,7 @@ class HeadLoss(nn.Module, ABC):
     def losses_of_layers(
         self, logits: Tensor, labels: Tensor, ious: Tensor, box_losses: Tensor
     ) -> dict[str, Tensor]:
-        """:meth:`losses` of each layer of a decoder, which matches its rows to objects anew.
+        """:meth:`losses` of each layer of a decoder, each of which matches rows to objects by itself.
 
         Args:
             logits: ``(G, N, L)`` of G >= 1 layers.

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from rankdet.engine.config import load_config
 from rankdet.losses import ECMLoss, SigmoidBCELoss, SoftmaxCrossEntropyLoss
 from rankdet.model_zoo import get_config
+from rankdet.model_zoo.detr_recipes import use_detr_ranking
 
 Comparison = tuple[str, dict[str, DictConfig]]
 """A title, and experiments by name, the baseline first."""
@@ -106,6 +107,19 @@ def dense_losses(detector: str, overrides: Sequence[str]) -> Iterator[Comparison
     yield detector, experiments
 
 
+def transformer_losses(overrides: Sequence[str]) -> Iterator[Comparison]:
+    """Deformable DETR and Co-DETR in which only the loss differs, and Co-DETR's own experiment."""
+    losses = get_config("common/losses.py")
+    names = {name: DENSE_LOSSES[name] for name in ("focal", "AP", "RS", "BRS")}
+    for title, stem in (("Deformable DETR", "deformable_detr_r18"), ("Co-DETR", "co_detr_r18")):
+        experiments = {}
+        for name, key in names.items():
+            experiments[name] = load_config(f"glyphs/{stem}.py", overrides)
+            use_detr_ranking(experiments[name].model, losses[key])
+        experiments["own config"] = load_config(f"glyphs/{stem}.py", overrides)
+        yield f"{title}, proposals and anchors unsampled except in its own config", experiments
+
+
 _WHOLE = {
     "retinanet": ("AP", "aLRP", "RS", "BRS"),
     "atss": ("RS", "BRS"),
@@ -117,6 +131,9 @@ PRESETS = {
         "Mask R-CNN: Detectron2's own predictor, softmax CE, BCE, ECM", classification_losses
     ),
     "ranking": Preset("Faster R-CNN: softmax CE and the ranking losses", ranking_losses),
+    "transformers": Preset(
+        "Deformable DETR and Co-DETR: focal loss and the ranking losses", transformer_losses
+    ),
     "pcb": Preset("Mask R-CNN: base losses without and with PCB", pairwise_class_balance),
     **{
         one: Preset(
