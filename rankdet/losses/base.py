@@ -92,7 +92,7 @@ class HeadLoss(nn.Module, ABC):
     def losses_of_layers(
         self, logits: Tensor, labels: Tensor, ious: Tensor, box_losses: Tensor
     ) -> dict[str, Tensor]:
-        """:meth:`losses` of each layer of a decoder, each of which matches rows to objects by itself.
+        """:meth:`losses` of each layer of a decoder, which has matches of its own.
 
         Args:
             logits: ``(G, N, L)`` of G >= 1 layers.

@@ -133,6 +133,6 @@ def scale_to(task_loss: Tensor, value: Tensor) -> Tensor:
         value: the same.
 
     Returns:
-        Of the same shape, whose value is that of ``value`` and whose gradient goes to ``task_loss`` only.
+        Same shape; the value is that of ``value``, the gradient goes to ``task_loss`` only.
     """
     return task_loss * (value.detach() / task_loss.detach().clamp(min=_SMALLEST_LOSS))
