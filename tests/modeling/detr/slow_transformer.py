@@ -162,4 +162,5 @@ def slow_decoder(decoder, queries, memory):
 
 
 def refined(boxes, change):
+    boxes = boxes.clamp(1e-5, 1 - 1e-5)
     return 1 / (1 + (1 - boxes) / boxes * (-change).exp())
