@@ -14,32 +14,41 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from rankdet.losses._pair_sums.interface import SMALLEST_DELTA, StepSums, step_at_zero
+from rankdet.losses._pair_sums.rows import Rows
+from rankdet.losses._pair_sums.seen import all_negatives, are_many_above, lowest_seen
 
 
 class Ranking(NamedTuple):
-    """One flat list of logits, split into what is ranked.
+    """G lists of logits, each split into what is ranked in it.
 
     Attributes:
-        logits: ``(L,)`` float32 or wider, connected to the graph.
-        pos: ``(P,)`` indices of the positives.
+        logits: ``(L,)``, one list, or ``(G, L)``, float32 or wider, connected to the graph.
+        positives: ``(P,)`` logits of the positives, without gradient.
+        pos: their indices, of all lists after each other.
+        of_pos: to which lists they belong.
         neg: ``(M,)`` indices of the negatives that some positive can see (n >= min(p) - delta);
-            all others have no influence and gradient 0.
+            all others have no influence and gradient 0. None: all logits, M = G L; what is no
+            negative has the logit of one that nobody can see.
+        of_neg: to which lists they belong.
         labels: ``(P,)`` targets of the positives, float64.
         sums: the sums of H over pairs.
-        guard: scalar 0, or NaN if a logit or target is not finite.
+        guard: ``(G,)`` 0, or NaN if a logit or target of the list is not finite.
     """
 
     logits: Tensor
+    positives: Tensor
     pos: Tensor
-    neg: Tensor
+    of_pos: Rows
+    neg: Tensor | None
+    of_neg: Rows
     labels: Tensor
     sums: StepSums
     guard: Tensor
 
     @property
-    def num_pos(self) -> int:
-        """P."""
-        return len(self.pos)
+    def num_pos(self) -> Tensor | int:
+        """Number of positives in the list of each positive: ``(P,)``, or for all."""
+        return self.of_pos.lengths()
 
     def scalars(
         self, values: Sequence[Tensor], pos: Sequence[Tensor], neg: Sequence[Tensor]
@@ -47,22 +56,21 @@ class Ranking(NamedTuple):
         """Give computed values their computed gradients.
 
         Args:
-            values: K scalars.
+            values: K times ``(P,)`` what each positive adds to a scalar.
             pos: K gradients ``(P,)`` with respect to the positives.
             neg: at most K gradients ``(M,)`` with respect to the negatives; the scalars beyond them
                 do not move negatives.
 
         Returns:
-            K scalars, each of which back-propagates its own gradient.
+            K scalars, ``(G,)`` if there are lists, each of which back-propagates its own gradient.
         """
         dtype = self.logits.dtype
+        sums = self.of_pos.sum(torch.stack(list(values))) + self.guard
         scalars: Tensor = _ErrorDriven.apply(  # type: ignore[no-untyped-call]
             self.logits,
-            (torch.stack(list(values)) + self.guard).to(dtype),
-            self.pos,
-            torch.stack(list(pos)).to(dtype),
-            self.neg,
-            torch.stack(list(neg)).to(dtype),
+            sums.to(dtype).view(-1, *self.logits.shape[:-1]),
+            _Gradients(self.pos, self.of_pos, torch.stack(list(pos)).to(dtype)),
+            _Gradients(self.neg, self.of_neg, torch.stack(list(neg)).to(dtype)),
         )
         return scalars.unbind()
 
@@ -77,8 +85,8 @@ def rank(
     """Check the inputs of a ranking loss and prepare the sums that it is made of.
 
     Args:
-        logits: ``(L,)`` float of any precision.
-        targets: ``(L,)``: > 0 positive, 0 negative, < 0 ignored.
+        logits: ``(L,)`` or, G >= 1 independent rankings, ``(G, L)``, float of any precision.
+        targets: the same shape: > 0 positive, 0 negative, < 0 ignored.
         delta: half width of the step, logits, >= 0.
         algorithm: a key of ``algorithms``.
         algorithms: the ways to compute the sums that the loss offers.
@@ -91,18 +99,30 @@ def rank(
     """
     _check(logits, targets, delta, algorithm, algorithms)
     wide = logits if logits.dtype == torch.float64 else logits.float()
-    scores, targets = wide.detach(), targets.detach()
-    pos = (targets > 0).nonzero().squeeze(1)
-    is_seen = (targets == 0) & (scores >= _threshold(scores[pos], delta))
-    neg = is_seen.nonzero().squeeze(1)
+    scores, goals = (torch.atleast_2d(x.detach()) for x in (wide, targets))
+    pos = (goals > 0).flatten().nonzero().squeeze(1)
+    of_pos = Rows.of(pos, scores)
+    positives = scores.flatten()[pos]
+    sums = algorithms[algorithm]
+    lowest = lowest_seen(of_pos.pad(positives, math.inf), delta)
+    if sums.takes_unseen and are_many_above(lowest, scores):
+        neg, negatives = None, all_negatives(scores, goals, pos)
+        of_neg = Rows(len(scores), len(negatives))
+    else:
+        neg = ((goals == 0) & (scores >= lowest)).flatten().nonzero().squeeze(1)
+        # Four times as fast as scores[neg], on one CPU core.
+        negatives = scores.flatten().index_select(0, neg)
+        of_neg = Rows.of(neg, scores)
     return Ranking(
         logits=wide,
+        positives=positives,
         pos=pos,
+        of_pos=of_pos,
         neg=neg,
-        labels=targets[pos].double(),
-        # Four times as fast as scores[neg], on one CPU core.
-        sums=algorithms[algorithm](scores[pos], scores.index_select(0, neg), delta),
-        guard=(scores * 0.0).sum() + (targets * 0.0).sum(),
+        of_neg=of_neg,
+        labels=goals.flatten()[pos].double(),
+        sums=sums(positives, of_pos, negatives, of_neg, delta),
+        guard=_zero_if_finite(scores) + _zero_if_finite(goals),
     )
 
 
@@ -117,57 +137,65 @@ def safe_divide(numerator: Tensor, denominator: Tensor, smallest: float = 0.0) -
     return torch.where(is_safe, numerator / denominator.where(is_safe, 1.0), 0.0)
 
 
+class _Gradients(NamedTuple):
+    """``(K, T)`` gradients of K scalars with respect to T logits.
+
+    Attributes:
+        places: ``(T,)`` which logits; None: all.
+        of: to which lists they belong.
+        rows: the gradients.
+    """
+
+    places: Tensor | None
+    of: Rows
+    rows: Tensor
+
+    def weighted(self, weights: Tensor) -> Tensor:
+        """Sum over the scalars by ``(K, G)`` weights, those beyond K are not used; ``(T,)``."""
+        # Not a matrix product, which autocast would compute in half precision.
+        terms = [torch.mul(*self.of.aligned(*x)) for x in zip(self.rows, weights, strict=False)]
+        return sum(terms[1:], terms[0]).flatten()
+
+
 class _ErrorDriven(torch.autograd.Function):
     """Error-driven update (aLRP section 3): gradients are set by the loss, not derived."""
 
     @staticmethod
     def forward(
-        ctx: Any,
-        logits: Tensor,
-        values: Tensor,
-        pos: Tensor,
-        pos_gradients: Tensor,
-        neg: Tensor,
-        neg_gradients: Tensor,
+        ctx: Any, logits: Tensor, values: Tensor, pos: _Gradients, neg: _Gradients
     ) -> Tensor:
-        ctx.save_for_backward(pos, pos_gradients, neg, neg_gradients)
+        ctx.pos, ctx.neg = pos, neg
         ctx.shape = logits.shape
         return values
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, weights: Tensor) -> tuple[Tensor | None, ...]:
-        pos, pos_gradients, neg, neg_gradients = ctx.saved_tensors
-        gradient = weights.new_zeros(ctx.shape)
-        gradient.index_copy_(0, neg, _weighted_sum(neg_gradients, weights))
-        gradient.index_copy_(0, pos, _weighted_sum(pos_gradients, weights))
-        return gradient, None, None, None, None, None
+        by_list = weights.reshape(len(weights), -1)
+        gradient = ctx.neg.weighted(by_list)
+        if ctx.neg.places is not None:
+            zeros = weights.new_zeros(ctx.shape).flatten()
+            gradient = zeros.index_copy_(0, ctx.neg.places, gradient)
+        gradient.index_copy_(0, ctx.pos.places, ctx.pos.weighted(by_list))
+        return gradient.view(ctx.shape), None, None, None
 
 
-def _weighted_sum(rows: Tensor, weights: Tensor) -> Tensor:
-    """Sum of the rows times their weights; weights beyond the last row are not used."""
-    # Not a matrix product, which autocast would compute in half precision.
-    total = rows[0] * weights[0]
-    for row, weight in zip(rows[1:], weights[1:], strict=False):
-        total = total + row * weight
-    return total
-
-
-def _threshold(positives: Tensor, delta: float) -> Tensor:
-    """A logit that is certainly not above min(p) - delta, with P = 0 plus infinity."""
-    if len(positives) == 0:
-        return positives.new_full((), math.inf)
-    rounded = (positives.min().double() - delta).to(positives.dtype)
-    return torch.nextafter(rounded, rounded.new_full((), -math.inf))
+def _zero_if_finite(rows: Tensor) -> Tensor:
+    """0, or NaN where a row is not finite; ``(G, L)`` to ``(G,)``."""
+    if rows.shape[1] == 0:
+        return rows.new_zeros(len(rows))
+    # No matrix of products; nor a sum, which could overflow.
+    return rows.amax(1) * 0.0 + rows.amin(1) * 0.0
 
 
 def _check(
     logits: Tensor, targets: Tensor, delta: float, algorithm: str, algorithms: Mapping[str, Any]
 ) -> None:
-    if logits.dim() != 1 or not logits.is_floating_point():
+    is_ranking = logits.dim() == 1 or (logits.dim() == 2 and len(logits) > 0)
+    if not is_ranking or not logits.is_floating_point():
         raise ValueError(
-            f"logits must be a float vector, got {logits.dtype} of shape {tuple(logits.shape)}; "
-            "flatten images, anchors and classes into one ranking."
+            f"logits must be a float vector (L,) or rankings (G, L), got {logits.dtype} of shape "
+            f"{tuple(logits.shape)}; flatten images, anchors and classes into one ranking."
         )
     if targets.shape != logits.shape:
         raise ValueError(

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from rankdet.losses._distributed import positives_per_rank
-from rankdet.losses._inputs import JointInputs, check_joint_inputs, check_range
+from rankdet.losses._inputs import JointInputs, check_joint_inputs, check_layers, check_range
 from rankdet.losses.base import JointLoss
 
 # Logits per thread: within a tenth of the fastest of 2**13 to 2**20 at 1 M logits on a CPU.
@@ -136,38 +136,53 @@ class DenseLoss(JointLoss):
     ) -> dict[str, Tensor]:
         """See :meth:`HeadLoss.losses`: ``loss_cls`` and ``loss_box_reg``."""
         x = check_joint_inputs(logits, labels, ious, box_losses, self.num_classes)
-        num_pos = positives_per_rank(len(x.rows), x.logits)
+        return self._sums(x, box_losses)
+
+    def losses_of_layers(
+        self, logits: Tensor, labels: Tensor, ious: Tensor, box_losses: Tensor
+    ) -> dict[str, Tensor]:
+        """See :meth:`HeadLoss.losses_of_layers`; one call for all."""
+        x = check_layers(logits, labels, ious, box_losses, self.num_classes)
+        return self._sums(x, box_losses)
+
+    def _sums(self, x: JointInputs, box_losses: Tensor) -> dict[str, Tensor]:
+        """Losses of one layer, or of G: ``(G, F)`` box losses, and a guard for each."""
+        num_pos = positives_per_rank(box_losses.shape[-1], x.logits)
         negatives, own_logits = self._split(x)
         own = self.surrogate(own_logits, x.classes)
-        positives = (own.weights * self.positives(own, x.ious)).sum()
-        box_loss = self.box_weight * box_losses.to(x.logits.dtype).sum()
+        positives = (own.weights * self.positives(own, x.ious)).view_as(box_losses).sum(-1)
+        box_loss = self.box_weight * box_losses.to(x.logits.dtype).sum(-1)
         return {
             "loss_cls": (negatives + positives) / num_pos + x.guard,
             "loss_box_reg": box_loss / num_pos,
         }
 
     def _split(self, x: JointInputs) -> tuple[Tensor, Tensor]:
-        """Sum of the negatives' losses, and the ``(F,)`` logits of the positives."""
+        """Sum of the negatives' losses of each layer, and the logits of all positives."""
         # A negative at minus infinity costs nothing, exactly: so all else is left out.
         offsets = x.logits.new_zeros(len(x.logits)).masked_fill_(x.is_ignored, -math.inf)
         negatives = x.logits.detach() + offsets.unsqueeze(1)
         negatives[x.rows, x.classes] = -math.inf
-        total = self._differentiate_(negatives)
+        total = self._differentiate_(negatives.view(x.guard.numel(), -1, self.num_classes))
         split: tuple[Tensor, Tensor] = _Split.apply(  # type: ignore[no-untyped-call]
-            x.logits, x.rows, x.classes, total, negatives
+            x.logits, x.rows, x.classes, total.view_as(x.guard), negatives
         )
         return split
 
     @torch.no_grad()
     def _differentiate_(self, negatives: Tensor) -> Tensor:
-        """Sum the losses of ``(N, C)`` logits, which their gradients replace."""
-        sums = [negatives.new_zeros(())]
-        for block in torch.split(negatives, max(_block_size(negatives) // self.num_classes, 1)):
-            x = self.surrogate(block, slice(None))
-            losses, gradients = negative_losses(x, self.gamma, self.negative_weight)
-            sums.append(losses.sum())
-            block.copy_(gradients)
-        return torch.stack(sums).sum()
+        """Sum the losses of ``(G, N, C)`` logits, which their gradients replace; ``(G,)``."""
+        sums = negatives.new_zeros(len(negatives))
+        num_rows = max(_block_size(negatives) // self.num_classes, 1)
+        num_layers = max(num_rows // max(negatives.shape[1], 1), 1)
+        for first in range(0, len(negatives), num_layers):
+            layers = slice(first, first + num_layers)
+            for block in torch.split(negatives[layers], num_rows, dim=1):
+                x = self.surrogate(block, slice(None))
+                losses, gradients = negative_losses(x, self.gamma, self.negative_weight)
+                sums[layers] += losses.sum((1, 2))
+                block.copy_(gradients)
+        return sums
 
     def extra_repr(self) -> str:
         """Show the settings when the model is printed."""
@@ -221,7 +236,8 @@ class _Split(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, weight: Tensor, own_gradients: Tensor) -> tuple[Tensor | None, ...]:
         rows, classes, gradients = ctx.saved_tensors
-        weighted = gradients * weight
+        by_layer = gradients.view(weight.numel(), -1) * weight.view(-1, 1)
+        weighted = by_layer.view_as(gradients)
         weighted[rows, classes] = own_gradients
         return weighted, None, None, None, None
 

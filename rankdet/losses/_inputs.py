@@ -112,6 +112,40 @@ def check_joint_inputs(
     )
 
 
+def check_layers(
+    logits: Tensor, labels: Tensor, ious: Tensor, box_losses: Tensor, num_classes: int
+) -> JointInputs:
+    """Check what a decoder gives to a joint loss, and find the foreground of its layers.
+
+    Args:
+        logits: ``(G, N, C)``.
+        labels: ``(G, N)`` int64 in [0, C]; C is background, -1 an ignored row.
+        ious: ``(G, F)``.
+        box_losses: ``(G, F)``.
+        num_classes: C.
+
+    Returns:
+        The inputs of all layers, G N rows and G F of the foreground, and a guard ``(G,)``.
+
+    Raises:
+        ValueError: see :func:`check_joint_inputs`, or the layers differ in their number of
+            foreground rows.
+    """
+    _check_layered(logits, labels, ious, box_losses)
+    x = check_joint_inputs(
+        logits.flatten(0, 1), labels.flatten(), ious.flatten(), box_losses.flatten(), num_classes
+    )
+    guard = (x.logits.detach() * 0.0).view(len(logits), -1).sum(1)
+    guard = guard + (x.ious.view_as(ious) * 0.0).sum(1)
+    layers = x.rows.view_as(ious) // max(logits.shape[1], 1)
+    are_even = (layers == torch.arange(len(logits), device=layers.device).unsqueeze(1)).all()
+    if labels.device.type == "cpu":
+        _raise_for_layers(are_even, labels, num_classes)
+        return x._replace(guard=guard)
+    are_valid = _clamp_labels(labels.where(labels != IGNORED, num_classes), num_classes)[1]
+    return x._replace(guard=torch.where(are_even & are_valid, guard, torch.nan))
+
+
 def check_range(name: str, value: float, low: float, high: float = math.inf) -> None:
     """Raise ValueError unless a setting is finite and in [low, high]."""
     if not (low <= value <= high and math.isfinite(value)):
@@ -196,3 +230,25 @@ def _clamp_labels(labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
     """Labels that are safe to index with, and a scalar bool: were they all in [0, C]?"""
     safe = labels.long().clamp(0, num_classes)
     return safe, (safe == labels).all()
+
+
+def _check_layered(logits: Tensor, labels: Tensor, ious: Tensor, box_losses: Tensor) -> None:
+    for name, values, num_dims in (
+        *(("logits", logits, 3), ("labels", labels, 2)),
+        *(("ious", ious, 2), ("box_losses", box_losses, 2)),
+    ):
+        if values.dim() != num_dims or not len(values) == len(logits) > 0:
+            raise ValueError(
+                f"{name} must have {num_dims} dimensions, the first of all layers, got "
+                f"{tuple(values.shape)} beside logits of shape {tuple(logits.shape)}; stack what "
+                "the layers give."
+            )
+
+
+def _raise_for_layers(are_even: Tensor, labels: Tensor, num_classes: int) -> None:
+    if not are_even:
+        counts = ((labels >= 0) & (labels < num_classes)).sum(1).tolist()
+        raise ValueError(
+            f"labels has {counts} foreground rows in its layers; match as many in each, or call "
+            "losses layer by layer."
+        )

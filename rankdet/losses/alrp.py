@@ -1,5 +1,8 @@
 """Average Localization-Recall-Precision Loss (Oksuz et al., NeurIPS 2020), cited as "aLRP"."""
 
+import math
+from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -10,8 +13,9 @@ from rankdet.losses._error_driven import Ranking, positive_ranks, rank, safe_div
 from rankdet.losses._inputs import check_epoch_length, check_range
 from rankdet.losses._pair_sums import ALGORITHMS
 from rankdet.losses._pair_sums.interface import step_at_zero
+from rankdet.losses._ranking_groups import in_groups
 from rankdet.losses.epochs import EpochLoss
-from rankdet.losses.ranking import RankingLoss, ranking_inputs
+from rankdet.losses.ranking import RankingInputs, RankingLoss
 
 _FEW_FALSE_POSITIVES = 1e-5  # As released: below, the localization error moves no logit.
 
@@ -20,8 +24,8 @@ class ALRPLosses(NamedTuple):
     """The two parts of aLRP Loss; their sum is the loss.
 
     Attributes:
-        classification: scalar, mean of FP_i / rank_i.
-        localization: scalar, mean of the localization errors ranked at or above i over rank_i.
+        classification: mean of FP_i / rank_i.
+        localization: mean of the localization errors ranked at or above i over rank_i.
     """
 
     classification: Tensor
@@ -51,16 +55,17 @@ def alrp_loss(
     Source: aLRP eqs. 9 - 14.
 
     Args:
-        logits: ``(L,)``, images, anchors and classes of a process in one ranking.
-        targets: ``(L,)``: > 0 positive, 0 negative, < 0 ignored.
-        loc_errors: ``(P,)`` E = (1 - IoU) / (1 - 0.5) of the positives in the order of ``targets``,
-            in [0, 1]; with GIoU, as released, they may be larger.
+        logits: ``(L,)``, images, anchors and classes of a process in one ranking; or ``(G, L)``, G
+            rankings that do not see each other.
+        targets: the same shape: > 0 positive, 0 negative, < 0 ignored.
+        loc_errors: ``(P,)`` E = (1 - IoU) / (1 - 0.5) of the positives of all rankings in the order
+            of ``targets``, row by row, in [0, 1]; with GIoU, as released, they may be larger.
         delta: half width of the step, logits; 0 is the hard step with H(0) = 1.
         algorithm: "exact" (about one sort) or "pairwise" (the definition).
 
     Returns:
-        Both parts, each with its own gradient; 0 and connected to the graph without positives, NaN
-        if a logit is not finite.
+        Both parts, scalars or ``(G,)``, each with its own gradient; 0 and connected to the graph
+        without positives, NaN if a logit of the ranking is not finite.
 
     Raises:
         ValueError: see :func:`rankdet.losses._error_driven.rank`, or not one error per positive.
@@ -75,6 +80,13 @@ def alrp_loss(
         >>> print(logits.grad.tolist(), errors.grad.tolist())
         [0.5, -0.5] [0.5]
     """
+    loss = partial(_alrp_loss, delta=delta, algorithm=algorithm)
+    return ALRPLosses(*in_groups(loss, logits, targets, loc_errors))
+
+
+def _alrp_loss(
+    logits: Tensor, targets: Tensor, loc_errors: Tensor, *, delta: float, algorithm: str
+) -> Sequence[Tensor]:
     r = rank(logits, targets, delta, algorithm, ALGORITHMS)
     _check_errors(loc_errors, len(r.pos))
     num_fp = r.sums.false_positives()
@@ -84,23 +96,24 @@ def alrp_loss(
     others = r.sums.above(errors) - step_at_zero(delta) * errors
     ranked_higher = torch.where(num_fp > _FEW_FALSE_POSITIVES, others / ranks / r.num_pos, 0.0)
     cls_scalar, loc_scalar = r.scalars(
-        [classification.sum(), classification.sum() * 0.0],
+        [classification, classification * 0.0],
         [-classification, -ranked_higher],
         [r.sums.spread(safe_divide(x, num_fp)) for x in (classification, ranked_higher)],
     )
-    weights = _weights_of_errors(r, ranks)
-    wide_errors = loc_errors.to(r.logits.dtype)
-    return ALRPLosses(cls_scalar, loc_scalar + (weights.to(r.logits.dtype) * wide_errors).sum())
+    weights = _weights_of_errors(r, ranks).to(r.logits.dtype)
+    localization = r.of_pos.sum(weights * loc_errors.to(r.logits.dtype))
+    return cls_scalar, loc_scalar + localization.view_as(loc_scalar)
 
 
 def _weights_of_errors(r: Ranking, ranks: Tensor) -> Tensor:
     """How much E_k counts: sum of 1 / (P rank_i) over positives i with s_i <= s_k; ``(P,)``."""
-    positives = r.logits.detach()[r.pos]
+    positives = r.of_pos.pad(r.positives, math.inf)
     ascending, order = positives.sort()
-    sums = (1 / (ranks[order] * r.num_pos)).cumsum(dim=0)
+    shares = r.of_pos.pad(1 / (ranks * r.num_pos))
+    sums = shares.gather(1, order).cumsum(dim=1)
     last_tied = torch.searchsorted(ascending, positives, right=True) - 1
     # NaN sorts beyond the end; the result is NaN anyway.
-    return sums[last_tied]
+    return r.of_pos.unpad(sums.gather(1, last_tied))
 
 
 def _check_errors(loc_errors: Tensor, num_pos: int) -> None:
@@ -118,7 +131,8 @@ class ALRPLoss(RankingLoss, EpochLoss):
     gradient with respect to boxes is multiplied by this weight: ``initial_box_weight`` in the first
     period, then mean aLRP over mean localization of the period before, over all ranks. The
     gradient with respect to logits is not. The value of the box loss is multiplied, too, so that it
-    rises when the weight does; :meth:`statistics` has the plain one.
+    rises when the weight does; :meth:`statistics` has the plain one. The layers of a decoder share
+    the weight, and the terms of an iteration are then the means over its layers.
 
     Source: aLRP section 4.2 (its algorithm A.1 has the classification as denominator by mistake)
     and the released code, where the period is a constant, the state is not in the checkpoint, and
@@ -168,21 +182,19 @@ class ALRPLoss(RankingLoss, EpochLoss):
         self.register_buffer("num_iterations", torch.zeros((), dtype=torch.int64, device="cpu"))
         self.register_buffer("last_terms", torch.zeros(2, dtype=torch.float64, device="cpu"))
 
-    def losses(
-        self, logits: Tensor, labels: Tensor, ious: Tensor, box_losses: Tensor
-    ) -> dict[str, Tensor]:
-        """See :meth:`HeadLoss.losses`: ``loss_cls`` and ``loss_box_reg``."""
-        x = ranking_inputs(logits, labels, ious, box_losses, self.num_classes)
+    def rank(self, x: RankingInputs, box_losses: Tensor) -> dict[str, Tensor]:
+        """See :meth:`RankingLoss.rank`: ``loss_cls`` and ``loss_box_reg``."""
         extra_weight = (self.box_weight - 1).to(x.logits.dtype)
         errors = box_losses / (2 * (1 - self.iou_threshold))
         # The value of the errors with the weighted gradient, which so reaches the boxes only.
         errors = errors + extra_weight * (errors - errors.detach())
         classification, localization = alrp_loss(
-            x.logits, x.targets, errors, delta=self.delta, algorithm=self.algorithm
+            x.logits, x.targets, errors.flatten(), delta=self.delta, algorithm=self.algorithm
         )
         box_loss = localization + extra_weight * localization.detach()
         if self.training:
             terms = torch.stack([classification, localization]).detach().double()
+            terms = terms.view(2, -1).mean(1)
             # Those of all ranks at once: a checkpoint holds the buffers of one rank.
             self.last_terms = mean_over_ranks_(terms)
         return {"loss_cls": classification, "loss_box_reg": box_loss + x.guard}

@@ -1,13 +1,18 @@
 """Average Precision Loss (Chen et al., 2019) and its bucketed form BAP (Yavuz et al., 2024)."""
 
+import math
+from collections.abc import Sequence
+from functools import partial
+
 import torch
 from torch import Tensor
 
-from rankdet.losses._error_driven import positive_ranks, rank, safe_divide
+from rankdet.losses._error_driven import Ranking, positive_ranks, rank, safe_divide
 from rankdet.losses._inputs import check_range
 from rankdet.losses._pair_sums import ALL_ALGORITHMS
 from rankdet.losses._pair_sums.interface import step_at_zero
-from rankdet.losses.ranking import RankingLoss, ranking_inputs, weighted_mean
+from rankdet.losses._ranking_groups import in_groups
+from rankdet.losses.ranking import RankingInputs, RankingLoss, weighted_mean
 
 
 def ap_loss(
@@ -31,16 +36,17 @@ def ap_loss(
     = 0 only (Theorem 4.1; with this rule also where logits tie); it is here for comparison.
 
     Args:
-        logits: ``(L,)``, images, anchors and classes of a process in one ranking.
-        targets: ``(L,)``: > 0 positive, 0 negative, < 0 ignored.
+        logits: ``(L,)``, images, anchors and classes of a process in one ranking; or ``(G, L)``, G
+            rankings that do not see each other.
+        targets: the same shape: > 0 positive, 0 negative, < 0 ignored.
         delta: half width of the step, logits; 0 is the hard step with H(0) = 1.
         interpolate: use the largest precision of all positives that do not score higher, as the
             released AP Loss does. The papers' formula, and BAP, do not.
         algorithm: "exact" (about one sort), "pairwise" (the definition) or "bucketed" (BAP).
 
     Returns:
-        Scalar in [0, 1]; 0 and connected to the graph without positives, NaN if a logit is not
-        finite.
+        Scalar, or ``(G,)``, in [0, 1]; 0 and connected to the graph without positives, NaN if a
+        logit of the ranking is not finite.
 
     Raises:
         ValueError: see :func:`rankdet.losses._error_driven.rank`, or BAP with ``interpolate``.
@@ -53,23 +59,31 @@ def ap_loss(
         0.5 [0.5, -0.5, 0.0]
     """
     _check_interpolation(interpolate, algorithm)
+    loss = partial(_ap_loss, delta=delta, interpolate=interpolate, algorithm=algorithm)
+    return in_groups(loss, logits, targets)[0]
+
+
+def _ap_loss(
+    logits: Tensor, targets: Tensor, *, delta: float, interpolate: bool, algorithm: str
+) -> Sequence[Tensor]:
     r = rank(logits, targets, delta, algorithm, ALL_ALGORITHMS)
     self_term = step_at_zero(delta) if algorithm == "bucketed" else 1.0
     rank_pos = positive_ranks(r, delta, self_term)
     num_fp = r.sums.false_positives()
     error = num_fp / (rank_pos + num_fp)
     if interpolate:
-        error = _interpolated(error, r.logits.detach()[r.pos])
+        error = _interpolated(error, r)
     gradient = error / r.num_pos
     negatives = r.sums.spread(safe_divide(gradient, num_fp))
-    return r.scalars([gradient.sum()], [-gradient], [negatives])[0]
+    return r.scalars([gradient], [-gradient], [negatives])
 
 
-def _interpolated(error: Tensor, positives: Tensor) -> Tensor:
+def _interpolated(error: Tensor, r: Ranking) -> Tensor:
     """Smallest error of the positives that do not score higher."""
-    order = positives.argsort()
-    best = error[order].cummin(dim=0).values
-    return torch.empty_like(error).scatter_(0, order, best)
+    order = r.of_pos.pad(r.positives, math.inf).argsort()
+    errors = r.of_pos.pad(error)
+    best = errors.gather(1, order).cummin(dim=1).values
+    return r.of_pos.unpad(torch.empty_like(errors).scatter_(1, order, best))
 
 
 def _check_interpolation(interpolate: bool, algorithm: str) -> None:
@@ -115,11 +129,8 @@ class APLoss(RankingLoss):
         self.box_weight = box_weight
         self.score_weighted_boxes = score_weighted_boxes
 
-    def losses(
-        self, logits: Tensor, labels: Tensor, ious: Tensor, box_losses: Tensor
-    ) -> dict[str, Tensor]:
-        """See :meth:`HeadLoss.losses`: ``loss_rank`` and ``loss_box_reg``."""
-        x = ranking_inputs(logits, labels, ious, box_losses, self.num_classes)
+    def rank(self, x: RankingInputs, box_losses: Tensor) -> dict[str, Tensor]:
+        """See :meth:`RankingLoss.rank`: ``loss_rank`` and ``loss_box_reg``."""
         ranking = ap_loss(
             x.logits,
             x.targets,

@@ -1,14 +1,18 @@
 """Normalized discounted cumulative gain as a ranking loss (aLRP paper, appendix D)."""
 
 import math
+from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from rankdet.losses._error_driven import positive_ranks, rank, safe_divide
+from rankdet.losses._error_driven import Ranking, positive_ranks, rank, safe_divide
 from rankdet.losses._inputs import check_range
 from rankdet.losses._pair_sums import ALGORITHMS
-from rankdet.losses.ranking import RankingLoss, ranking_inputs, weighted_mean
+from rankdet.losses._pair_sums.positives import prefix_sums
+from rankdet.losses._ranking_groups import in_groups
+from rankdet.losses.ranking import RankingInputs, RankingLoss, weighted_mean
 
 
 def ndcg_loss(
@@ -27,14 +31,15 @@ def ndcg_loss(
     target, rank 1 for every positive, cannot be reached by more than one.
 
     Args:
-        logits: ``(L,)``, images, anchors and classes of a process in one ranking.
-        targets: ``(L,)``: > 0 positive, 0 negative, < 0 ignored.
+        logits: ``(L,)``, images, anchors and classes of a process in one ranking; or ``(G, L)``, G
+            rankings that do not see each other.
+        targets: the same shape: > 0 positive, 0 negative, < 0 ignored.
         delta: half width of the step, logits; 0 is the hard step with H(0) = 1.
         algorithm: "exact" (about one sort) or "pairwise" (the definition).
 
     Returns:
-        Scalar in [0, 1); 0 and connected to the graph without positives, NaN if a logit is not
-        finite.
+        Scalar, or ``(G,)``, in [0, 1); 0 and connected to the graph without positives, NaN if a
+        logit of the ranking is not finite.
 
     Raises:
         ValueError: see :func:`rankdet.losses._error_driven.rank`.
@@ -46,16 +51,28 @@ def ndcg_loss(
         >>> print(loss, logits.grad)
         tensor(0.3691, grad_fn=<UnbindBackward0>) tensor([ 0.3691, -0.3691])
     """
+    loss = partial(_ndcg_loss, delta=delta, algorithm=algorithm)
+    return in_groups(loss, logits, targets)[0]
+
+
+def _ndcg_loss(
+    logits: Tensor, targets: Tensor, *, delta: float, algorithm: str
+) -> Sequence[Tensor]:
     r = rank(logits, targets, delta, algorithm, ALGORITHMS)
     rank_pos = positive_ranks(r, delta)
     num_fp = r.sums.false_positives()
     # 1/log2(1+a) - 1/log2(1+a+f), written so that few false positives lose no digits.
     lost_log = torch.log1p(num_fp / (1 + rank_pos)) / math.log(2)
     lost_gain = lost_log / (torch.log2(1 + rank_pos) * torch.log2(1 + rank_pos + num_fp))
-    places = torch.arange(2, r.num_pos + 2, dtype=torch.float64, device=num_fp.device)
-    gradient = lost_gain / places.log2().reciprocal().sum()
+    gradient = lost_gain / _largest_gains(r)
     negatives = r.sums.spread(safe_divide(gradient, num_fp))
-    return r.scalars([gradient.sum()], [-gradient], [negatives])[0]
+    return r.scalars([gradient], [-gradient], [negatives])
+
+
+def _largest_gains(r: Ranking) -> Tensor:
+    """G_max of the ranking of each positive; it depends on their number alone."""
+    ranks = torch.arange(r.of_pos.width, dtype=torch.float64, device=r.pos.device) + 1
+    return prefix_sums(1 / torch.log2(1 + ranks))[r.num_pos]
 
 
 class NDCGLoss(RankingLoss):
@@ -85,11 +102,8 @@ class NDCGLoss(RankingLoss):
         check_range("box_weight", box_weight, 0)
         self.box_weight = box_weight
 
-    def losses(
-        self, logits: Tensor, labels: Tensor, ious: Tensor, box_losses: Tensor
-    ) -> dict[str, Tensor]:
-        """See :meth:`HeadLoss.losses`: ``loss_rank`` and ``loss_box_reg``."""
-        x = ranking_inputs(logits, labels, ious, box_losses, self.num_classes)
+    def rank(self, x: RankingInputs, box_losses: Tensor) -> dict[str, Tensor]:
+        """See :meth:`RankingLoss.rank`: ``loss_rank`` and ``loss_box_reg``."""
         ranking = ndcg_loss(x.logits, x.targets, delta=self.delta, algorithm=self.algorithm)
         box_loss = self.box_weight * weighted_mean(box_losses, x.weights)
         return {"loss_rank": ranking, "loss_box_reg": box_loss + x.guard}

@@ -1,5 +1,7 @@
 """Rank & Sort Loss (Oksuz et al., ICCV 2021) and its bucketed form BRS (Yavuz et al., 2024)."""
 
+from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -7,7 +9,8 @@ from torch import Tensor
 
 from rankdet.losses._error_driven import rank, safe_divide
 from rankdet.losses._pair_sums import ALL_ALGORITHMS
-from rankdet.losses.ranking import RankingLoss, ranking_inputs, scale_to, weighted_mean
+from rankdet.losses._ranking_groups import in_groups
+from rankdet.losses.ranking import RankingInputs, RankingLoss, scale_to, weighted_mean
 
 _NOTHING_TO_SORT = 1e-10  # As released; smaller sums of H are round-off.
 
@@ -16,8 +19,8 @@ class RankSortLosses(NamedTuple):
     """The two parts of RS Loss; their sum is the loss.
 
     Attributes:
-        ranking: scalar in [0, 1], positives above negatives.
-        sorting: scalar in [0, 1], positives by their IoU.
+        ranking: in [0, 1], positives above negatives.
+        sorting: in [0, 1], positives by their IoU.
     """
 
     ranking: Tensor
@@ -44,15 +47,16 @@ def rank_sort_loss(
     released code ignores the weight of the second scalar; here each has its own gradient.
 
     Args:
-        logits: ``(L,)``, images, proposals and classes of a process in one ranking.
-        targets: ``(L,)``: IoU in (0, 1] of a positive's decoded box, 0 negative, < 0 ignored. A
-            positive whose IoU is 0 needs a tiny positive label.
+        logits: ``(L,)``, images, proposals and classes of a process in one ranking; or ``(G, L)``,
+            G rankings that do not see each other.
+        targets: the same shape: IoU in (0, 1] of a positive's decoded box, 0 negative, < 0 ignored.
+            A positive whose IoU is 0 needs a tiny positive label.
         delta: half width of the step, logits; 0 is the hard step with H(0) = 1.
         algorithm: "exact" (a few sorts at most), "pairwise" (the definition) or "bucketed" (BRS).
 
     Returns:
-        Both parts, each with its own gradient; 0 and connected to the graph without positives, NaN
-        if a logit is not finite.
+        Both parts, scalars or ``(G,)``, each with its own gradient; 0 and connected to the graph
+        without positives, NaN if a logit of the ranking is not finite.
 
     Raises:
         ValueError: see :func:`rankdet.losses._error_driven.rank`.
@@ -64,6 +68,13 @@ def rank_sort_loss(
         >>> print(f"{ranking.item():.4f} {sorting.item():.4f}", logits.grad)
         0.4167 0.1250 tensor([ 0.4167, -0.1250, -0.2917])
     """
+    loss = partial(_rank_sort_loss, delta=delta, algorithm=algorithm)
+    return RankSortLosses(*in_groups(loss, logits, targets))
+
+
+def _rank_sort_loss(
+    logits: Tensor, targets: Tensor, *, delta: float, algorithm: str
+) -> Sequence[Tensor]:
     r = rank(logits, targets, delta, algorithm, ALL_ALGORITHMS)
     by_label = r.sums.by_label(r.labels)
     weights = torch.stack([torch.ones_like(r.labels), 1 - r.labels])
@@ -78,9 +89,7 @@ def rank_sort_loss(
     moved = torch.where(num_lower > _NOTHING_TO_SORT, sorting, 0.0)
     pushed_up = by_label.below(safe_divide(moved, num_lower, _NOTHING_TO_SORT))
     negatives = r.sums.spread(safe_divide(ranking, num_fp))
-    return RankSortLosses(
-        *r.scalars([ranking.sum(), sorting.sum()], [-ranking, pushed_up - moved], [negatives])
-    )
+    return r.scalars([ranking, sorting], [-ranking, pushed_up - moved], [negatives])
 
 
 class RankSortLoss(RankingLoss):
@@ -113,11 +122,8 @@ class RankSortLoss(RankingLoss):
         super().__init__(num_classes, delta=delta, algorithm=algorithm)
         self.score_weighted_boxes = score_weighted_boxes
 
-    def losses(
-        self, logits: Tensor, labels: Tensor, ious: Tensor, box_losses: Tensor
-    ) -> dict[str, Tensor]:
-        """See :meth:`HeadLoss.losses`: ``loss_rank``, ``loss_sort`` and ``loss_box_reg``."""
-        x = ranking_inputs(logits, labels, ious, box_losses, self.num_classes)
+    def rank(self, x: RankingInputs, box_losses: Tensor) -> dict[str, Tensor]:
+        """See :meth:`RankingLoss.rank`: ``loss_rank``, ``loss_sort`` and ``loss_box_reg``."""
         ranking, sorting = rank_sort_loss(
             x.logits, x.targets, delta=self.delta, algorithm=self.algorithm
         )

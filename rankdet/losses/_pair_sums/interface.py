@@ -4,10 +4,12 @@ H(s_j - s_i) rises linearly from 0 at -delta to 1 at +delta (bucketed_ranking eq
 the hard step with H(0) = 1.
 """
 
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
+
+from rankdet.losses._pair_sums.rows import Rows
 
 SMALLEST_DELTA = torch.finfo(torch.float32).tiny
 """Least half width of a smoothed step, logits: below, float32 has subnormal numbers, or 0."""
@@ -25,7 +27,7 @@ def step(differences: Tensor, delta: float) -> Tensor:
     """
     if delta == 0:
         return (differences >= 0).to(differences.dtype)
-    return (differences / (2 * delta) + 0.5).clamp(0, 1)
+    return (differences / (2 * delta)).add_(0.5).clamp_(0, 1)
 
 
 def step_at_zero(delta: float) -> float:
@@ -44,9 +46,18 @@ class LabelSums(Protocol):
 
 
 class StepSums(Protocol):
-    """Sums of H over pairs of logits: the only part of a ranking loss that is not linear."""
+    """Sums of H over pairs of logits: the only part of a ranking loss that is not linear.
 
-    def __init__(self, positives: Tensor, negatives: Tensor, delta: float) -> None:
+    Only logits of the same ranking make a pair. P and M count those of all rankings, which follow
+    each other.
+    """
+
+    takes_unseen: ClassVar[bool]
+    """Whether negatives that no positive can see are allowed, and cost little."""
+
+    def __init__(
+        self, positives: Tensor, of_pos: Rows, negatives: Tensor, of_neg: Rows, delta: float
+    ) -> None:
         """Prepare ``(P,)`` and ``(M,)`` logits; all results are float64 but :meth:`spread`'s."""
 
     def false_positives(self) -> Tensor:

@@ -6,15 +6,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from rankdet.losses._pair_sums.bins import find_bins
 from rankdet.losses._pair_sums.interface import step_at_zero
-
-_CELLS_PER_BREAKPOINT = 4
-# On one core, with 200 to 20,000 breakpoints: 16 in a cell are 1.3 to 4 times as fast as the binary
-# search; the two are level at about 30 (200 breakpoints) to 70 (20,000).
-_MAX_PER_CELL = 16
-_FEWEST_VALUES = (
-    2048  # They are level at 1,000 to 2,000 values; below, making the table costs more.
-)
+from rankdet.losses._pair_sums.positives import prefix_sums
+from rankdet.losses._pair_sums.rows import Rows
 
 
 class NegativeIntervals:
@@ -30,70 +25,84 @@ class NegativeIntervals:
     that rises between the neighbors of its logit on that grid is a jump, all rest: only negatives
     that tie are at neither 0 nor 1. So no digit is lost for any delta that a loss takes, or for 0.
 
+    All this holds for each ranking alone: no sum goes beyond its row. Letters: G rankings, P
+    positives in the longest, M negatives of all.
+
     Args:
-        positives: ``(P,)`` depths, ascending.
-        negatives: ``(M,)`` depths, same dtype.
+        positives: ``(G, P)`` logits, minus infinity behind those of a shorter row.
+        negatives: ``(M,)`` logits, same dtype.
+        of_neg: to which rankings they belong.
         delta: half width of the step, >= 0.
         counts: ``(M,)`` float64, as how many each negative counts; None: one.
     """
 
     def __init__(
-        self, positives: Tensor, negatives: Tensor, delta: float, counts: Tensor | None = None
+        self,
+        positives: Tensor,
+        negatives: Tensor,
+        of_neg: Rows,
+        delta: float,
+        counts: Tensor | None = None,
     ) -> None:
-        sides = torch.linspace(-1, 1, 2, dtype=torch.float64, device=positives.device)[:, None]
-        starts_and_stops, rests = _round_down(positives, delta * sides)
-        is_jump = (starts_and_stops[0] >= _previous(positives)) & (starts_and_stops[1] <= positives)
-        breakpoints, self.order = starts_and_stops.flatten().sort()
-        self.place = torch.empty_like(self.order)
-        self.place[self.order] = torch.arange(len(self.order), device=breakpoints.device)
+        depths = positives.neg().unsqueeze(1)
+        signs = torch.linspace(1, -1, 2, dtype=torch.float64, device=depths.device)[:, None]
+        starts_and_stops, rests = _round_down(depths, -delta * signs)  # (G, 2, P)
+        starts, stops = starts_and_stops.split(1, dim=1)
+        is_jump = (starts >= _previous(depths)) & (stops <= depths)
+        breakpoints, self.order = starts_and_stops.flatten(1).sort()
+        places = torch.arange(breakpoints.shape[1], device=depths.device).expand_as(self.order)
+        self.place = torch.empty_like(self.order).scatter_(1, self.order, places)
         slope = 0.5 / delta if delta > 0 else 0.0
-        self.slopes = torch.full_like(rests[0], slope).masked_fill_(is_jump, 0.0)
-        jumps = 0.5 + sides * (step_at_zero(delta) - 0.5)
-        self.rests = torch.where(is_jump, jumps, rests * sides * self.slopes).flatten()
-        num_rising = _shift((-sides * ~is_jump).flatten()[self.order].cumsum(0))
+        self.slopes = (slope * signs).masked_fill(is_jump, 0.0)
+        jumps = 0.5 - signs * (step_at_zero(delta) - 0.5)
+        self.rests = torch.where(is_jump, jumps, -rests * self.slopes)
         # Nothing changes between two ranges; what is zeroed there cannot add up to round-off.
-        self.is_rising = num_rising > 0
-        ends = breakpoints.double()
-        self.widths = (ends - _shift(ends)) * self.is_rising
-        self.bins = find_bins(breakpoints, negatives)
-        # A negative beyond the last breakpoint is in bin 2P, where every step is 0.
-        self.offsets = F.pad(breakpoints, (0, 1)).index_select(0, self.bins).sub_(negatives)
+        self.is_rising = prefix_sums(self._sorted(signs * ~is_jump)) > 0
+        # Behind the last breakpoint is bin 2P, where every step is 0.
+        ends = F.pad(breakpoints, (0, 1), value=torch.inf)
+        self.widths = F.pad(ends.double().diff(), (1, 0)).where(self.is_rising, 0.0)
+        depths = negatives.neg()
+        self.bins = find_bins(ends, depths, of_neg)
+        ends = ends.where(self.is_rising, 0.0).flatten()
+        self.offsets = ends.index_select(0, self.bins).sub_(depths)
         self.counts = counts
 
     def above(self) -> Tensor:
-        """FP_i: sum of H(n_j - p_i) over negatives; ``(P,)`` float64."""
-        num_above = self._sum_per_bin(self.counts).cumsum(0)
+        """FP_i: sum of H(n_j - p_i) over negatives; ``(G, P)`` float64."""
+        in_bin = self._sum_per_bin(self.counts)
+        num_above = in_bin.cumsum(1)
         offsets = self.offsets.double()
         weighted = offsets if self.counts is None else self.counts * offsets
-        inside = self._sum_per_bin(weighted) * self.is_rising
-        areas = (self.widths * _shift(num_above) + inside).cumsum(0)
-        starts, stops = areas[self.place].chunk(2)
-        rests = self.rests * num_above[self.place]
-        return (self.slopes * (stops - starts) + sum(rests.chunk(2))).clamp(min=0)
+        inside = self._sum_per_bin(weighted).where(self.is_rising, 0.0)
+        areas = (self.widths * (num_above - in_bin) + inside).cumsum(1)
+        starts, stops = self._at_ends(areas).unbind(1)
+        rests = (self.rests * self._at_ends(num_above)).sum(1)
+        return (self.slopes[:, 0] * (stops - starts) + rests).clamp(min=0)
 
     def below(self, values: Tensor) -> Tensor:
-        """Sum of ``values[i] * H(n_j - p_i)`` over positives; ``(P,)`` to ``(M,)``."""
-        slopes = values * self.slopes
-        slopes = _shift(torch.cat([slopes, -slopes])[self.order].cumsum(0)) * self.is_rising
-        jumps = (torch.cat([values, values]) * self.rests)[self.order]
-        rises = slopes * self.widths
-        at_ends = (jumps + torch.cat([rises[1:], rises[:1]])).flip(0).cumsum(0).flip(0)
+        """Sum of ``values[i] * H(n_j - p_i)`` over positives; ``(G, P)`` to ``(M,)``."""
+        values = values.unsqueeze(1)
+        slopes = prefix_sums(self._sorted(values * self.slopes)) * self.is_rising
+        steps = self._sorted(values * self.rests) + (slopes * self.widths)[:, 1:]
+        at_ends = prefix_sums(steps.flip(1)).flip(1)
         return self._at_negatives(slopes).mul_(self.offsets).add_(self._at_negatives(at_ends))
 
+    def _sorted(self, at_ends: Tensor) -> Tensor:
+        """Bring ``(G, 2, P)`` numbers of starts and stops into the order of the breakpoints."""
+        return at_ends.flatten(1).gather(1, self.order)
+
+    def _at_ends(self, per_bin: Tensor) -> Tensor:
+        """Numbers of the bins that starts and stops close; ``(G, 2P + 1)`` to ``(G, 2, P)``."""
+        return per_bin.gather(1, self.place).view_as(self.rests)
+
     def _sum_per_bin(self, values: Tensor | None) -> Tensor:
-        """Sum over the negatives of each bin but the last; ``(M,)``, None: 1, to ``(2P,)``."""
-        num_bins = len(self.widths) + 1
-        return torch.bincount(self.bins, values, num_bins)[:-1].double()
+        """Sum over the negatives of each bin; ``(M,)``, None: 1, to ``(G, 2P + 1)`` float64."""
+        sums = torch.bincount(self.bins, values, self.widths.numel())
+        return sums.view_as(self.widths).double()
 
     def _at_negatives(self, per_bin: Tensor) -> Tensor:
-        """Value of each negative's bin; ``(2P,)`` to ``(M,)``, 0 in the last bin."""
-        padded = F.pad(per_bin, (0, 1)).to(self.offsets.dtype)
-        return padded.index_select(0, self.bins)
-
-
-def _shift(values: Tensor) -> Tensor:
-    """Give every place the value before it, the first one 0."""
-    return torch.cat([torch.zeros_like(values[:1]), values[:-1]])
+        """Number of each negative's bin; ``(G, 2P + 1)`` to ``(M,)``."""
+        return per_bin.to(self.offsets.dtype).flatten().index_select(0, self.bins)
 
 
 def _round_down(depths: Tensor, shifts: Tensor) -> tuple[Tensor, Tensor]:
@@ -111,47 +120,3 @@ def _round_down(depths: Tensor, shifts: Tensor) -> tuple[Tensor, Tensor]:
 def _previous(values: Tensor) -> Tensor:
     """Largest numbers of the same dtype that are smaller."""
     return torch.nextafter(values, values.new_full((), -math.inf))
-
-
-def find_bins(breakpoints: Tensor, values: Tensor) -> Tensor:
-    """Count the breakpoints below each value.
-
-    On CPU, where a binary search mispredicts a branch at every step, values look up their cell of a
-    uniform grid and walk over the few breakpoints in it. If the breakpoints cluster so that a cell
-    holds many, and elsewhere, the binary search is used.
-
-    Args:
-        breakpoints: ``(B,)`` ascending.
-        values: ``(M,)`` same dtype; NaN and infinity get any bin.
-
-    Returns:
-        ``(M,)`` int32 in [0, B].
-    """
-    if values.device.type == "cpu" and len(values) >= _FEWEST_VALUES and len(breakpoints):
-        num_cells = _CELLS_PER_BREAKPOINT * len(breakpoints)
-        width = (breakpoints[-1] - breakpoints[0]).abs()  # -0 - 0 is -0, and would turn the grid
-        scale = num_cells / width
-        own_cells = _cells(breakpoints, breakpoints[0], scale, num_cells)
-        sizes = torch.bincount(own_cells, minlength=num_cells)
-        most = int(sizes.max())
-        if most <= _MAX_PER_CELL:
-            cells = _cells(values, breakpoints[0], scale, num_cells)
-            first = (sizes.cumsum(0) - sizes).int()
-            return _walk(breakpoints, values, first.index_select(0, cells), most)
-    return torch.searchsorted(breakpoints, values, out_int32=True)
-
-
-def _cells(values: Tensor, start: Tensor, scale: Tensor, num_cells: int) -> Tensor:
-    """Cell of each value. It never falls with the value, so cells compare as values do."""
-    cells = (values - start).mul_(scale)
-    cells.clamp_(max=num_cells)  # int32 would overflow to its minimum
-    return cells.int().clamp_(0, num_cells - 1)
-
-
-def _walk(breakpoints: Tensor, values: Tensor, bins: Tensor, num_steps: int) -> Tensor:
-    """Go up from the first breakpoint of the cell to the first that is not below the value."""
-    # Behind the last one stands an end that no value is above.
-    ends = torch.cat([breakpoints, breakpoints.new_full((1,), torch.inf)])
-    for _ in range(num_steps):
-        bins += ends.index_select(0, bins) < values
-    return bins
