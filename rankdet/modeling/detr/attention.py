@@ -16,8 +16,9 @@ class DeformableAttention(nn.Module):
     """Attention of a query to P points of each level, which it chooses itself.
 
     A head samples the values of every level at its points bilinearly, outside of a map they are 0,
-    and adds them up by weights whose sum over all L P points is 1. Levels are added one by one, so
-    that the samples of one level are in memory at a time.
+    and adds them up by weights whose sum over all L P points is 1. Levels are added one by one:
+    without gradients the samples of one level are in memory at a time, with gradients those of all
+    levels are kept, B D Q L P numbers, but not their products with the weights.
 
     Source: Zhu et al., "Deformable DETR", ICLR 2021, eq. 3, and its release, whose operator is
     compiled; this is ``grid_sample``. The residual connection is the layer's, not here.
