@@ -177,8 +177,8 @@ def _check_num_classes(model: nn.Module, dataset_name: str, num_classes: int) ->
     if other:
         raise ValueError(
             f"the model has num_classes={other[0]}, but data set {dataset_name!r} has "
-            f"{num_classes} classes; set model.roi_heads.num_classes={num_classes} (one-stage "
-            f"detectors: model.num_classes={num_classes}) or choose another data set."
+            f"{num_classes} classes; set model.roi_heads.num_classes={num_classes} (one-stage and "
+            f"transformer detectors: model.num_classes={num_classes}) or choose another data set."
         )
 
 

@@ -226,8 +226,9 @@ def check_num_classes(num_classes: int, loss: HeadLoss) -> None:
     if loss.num_classes != num_classes:
         raise ValueError(
             f"num_classes is {num_classes}, but the loss was built for {loss.num_classes} "
-            f"classes; set model.roi_heads.num_classes={loss.num_classes} (one-stage detectors: "
-            "model.num_classes), or count the classes of the data set that the model is trained on."
+            f"classes; set model.roi_heads.num_classes={loss.num_classes} (one-stage and "
+            "transformer detectors: model.num_classes), or count the classes of the data set that "
+            "the model is trained on."
         )
 
 

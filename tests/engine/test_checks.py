@@ -65,7 +65,9 @@ def test_the_classes_of_a_one_stage_detector_are_those_of_the_data():
 
 def test_the_classes_of_a_transformer_are_those_of_the_data_but_its_selection_has_one():
     check_datasets(make_detr(QueryLoss(FocalLoss(10))), ["glyphs_smoke_train"], [])
-    with pytest.raises(ValueError, match=r"num_classes=3, but .* has 10 .* model.num_classes=10"):
+    with pytest.raises(
+        ValueError, match=r"=3, but .* has 10 .* transformer .* model\.num_classes=10"
+    ):
         check_datasets(make_detr(), ["glyphs_smoke_train"], [])
 
 

@@ -29,11 +29,17 @@ _rpn.update(pre_nms_topk=(4000, 1000), post_nms_topk=(1000, 1000), padding_divis
 _roi_heads.update(num_classes="${....num_classes}", box_in_features=_NAMES[:4])
 _roi_heads.box_pooler.scales = [1 / stride for stride in _STRIDES[:4]]
 _roi_heads.box_predictor.update(
-    box_loss=L(GIoUBoxLoss)(weight=10.0), test_score_thresh=0.0, test_topk_per_image=100
+    box_loss=L(GIoUBoxLoss)(weight=10.0),
+    test_score_thresh=0.0,
+    test_topk_per_image="${.....max_detections_per_image}",
 )
 atss.head.conv_dims = [256]
 atss.update(
-    backbone=None, num_classes="${....num_classes}", test_score_thresh=0.0, padding_divisor=1
+    backbone=None,
+    num_classes="${....num_classes}",
+    max_detections_per_image="${....max_detections_per_image}",
+    test_score_thresh=0.0,
+    padding_divisor=1,
 )
 
 model.update(

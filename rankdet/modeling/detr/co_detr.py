@@ -30,8 +30,8 @@ class CoDETR(DeformableDETR):
     the matched ones and without changing them. Their targets are known; their loss is a copy of
     ``loss`` for each head, as a loss observes one set of rows in an iteration.
 
-    At test time neither heads nor their queries exist, unless ``eval_head`` evaluates a head in the
-    place of the decoder.
+    At test time neither heads nor their queries are computed, unless ``eval_head`` evaluates a head
+    in the place of the decoder.
 
     Source: Zong et al., "DETRs with Collaborative Hybrid Assignments Training", ICCV 2023, section
     3 and the release, which has ATSS and Faster R-CNN; with ranking losses BRS-DETR

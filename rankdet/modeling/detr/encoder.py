@@ -20,7 +20,7 @@ class FeedForward(nn.Sequential):
     Args:
         num_channels: of input and output.
         hidden_channels: between.
-        dropout: after each layer's activation, probability.
+        dropout: after each layer, probability.
     """
 
     def __init__(self, num_channels: int, hidden_channels: int, dropout: float) -> None:

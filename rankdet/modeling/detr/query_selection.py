@@ -40,7 +40,9 @@ class QuerySelection(nn.Module):
     fix the positions; the contents are learned and the same for all images.
 
     Source: Deformable DETR (two-stage) and DINO (mixed selection) as in Co-DETR. There the tokens
-    have a logit per class, of which the first alone is trained and used; here they have one.
+    have a logit per class, of which the first alone is trained and used; here they have one. There
+    padding and tokens whose prior is not inside are trained as background and may be chosen; here
+    the loss ignores them, and they are chosen only if there are too few others.
 
     Args:
         num_channels: D, a multiple of 4.
