@@ -59,13 +59,13 @@ def box_predictors(model: nn.Module) -> list[BoxPredictor]:
     """The predictors of a model, one for each stage of a cascade.
 
     Raises:
-        ValueError: it has none.
+        ValueError: it has none, or is no two-stage model: Co-DETR has one in a collaborative head.
     """
     predictors = [m for m in model.modules() if isinstance(m, BoxPredictor)]
-    if not predictors:
+    if not predictors or not isinstance(model, GeneralizedRCNN):
         raise ValueError(
-            f"{type(model).__name__} has no BoxPredictor, so it scores no proposals; give a "
-            "two-stage model of rankdet."
+            f"{type(model).__name__} has no BoxPredictor for its detections, so it scores no "
+            "proposals; give a two-stage model of rankdet."
         )
     return predictors
 

@@ -3,6 +3,7 @@ import copy
 import pytest
 import torch
 from detectron2.modeling.roi_heads import CascadeROIHeads
+from modeling.detr.co_detr_toy import make_co_detr
 
 from rankdet.engine.checkpoint import Checkpointer
 from rankdet.engine.config import load_config
@@ -112,5 +113,10 @@ def test_an_error_of_the_caller_restores_the_model(run, batch):
 
 
 def test_a_model_without_predictor_is_named():
-    with pytest.raises(ValueError, match="Linear has no BoxPredictor, so it scores no proposals"):
+    with pytest.raises(ValueError, match="Linear has no BoxPredictor for its detections, so it"):
         next(score_proposals(torch.nn.Linear(1, 1), []))
+
+
+def test_the_predictor_of_a_collaborative_head_is_none_of_the_model():
+    with pytest.raises(ValueError, match="CoDETR has no BoxPredictor for its detections, so it"):
+        next(score_proposals(make_co_detr(), []))

@@ -148,7 +148,7 @@ def test_one_stage_model_is_named(tmp_path):
     cfg = load_config(config, [*ONE_STAGE_OVERRIDES, f"train.output_dir={tmp_path}"])
     Checkpointer(build_model(cfg), str(tmp_path)).save("model_final")
     LazyConfig.save(cfg, str(tmp_path / "config.yaml"))
-    with pytest.raises(SystemExit, match="has no BoxPredictor, so it scores no proposals"):
+    with pytest.raises(SystemExit, match="has no BoxPredictor for its detections, so it scores no"):
         main([str(tmp_path)])
 
 

@@ -19,7 +19,12 @@ _LEVELS = [f"p{3 + level}" for level in range(len(_STRIDES))]
 _CHANNELS = model.neck.num_channels
 _anchors = dict(sizes=[[3 * stride] for stride in _STRIDES], strides=_STRIDES)
 
-atss.update(backbone=None, head_in_features=_LEVELS, num_classes=_CLASSES)
+atss.update(
+    backbone=None,
+    head_in_features=_LEVELS,
+    num_classes=_CLASSES,
+    max_detections_per_image="${....max_detections_per_image}",
+)
 atss.head.update(input_shape=[ShapeSpec(channels=_CHANNELS)] * len(_STRIDES), conv_dims=[_CHANNELS])
 atss.anchor_generator.update(_anchors)
 
@@ -30,6 +35,7 @@ _roi_heads.update(num_classes=_CLASSES, box_in_features=_LEVELS[:3])
 _roi_heads.box_pooler.scales = [1 / stride for stride in _STRIDES[:3]]
 _roi_heads.box_predictor.box_loss = giou
 _roi_heads.box_predictor.box_loss.weight = 10.0
+_roi_heads.box_predictor.test_topk_per_image = "${.....max_detections_per_image}"
 
 model.update(
     _target_=CoDETR,

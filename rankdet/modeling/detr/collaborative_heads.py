@@ -115,8 +115,8 @@ class CollaborativeRCNN(CollaborativeHead):
         loss_weight: factor of all losses, >= 0, on top of those of the parts.
 
     Raises:
-        ValueError: the RoI heads have a mask or keypoint head, or ``loss_weight`` is negative or
-            not finite.
+        ValueError: the RoI heads have a mask or keypoint head or predict in several steps, or
+            ``loss_weight`` is negative or not finite.
     """
 
     def __init__(
@@ -127,11 +127,7 @@ class CollaborativeRCNN(CollaborativeHead):
         loss_weight: float = 12.0,
     ) -> None:
         super().__init__(roi_heads.num_classes, loss_weight)
-        if roi_heads.mask_on or roi_heads.keypoint_on:
-            raise ValueError(
-                "roi_heads has a mask or keypoint head, which collaborative heads do not train; "
-                "give it boxes alone."
-            )
+        _check_roi_heads(roi_heads)
         self.proposal_generator = proposal_generator
         self.roi_heads = roi_heads
 
@@ -176,6 +172,20 @@ class CollaborativeHeads(nn.ModuleDict):
 
     def __init__(self, **heads: CollaborativeHead) -> None:
         super().__init__(heads)
+
+
+def _check_roi_heads(roi_heads: StandardROIHeads) -> None:
+    if roi_heads.mask_on or roi_heads.keypoint_on:
+        raise ValueError(
+            "roi_heads has a mask or keypoint head, which collaborative heads do not train; give "
+            "it boxes alone."
+        )
+    # Cascades and recurrent heads: they would train as one step, and detect as several.
+    if type(roi_heads)._forward_box is not StandardROIHeads._forward_box:
+        raise ValueError(
+            f"roi_heads is {type(roi_heads).__name__}, which predicts boxes in a way of its own, "
+            "but a collaborative head trains one step; give StandardROIHeads or UnsampledROIHeads."
+        )
 
 
 def _positives(proposals: list[Instances], features: Tensor) -> AuxiliaryPositives:

@@ -20,6 +20,7 @@ from support.tiny_two_stage import NUM_CLASSES, make_mask_head
 from torchvision.ops import box_iou, roi_align
 
 from rankdet.losses import RankSortLoss
+from rankdet.modeling import CascadeHeads, IterativeROIHeads
 from rankdet.modeling.detr.collaborative_heads import CollaborativeRCNN
 
 HEADS = {
@@ -164,6 +165,14 @@ def test_masks_are_refused():
     masks = dict(mask_in_features=["p3"], mask_pooler=None, mask_head=make_mask_head())
     with pytest.raises(ValueError, match="roi_heads has a mask or keypoint head"):
         CollaborativeRCNN(make_rpn(), make_roi_heads(**masks))
+
+
+@pytest.mark.parametrize("kind", [IterativeROIHeads, CascadeHeads])
+def test_heads_of_several_steps_are_refused(kind):
+    roi_heads = make_roi_heads()
+    roi_heads.__class__ = kind
+    with pytest.raises(ValueError, match=f"roi_heads is {kind.__name__}, which predicts boxes in"):
+        CollaborativeRCNN(make_rpn(), roi_heads)
 
 
 @pytest.mark.parametrize("make", [make_atss, make_rcnn])
