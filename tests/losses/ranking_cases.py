@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
+from unittest import mock
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from losses.ranking_reference import (
 )
 from torch import Tensor
 
+from rankdet.losses._pair_sums import bins, exact, seen
 from rankdet.losses.alrp import alrp_loss
 from rankdet.losses.ap import ap_loss
 from rankdet.losses.ndcg import ndcg_loss
@@ -70,7 +72,24 @@ def _with(algorithm: str) -> dict[str, Variant]:
     }
 
 
+def _as_if_large(loss):
+    """Whatever depends on the size of a ranking works as with many positives and negatives."""
+
+    def evaluate(case: Case) -> tuple[Tensor, ...]:
+        with (
+            mock.patch.object(exact, "MOST_PAIRS", 0),
+            mock.patch.object(seen, "_MANY", 2),
+            mock.patch.object(bins, "_FEWEST_VALUES", 1),
+        ):
+            return loss(case)
+
+    return evaluate
+
+
 EXACT, PAIRWISE = _with("exact"), _with("pairwise")
+for _name in ("rank-sort", "alrp"):
+    _variant = EXACT[f"{_name}-exact"]
+    EXACT[f"{_name}-as-if-large"] = _variant._replace(loss=_as_if_large(_variant.loss))
 BUCKETED = {
     "bap": Variant(partial(ap, algorithm="bucketed"), partial(ap_reference, bucketed=True), ()),
     "brs": Variant(

@@ -20,6 +20,9 @@ from rankdet.losses.rank_sort import RankSortLoss
 MODULES = {
     "RS": lambda num_classes: RankSortLoss(num_classes),
     "BRS": lambda num_classes: RankSortLoss(num_classes, algorithm="bucketed"),
+    "RS with equal boxes": lambda num_classes: RankSortLoss(
+        num_classes, score_weighted_boxes=False
+    ),
     "AP": lambda num_classes: APLoss(num_classes),
     "interpolated AP": lambda num_classes: APLoss(num_classes, interpolate=True),
     "AP with equal boxes": lambda num_classes: APLoss(num_classes, score_weighted_boxes=False),

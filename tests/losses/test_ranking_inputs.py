@@ -199,7 +199,9 @@ def test_bad_deltas_are_named(function, delta):
 @pytest.mark.parametrize(
     ("logits", "targets", "message"),
     [
-        (torch.zeros(2, 3), torch.zeros(2, 3), r"logits must .*\(2, 3\)"),
+        (torch.zeros(2, 3, 4), torch.zeros(2, 3, 4), r"logits must .*\(2, 3, 4\)"),
+        (torch.zeros(0, 3), torch.zeros(0, 3), r"logits must .*\(0, 3\)"),
+        (torch.zeros(2, 3), torch.zeros(3), r"targets must .*\(3,\)"),
         (torch.zeros(()), torch.zeros(()), "logits must"),
         (torch.zeros(3).long(), torch.zeros(3), "logits must .*int64"),
         (torch.zeros(3), torch.zeros(4), r"targets must .*\(4,\)"),
