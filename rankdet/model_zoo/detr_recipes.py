@@ -20,10 +20,10 @@ def use_detr_ranking(
     """Train a Deformable DETR, or a Co-DETR with all its heads, by a ranking loss.
 
     A layer of the decoder, the encoder's tokens, the queries of a collaborative head in a layer,
-    and the head each have a ranking of their own, over all images of a process. Class, L1 and GIoU
-    losses of queries have weight 2, so that RS and BRS, which balance boxes by themselves, give
-    all three the same value. A match costs 4 times the focal cost. Collaborative heads have weight
-    5, an RPN among them 1. An RPN and RoI heads take all anchors and proposals, see
+    and the head each have a ranking of their own, over all images of a process. Class and GIoU
+    losses of queries have weight 2. L1 has 5, with RS and BRS 2: they balance boxes by themselves,
+    so that all three have the same value. A match costs 4 times the focal cost. Collaborative heads
+    have weight 5, an RPN among them 1. An RPN and RoI heads take all anchors and proposals, see
     :func:`rankdet.model_zoo.recipes.use_ranking`; a one-stage head has no third output. Box losses
     are plain means where the loss has a choice.
 
@@ -44,10 +44,11 @@ def use_detr_ranking(
             f"{target_name(model)}; use_ranking or use_dense_ranking take others."
         )
     loss = _with_plain_means(loss)
+    l1_weight = 2.0 if target_name(loss) == RankSortLoss.__name__ else 5.0
     model.matcher.class_weight = 4.0
     for part, num_classes in (("selection_loss", 1), ("loss", "${...num_classes}")):
         of_part = for_classes(loss, num_classes)
-        model[part].update(loss=of_part, class_weight=2.0, l1_weight=2.0, giou_weight=2.0)
+        model[part].update(loss=of_part, class_weight=2.0, l1_weight=l1_weight, giou_weight=2.0)
     for name, head in model.get("heads", {}).items():
         if name != "_target_":
             _rank_head(head, loss, rpn_loss and _with_plain_means(rpn_loss))

@@ -8,16 +8,17 @@ from rankdet.engine.config import load_config
 from rankdet.engine.training import train
 
 
-def config(folder):
-    path = ROOT / "configs/glyphs/deformable_detr_r18_rs.py"
+def config(name, folder):
+    path = ROOT / f"configs/glyphs/{name}.py"
     return load_config(str(path), [*ONE_STAGE_OVERRIDES, f"train.output_dir={folder}"])
 
 
 @pytest.mark.slow
-def test_resumed_run_is_the_uninterrupted_one_bit_for_bit(tmp_path):
+@pytest.mark.parametrize("name", ["deformable_detr_r18_rs", "rs_detr_r18"])
+def test_resumed_run_is_the_uninterrupted_one_bit_for_bit(tmp_path, name):
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
-    run(config(whole))
+    run(config(name, whole))
     with pytest.raises(KilledError):
-        run(config(resumed), kill_at=KILLED_AT)
-    train(config(resumed), resume=True)
+        run(config(name, resumed), kill_at=KILLED_AT)
+    train(config(name, resumed), resume=True)
     assert_equal(final_state(resumed), final_state(whole))

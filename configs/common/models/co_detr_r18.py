@@ -43,7 +43,6 @@ model.update(
         atss=L(CollaborativeATSS)(detector=atss, loss_weight=12.0),
         rcnn=L(CollaborativeRCNN)(proposal_generator=_rpn, roi_heads=_roi_heads, loss_weight=12.0),
     ),
-    num_channels=_CHANNELS,
     max_queries=40,
     eval_head=None,
 )

@@ -48,7 +48,6 @@ model.update(
         rcnn=L(CollaborativeRCNN)(proposal_generator=_rpn, roi_heads=_roi_heads, loss_weight=12.0),
         atss=L(CollaborativeATSS)(detector=atss, loss_weight=12.0),
     ),
-    num_channels=256,
     min_queries=9,
     max_queries=300,
 )

@@ -47,7 +47,6 @@ class CoDETR(DeformableDETR):
         selection_loss: see there.
         loss: see there.
         heads: collaborative heads by name; none are Deformable DETR.
-        num_channels: D, of encoder and decoder.
         num_groups: of the group norm of the further map.
         min_queries: smallest number of queries of a head, see :class:`AuxiliaryQueries`.
         max_queries: largest number, see there.
@@ -76,7 +75,6 @@ class CoDETR(DeformableDETR):
         selection_loss: QueryLoss,
         loss: QueryLoss,
         heads: CollaborativeHeads,
-        num_channels: int,
         num_groups: int = 32,
         min_queries: int = 9,
         max_queries: int = 300,
@@ -106,6 +104,7 @@ class CoDETR(DeformableDETR):
             pixel_std=pixel_std,
         )
         self.heads = heads
+        num_channels = encoder.level_embedding.shape[1]
         self.further_map = downsampler(num_channels, num_channels, num_groups, bias=True)
         self.auxiliary_queries = nn.ModuleDict(
             {
@@ -171,7 +170,11 @@ def _renamed(losses: dict[str, Tensor], name: str) -> dict[str, Tensor]:
     return {f"loss_{name}_{x.removeprefix('loss_')}": loss for x, loss in losses.items()}
 
 
-def _check_heads(heads: CollaborativeHeads, num_classes: int, eval_head: str | None) -> None:
+def _check_heads(heads: CollaborativeHeads | None, num_classes: int, eval_head: str | None) -> None:
+    if heads is None:
+        raise ValueError(
+            "heads is None; give CollaborativeHeads, or build a DeformableDETR without any."
+        )
     numbers = {name: head.num_classes for name, head in heads.items()}
     if set(numbers.values()) - {num_classes}:
         found = ", ".join(f"{name!r} {number}" for name, number in numbers.items())

@@ -2,7 +2,7 @@
 
 import torch
 from modeling.detr.collaborative_toy import SIZES, make_atss, make_gt, make_rcnn
-from support.tiny_detr import WIDTH, detr_parts
+from support.tiny_detr import detr_parts
 from support.tiny_two_stage import NUM_CLASSES
 
 from rankdet.losses import FocalLoss
@@ -29,7 +29,7 @@ def make_co_detr(make_loss=FocalLoss, **options):
     """Any part may be another; what :func:`make_plain` has, too, has the same weights."""
     query_losses = [QueryLoss(make_loss(number)) for number in (NUM_CLASSES, 1)]
     parts = detr_parts(query_losses[0], selection_loss=query_losses[1])
-    defaults = dict(heads=make_heads(make_loss), num_channels=WIDTH, num_groups=4, max_queries=20)
+    defaults = dict(heads=make_heads(make_loss), num_groups=4, max_queries=20)
     return _lively(CoDETR(**{**parts, **defaults, **options}))
 
 

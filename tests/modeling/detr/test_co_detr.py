@@ -148,6 +148,11 @@ def test_a_head_that_is_not_there_is_named():
         make_co_detr(eval_head="fcos")
 
 
+def test_a_model_without_heads_is_another_one():
+    with pytest.raises(ValueError, match="heads is None; give CollaborativeHeads, or build a Def"):
+        make_co_detr(heads=None)
+
+
 def test_another_number_of_classes_is_named():
     heads = make_heads()
     heads["atss"] = make_atss(FocalLoss(7))

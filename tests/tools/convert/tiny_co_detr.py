@@ -58,7 +58,6 @@ def tiny_config(name="coco/co_detr_r50.py"):
     model.query_selection.update(num_channels=CHANNELS, num_queries=QUERIES)
     model.num_classes = CLASSES
     if "heads" in model:
-        model.num_channels = CHANNELS
         _shrink_heads(model.heads)
     return cfg
 
