@@ -31,7 +31,8 @@ class DeformableDETR(nn.Module):
 
     Encoder and decoder layers are matched to the objects one to one. There is no non-maximum
     suppression: every image has ``max_detections_per_image`` detections, most of them with a low
-    score, and with a ranking loss many with a high one.
+    score. A ranking loss fixes the order of scores and not their level, which stays near
+    ``prior_prob`` for long.
 
     Source: Zhu et al., "Deformable DETR", ICLR 2021, as the base of Co-DETR has it: mixed
     selection, and boxes that look forward twice. Padding is not rounded up.
