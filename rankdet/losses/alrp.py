@@ -12,8 +12,8 @@ from rankdet.losses._distributed import mean_over_ranks_
 from rankdet.losses._error_driven import Ranking, positive_ranks, rank, safe_divide
 from rankdet.losses._inputs import check_epoch_length, check_range
 from rankdet.losses._pair_sums import ALGORITHMS
+from rankdet.losses._pair_sums.groups import in_groups
 from rankdet.losses._pair_sums.interface import step_at_zero
-from rankdet.losses._ranking_groups import in_groups
 from rankdet.losses.epochs import EpochLoss
 from rankdet.losses.ranking import RankingInputs, RankingLoss
 

@@ -10,8 +10,8 @@ from torch import Tensor
 from rankdet.losses._error_driven import Ranking, positive_ranks, rank, safe_divide
 from rankdet.losses._inputs import check_range
 from rankdet.losses._pair_sums import ALL_ALGORITHMS
+from rankdet.losses._pair_sums.groups import in_groups
 from rankdet.losses._pair_sums.interface import step_at_zero
-from rankdet.losses._ranking_groups import in_groups
 from rankdet.losses.ranking import RankingInputs, RankingLoss, weighted_mean
 
 

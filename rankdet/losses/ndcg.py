@@ -10,8 +10,8 @@ from torch import Tensor
 from rankdet.losses._error_driven import Ranking, positive_ranks, rank, safe_divide
 from rankdet.losses._inputs import check_range
 from rankdet.losses._pair_sums import ALGORITHMS
+from rankdet.losses._pair_sums.groups import in_groups
 from rankdet.losses._pair_sums.positives import prefix_sums
-from rankdet.losses._ranking_groups import in_groups
 from rankdet.losses.ranking import RankingInputs, RankingLoss, weighted_mean
 
 

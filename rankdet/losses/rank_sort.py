@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rankdet.losses._error_driven import rank, safe_divide
 from rankdet.losses._pair_sums import ALL_ALGORITHMS
-from rankdet.losses._ranking_groups import in_groups
+from rankdet.losses._pair_sums.groups import in_groups
 from rankdet.losses.ranking import RankingInputs, RankingLoss, scale_to, weighted_mean
 
 _NOTHING_TO_SORT = 1e-10  # As released; smaller sums of H are round-off.

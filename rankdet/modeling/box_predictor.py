@@ -147,7 +147,10 @@ class BoxPredictor(FastRCNNOutputLayers):
             nothing = deltas.sum(dim=1)
             return RoITargets(nothing.long(), nothing.detach(), nothing)
         labels = torch.cat([image.gt_classes for image in proposals])
-        gt_boxes = torch.cat([matched_boxes(image) for image in proposals])
+        # An image without ground truth has no gt_boxes; its proposals are background.
+        gt_boxes = torch.cat(
+            [(x.gt_boxes if x.has("gt_boxes") else x.proposal_boxes).tensor for x in proposals]
+        )
         rows = ((labels >= 0) & (labels < self.num_classes)).nonzero().squeeze(1)
         boxes = self.box_loss(
             _deltas_of_classes(deltas[rows], labels[rows]),
@@ -196,16 +199,6 @@ def roi_boxes(proposals: list[Instances], device: torch.device) -> Tensor:
     return torch.cat(
         [torch.zeros(0, 4, device=device), *(image.proposal_boxes.tensor for image in proposals)]
     )
-
-
-def matched_boxes(proposals: Instances) -> Tensor:
-    """Ground truth ``(R, 4)`` of the labeled proposals of an image; of background meaningless.
-
-    An image without ground truth has no ``gt_boxes``; all its proposals are background.
-    """
-    boxes = proposals.gt_boxes if proposals.has("gt_boxes") else proposals.proposal_boxes
-    matched: Tensor = boxes.tensor
-    return matched
 
 
 def num_proposals(proposals: list[Instances]) -> list[int]:

@@ -59,7 +59,7 @@ CASES = [
     Case("interpolated BAP", lambda: APLoss(3, interpolate=True, algorithm="bucketed"), "BAP is"),
     Case("bucketed aLRP", lambda: ALRPLoss(3, algorithm="bucketed"), "algorithm is 'bucketed'"),
     Case("unknown algorithm", lambda: RankSortLoss(3, algorithm="fast"), "algorithm is 'fast'"),
-    Case("a matrix to rank", lambda: ap_loss(torch.ones(2, 2), torch.ones(2, 2)), "float vector"),
+    Case("a cube to rank", lambda: ap_loss(torch.ones(2, 2, 2), torch.ones(2, 2, 2)), "float vec"),
     Case("integers to rank", lambda: ap_loss(torch.tensor([1]), torch.ones(1)), "float vector"),
     Case("fewer targets", lambda: ap_loss(torch.ones(2), torch.ones(1)), "targets must have"),
     Case("other number of errors", lambda: alrp_loss(torch.ones(2), torch.ones(2), torch.ones(1)),

@@ -34,6 +34,8 @@ def test_every_public_name_of_the_exporting_modules_is_exported():
         name
         for module in modules
         for name, value in vars(module).items()
-        if name.endswith(("Loss", "_loss")) and getattr(value, "__module__", "") == module.__name__
+        if name.endswith(("Loss", "_loss"))
+        and not name.startswith("_")
+        and getattr(value, "__module__", "") == module.__name__
     }
     assert losses <= set(EXPORTED)

@@ -18,7 +18,7 @@ from losses.ranking_cases import (
 from losses.ranking_reference import Case, Terms
 from torch.nn.functional import pad
 
-from rankdet.losses import _ranking_groups
+from rankdet.losses._pair_sums import groups
 
 everything = over(EXACT, PAIRWISE, BUCKETED)
 # Exact distances to min(p) - delta, where a negative starts to move the mean of its bucket.
@@ -167,7 +167,7 @@ def test_each_value_back_propagates_with_its_own_weight(variant):
 def test_groups_do_not_matter(variant, size, monkeypatch):
     rankings = [random_case(seed=seed, num_pos=3 * seed) for seed in range(5)]
     expected = evaluate_rows(variant, rankings)
-    monkeypatch.setattr(_ranking_groups, "_CACHE_BLOCK", size)
+    monkeypatch.setattr(groups, "_CACHE_BLOCK", size)
     for terms, same, case in zip(evaluate_rows(variant, rankings), expected, rankings, strict=True):
         assert_same(terms, same, case, rtol=1e-13)
 

@@ -13,7 +13,6 @@ from torch.nn.utils.rnn import pad_sequence
 
 from rankdet.losses import IGNORED
 from rankdet.losses._inputs import check_range
-from rankdet.modeling.box_predictor import matched_boxes
 from rankdet.modeling.dense.detector import OneStageDetector
 from rankdet.modeling.detr.auxiliary_queries import AuxiliaryPositives
 from rankdet.modeling.rpn import LossRPN
@@ -192,9 +191,11 @@ def _positives(proposals: list[Instances], features: Tensor) -> AuxiliaryPositiv
     """Stack labeled proposals of all images; the shorter are filled up with ignored ones."""
     by_image = features.split([len(image) for image in proposals])
     labels = [image.gt_classes for image in proposals]
+    # An image without ground truth has no gt_boxes; its proposals are background.
+    gt_boxes = [x.gt_boxes if x.has("gt_boxes") else x.proposal_boxes for x in proposals]
     return AuxiliaryPositives(
         boxes=pad_sequence([x.proposal_boxes.tensor for x in proposals], batch_first=True),
         labels=pad_sequence(labels, batch_first=True, padding_value=IGNORED),
-        gt_boxes=pad_sequence([matched_boxes(x) for x in proposals], batch_first=True),
+        gt_boxes=pad_sequence([boxes.tensor for boxes in gt_boxes], batch_first=True),
         features=pad_sequence(list(by_image), batch_first=True),
     )
