@@ -69,8 +69,8 @@ class Ranking(NamedTuple):
         scalars: Tensor = _ErrorDriven.apply(  # type: ignore[no-untyped-call]
             self.logits,
             sums.to(dtype).view(-1, *self.logits.shape[:-1]),
-            _Gradients(self.pos, self.of_pos, torch.stack(list(pos)).to(dtype)),
-            _Gradients(self.neg, self.of_neg, torch.stack(list(neg)).to(dtype)),
+            _Gradients(self.pos, self.of_pos, [x.to(dtype) for x in pos]),
+            _Gradients(self.neg, self.of_neg, [x.to(dtype) for x in neg]),
         )
         return scalars.unbind()
 
@@ -138,22 +138,24 @@ def safe_divide(numerator: Tensor, denominator: Tensor, smallest: float = 0.0) -
 
 
 class _Gradients(NamedTuple):
-    """``(K, T)`` gradients of K scalars with respect to T logits.
+    """Gradients of K scalars with respect to T logits.
 
     Attributes:
         places: ``(T,)`` which logits; None: all.
         of: to which lists they belong.
-        rows: the gradients.
+        of_scalars: K times ``(T,)``.
     """
 
     places: Tensor | None
     of: Rows
-    rows: Tensor
+    of_scalars: list[Tensor]
 
     def weighted(self, weights: Tensor) -> Tensor:
         """Sum over the scalars by ``(K, G)`` weights, those beyond K are not used; ``(T,)``."""
         # Not a matrix product, which autocast would compute in half precision.
-        terms = [torch.mul(*self.of.aligned(*x)) for x in zip(self.rows, weights, strict=False)]
+        terms = [
+            torch.mul(*self.of.aligned(*x)) for x in zip(self.of_scalars, weights, strict=False)
+        ]
         return sum(terms[1:], terms[0]).flatten()
 
 

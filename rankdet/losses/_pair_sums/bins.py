@@ -15,7 +15,9 @@ _FEWEST_VALUES = (
 )
 
 
-def find_bins(ends: Tensor, values: Tensor, of_values: Rows) -> Tensor:
+def find_bins(
+    ends: Tensor, values: Tensor, of_values: Rows, num_finite: Tensor | None = None
+) -> Tensor:
     """Count the breakpoints below each value.
 
     On CPU, where a binary search mispredicts a branch at every step, values look up their cell of a
@@ -27,18 +29,18 @@ def find_bins(ends: Tensor, values: Tensor, of_values: Rows) -> Tensor:
             shorter row, and infinity.
         values: ``(M,)`` same dtype, row by row; NaN and infinity get any bin of their row.
         of_values: to which rows they belong.
+        num_finite: ``(G,)`` breakpoints of each row that are not infinite. None: B.
 
     Returns:
         ``(M,)`` int32: in [0, B], plus g (B + 1) in row g.
     """
     num_bins = ends.shape[1]
-    first_bins = _row_starts(ends, num_bins)
     if values.device.type == "cpu" and len(values) >= _FEWEST_VALUES and num_bins > 1:
-        grid = _Grid(ends, first_bins)
+        grid = _Grid(ends, num_finite)
         if grid.most <= _MAX_PER_CELL:
             return grid.find_bins(values, of_values)
     found = torch.searchsorted(ends, of_values.pad(values), out_int32=True)
-    return of_values.unpad(found.clamp_(max=num_bins - 1) + first_bins)
+    return of_values.unpad(_through_rows(found.clamp_(max=num_bins - 1), num_bins))
 
 
 class _Grid:
@@ -48,21 +50,23 @@ class _Grid:
         most: how many breakpoints there are in the fullest cell.
     """
 
-    def __init__(self, ends: Tensor, first_bins: Tensor) -> None:
+    def __init__(self, ends: Tensor, num_finite: Tensor | None) -> None:
         num_rows, num_bins = ends.shape
         self.num_cells = max(_CELLS_PER_BREAKPOINT * num_bins, _FEWEST_CELLS)
-        is_number = ends < torch.inf
         self.start = ends[:, 0]
+        num_infinite: Tensor | int = 1
+        last = ends[:, -2]
+        if num_finite is not None:
+            num_infinite = num_bins - num_finite
+            last = ends.gather(1, (num_finite - 1).clamp(min=0).unsqueeze(1)).squeeze(1)
         # -0 - 0 is -0, and would turn the grid.
-        width = (ends.where(is_number, -torch.inf).amax(1) - self.start).abs()
-        self.scale = self.num_cells / width
-        self.first_cells = _row_starts(ends, self.num_cells).squeeze(1)
+        self.scale = self.num_cells / (last - self.start).abs()
         self.ends = ends.flatten()
         cells = self._cells(self.ends, Rows(num_rows, ends.numel()))
-        sizes = torch.bincount(cells, is_number.flatten().double(), num_rows * self.num_cells)
+        sizes = torch.bincount(cells, minlength=num_rows * self.num_cells).view(num_rows, -1)
+        sizes[:, -1].sub_(num_infinite)  # Nobody walks over them.
         self.most = int(sizes.max())
-        sizes = sizes.view(num_rows, -1)
-        self.first = (sizes.cumsum(1) - sizes + first_bins).int().flatten()
+        self.first = _through_rows(sizes.cumsum(1) - sizes, num_bins).int().flatten()
 
     def find_bins(self, values: Tensor, of_values: Rows) -> Tensor:
         """Go up from the first breakpoint of the cell to the first that is not below the value."""
@@ -78,12 +82,15 @@ class _Grid:
         cells = (shaped - start).mul_(of_values.aligned(values, self.scale)[1])
         cells.clamp_(max=self.num_cells)  # int32 would overflow to its minimum
         in_row = cells.int().clamp_(0, self.num_cells - 1)
-        if len(self.first_cells) > 1:
-            in_row += of_values.aligned(values, self.first_cells)[1]
+        if len(self.start) > 1:
+            rows = torch.arange(len(self.start), dtype=torch.int32, device=values.device)
+            in_row += of_values.aligned(values, rows * self.num_cells)[1]
         return in_row.flatten()
 
 
-def _row_starts(rows: Tensor, length: int) -> Tensor:
-    """Where rows of that length start in a flat matrix; ``(G, 1)`` int32."""
-    numbers = torch.arange(len(rows), dtype=torch.int32, device=rows.device)
-    return (numbers * length).unsqueeze(1)
+def _through_rows(numbers: Tensor, length: int) -> Tensor:
+    """Count places in rows of that length through all rows; ``(G, ...)``."""
+    if len(numbers) == 1:
+        return numbers
+    rows = torch.arange(len(numbers), dtype=numbers.dtype, device=numbers.device)
+    return numbers + (rows * length).unsqueeze(1)

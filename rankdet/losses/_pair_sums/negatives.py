@@ -30,6 +30,7 @@ class NegativeIntervals:
 
     Args:
         positives: ``(G, P)`` logits, minus infinity behind those of a shorter row.
+        of_pos: how many there are in each.
         negatives: ``(M,)`` logits, same dtype.
         of_neg: to which rankings they belong.
         delta: half width of the step, >= 0.
@@ -39,6 +40,7 @@ class NegativeIntervals:
     def __init__(
         self,
         positives: Tensor,
+        of_pos: Rows,
         negatives: Tensor,
         of_neg: Rows,
         delta: float,
@@ -62,7 +64,8 @@ class NegativeIntervals:
         ends = F.pad(breakpoints, (0, 1), value=torch.inf)
         self.widths = F.pad(ends.double().diff(), (1, 0)).where(self.is_rising, 0.0)
         depths = negatives.neg()
-        self.bins = find_bins(ends, depths, of_neg)
+        num_finite = None if of_pos.counts is None else 2 * of_pos.counts
+        self.bins = find_bins(ends, depths, of_neg, num_finite)
         ends = ends.where(self.is_rising, 0.0).flatten()
         self.offsets = ends.index_select(0, self.bins).sub_(depths)
         self.counts = counts

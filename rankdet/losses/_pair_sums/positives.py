@@ -5,6 +5,8 @@ positives in the longest, Q values at once. Shorter rows end in positives withou
 and value (0), whose own results mean nothing.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
@@ -164,28 +166,28 @@ class _RankTree:
     """
 
     def __init__(self, ranks: Tensor, limits: Tensor) -> None:
-        self.shape = ranks.shape
-        num_rows, length = ranks.shape
+        self.shape = num_rows, length = ranks.shape
         ranks = ranks.int()
         rows = torch.arange(num_rows, dtype=torch.int32, device=ranks.device).unsqueeze(1)
-        row_starts, first_bounds = rows * length, rows * (length + 1)
         places = torch.arange(length, dtype=torch.int32, device=ranks.device)
-        order = row_starts + places
+        first_bounds = rows * (length + 1)
+        order = (rows * length + places).flatten()
         # Of the places that share a query's higher bits: where they start, and where those among
         # the first x end.
-        start = first_bounds.expand(1, num_rows, length)
-        spans = torch.cat([start, limits.int()])
+        spans = torch.cat([first_bounds.expand(1, num_rows, length), limits.int()])
         self.levels = []
         for bit in reversed(range(max(length - 1, 0).bit_length())):
             is_one = (ranks >> bit & 1).bool()
-            is_one_here = is_one.flatten().index_select(0, order.flatten()).view_as(order)
+            is_one_here = is_one.flatten().index_select(0, order).view_as(ranks)
             zeros = prefix_counts(~is_one_here)
-            num_zeros = zeros[:, -1:]
-            goes_to = torch.where(is_one_here, num_zeros + places - zeros[:, :-1], zeros[:, :-1])
-            order = torch.empty_like(order).scatter_(1, goes_to.long(), order)
-            zeros_before = (first_bounds + zeros).flatten().index_select(0, spans.flatten())
-            zeros_before = zeros_before.view_as(spans)
-            ones_before = num_zeros + first_bounds + spans - zeros_before
+            before, num_zeros = zeros[:, :-1], zeros[:, -1:]
+            goes_to = torch.where(is_one_here, num_zeros + places - before, before)
+            order = order.view_as(ranks)
+            order = torch.empty_like(order).scatter_(1, goes_to.long(), order).flatten()
+            if num_rows > 1:
+                zeros = zeros + first_bounds
+            zeros_before = zeros.flatten().index_select(0, spans.flatten()).view_as(spans)
+            ones_before = zeros[:, -1:] + spans - zeros_before
             takers = (~is_one).flatten().nonzero().squeeze(1)
             of_takers = ones_before.flatten(1).index_select(1, takers)
             self.levels.append((order, takers, of_takers))
@@ -197,30 +199,32 @@ class _RankTree:
         rows = values.flatten(1).T.contiguous()
         total = rows.new_zeros(2, *rows.shape)
         for order, takers, spans in self.levels:
-            for limit, sums in zip(total, _sums_in(rows, order, spans), strict=True):
+            for limit, sums in zip(total, _sums_in(rows, self.shape, order, spans), strict=True):
                 limit.index_add_(0, takers, sums)
         return self._as_rows(total)
 
     def equal(self, values: Tensor) -> Tensor:
         """Sums over the first x places with the same rank; ``(Q, G, P)`` to ``(Q, 2, G, P)``."""
-        return self._as_rows(_sums_in(values.flatten(1).T.contiguous(), self.order, self.spans))
+        rows = values.flatten(1).T.contiguous()
+        return self._as_rows(_sums_in(rows, self.shape, self.order, self.spans))
 
     def _as_rows(self, sums: Tensor) -> Tensor:
         return sums.permute(2, 0, 1).reshape(sums.shape[2], 2, *self.shape)
 
 
-def _sums_in(rows: Tensor, order: Tensor, spans: Tensor) -> Tensor:
+def _sums_in(rows: Tensor, shape: Sequence[int], order: Tensor, spans: Tensor) -> Tensor:
     """Sums of ordered values from the first of three bounds to the second and to the third.
 
     Args:
         rows: ``(G P, Q)``; those of a place are read at once, which is what takes the time.
-        order: ``(G, P)`` whose values each place has.
+        shape: G and P.
+        order: ``(G P,)`` whose values each place has.
         spans: ``(3, S)`` bounds.
 
     Returns:
         ``(2, S, Q)``.
     """
-    ordered = rows.index_select(0, order.flatten()).view(*order.shape, rows.shape[1])
+    ordered = rows.index_select(0, order).view(*shape, rows.shape[1])
     sums = F.pad(ordered.cumsum(1), (0, 0, 1, 0)).flatten(0, 1)
     at_bounds = sums.index_select(0, spans.flatten()).view(*spans.shape, rows.shape[1])
     return at_bounds[1:] - at_bounds[0]

@@ -53,6 +53,8 @@ class Rows:
 
     def aligned(self, values: Tensor, per_row: Tensor) -> tuple[Tensor, Tensor]:
         """Shape ``(T,)`` values and ``(G,)`` numbers of their rows so that they broadcast."""
+        if self.num_rows == 1:
+            return values, per_row
         if self.counts is None:
             return self.pad(values), per_row.unsqueeze(1)
         return values, per_row.repeat_interleave(self.counts, output_size=self.total)
