@@ -12,6 +12,7 @@ BENCHMARKS = {
     "class_stats": "count the classes of an annotation file of the size of LVIS v1",
     "evaluation": "score detections by the rules of LVIS, against the lvis package",
     "iteration": "training iterations of configs, against a baseline",
+    "layers": "losses of a decoder's layers, at once and one by one",
     "losses": "ranking losses, forward and backward, against torch.sort",
 }
 
