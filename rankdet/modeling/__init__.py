@@ -73,7 +73,6 @@ from rankdet.modeling.detr import (  # noqa: E402
     SinePositionEncoding,
 )
 from rankdet.modeling.detr.collaborative_heads import CollaborativeHead  # noqa: E402
-from rankdet.modeling.detr.encoder import FeedForward  # noqa: E402
 from rankdet.modeling.iterative_head import (  # noqa: E402
     DeepSupervision,
     IterativeROIHeads,
@@ -121,7 +120,6 @@ __all__ = [
     "Encoder",
     "EncoderLayer",
     "ExponentialDistances",
-    "FeedForward",
     "FixedStatisticsBatchNorm2d",
     "GIoUBoxLoss",
     "HungarianMatcher",

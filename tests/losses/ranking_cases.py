@@ -73,7 +73,7 @@ def _with(algorithm: str) -> dict[str, Variant]:
 
 
 def _as_if_large(loss):
-    """Whatever depends on the size of a ranking works as with many positives and negatives."""
+    """Small rankings go the ways of those with many positives and negatives."""
 
     def evaluate(case: Case) -> tuple[Tensor, ...]:
         with (

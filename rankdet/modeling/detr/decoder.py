@@ -5,9 +5,10 @@ Letters: B images, D channels, L levels, Q queries, G layers, K logits of a quer
 
 import torch
 from torch import Tensor, nn
+from torchvision.ops import MLP
 
 from rankdet.modeling.detr.attention import DeformableAttention
-from rankdet.modeling.detr.encoder import FeedForward, start_weights
+from rankdet.modeling.detr.encoder import start_weights
 from rankdet.modeling.detr.maps import Memory
 from rankdet.modeling.detr.queries import Predictions, Queries
 
@@ -65,7 +66,7 @@ class DecoderLayer(nn.Module):
         self.self_attention_norm = nn.LayerNorm(num_channels)
         self.attention = DeformableAttention(num_channels, num_heads, num_levels, num_points)
         self.attention_norm = nn.LayerNorm(num_channels)
-        self.feed_forward = FeedForward(num_channels, hidden_channels, dropout)
+        self.feed_forward = MLP(num_channels, [hidden_channels, num_channels], dropout=dropout)
         self.feed_forward_norm = nn.LayerNorm(num_channels)
         self.dropout = nn.Dropout(dropout)
 

@@ -8,29 +8,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+from torchvision.ops import MLP
 
 from rankdet.modeling.detr.attention import DeformableAttention
 from rankdet.modeling.detr.maps import Memory, as_memory
 from rankdet.modeling.detr.positions import SinePositionEncoding
-
-
-class FeedForward(nn.Sequential):
-    """Two linear layers with ReLU between them.
-
-    Args:
-        num_channels: of input and output.
-        hidden_channels: between.
-        dropout: after each layer, probability.
-    """
-
-    def __init__(self, num_channels: int, hidden_channels: int, dropout: float) -> None:
-        super().__init__(
-            nn.Linear(num_channels, hidden_channels),
-            nn.ReLU(),
-            nn.Dropout(dropout),
-            nn.Linear(hidden_channels, num_channels),
-            nn.Dropout(dropout),
-        )
 
 
 class EncoderLayer(nn.Module):
@@ -59,7 +41,7 @@ class EncoderLayer(nn.Module):
         self.attention = DeformableAttention(num_channels, num_heads, num_levels, num_points)
         self.attention_dropout = nn.Dropout(dropout)
         self.attention_norm = nn.LayerNorm(num_channels)
-        self.feed_forward = FeedForward(num_channels, hidden_channels, dropout)
+        self.feed_forward = MLP(num_channels, [hidden_channels, num_channels], dropout=dropout)
         self.feed_forward_norm = nn.LayerNorm(num_channels)
 
     def forward(self, memory: Memory, positions: Tensor, references: Tensor) -> Tensor:
